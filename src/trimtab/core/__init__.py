@@ -1,0 +1,67 @@
+"""The core types, standard library only. Every room may import them; they import no room."""
+
+from .call import Call, Chunk, Message, Model, Reply, Usage, collect
+from .errors import (
+    BadInput,
+    ConfigError,
+    Conflict,
+    Forbidden,
+    GuardRefused,
+    LimitReached,
+    ModelError,
+    ModelTimeout,
+    NotFound,
+    Overloaded,
+    TooLarge,
+    TrimtabError,
+    Unauthorized,
+)
+from .ids import new_id, new_span_id, new_trace_id, now_ns
+from .layers import LAYER_OF_KIND, Layer
+from .query import COLUMNS, Filter, SpanQuery
+from .score import Score
+from .span import KINDS, Span
+from .stamp import Stamp
+from .version import Address, Change, Rollout, Version, digest_of, parse_address
+
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "LAYER_OF_KIND",
+    "Address",
+    "BadInput",
+    "Call",
+    "Change",
+    "Chunk",
+    "ConfigError",
+    "Conflict",
+    "Filter",
+    "Forbidden",
+    "GuardRefused",
+    "Layer",
+    "LimitReached",
+    "Message",
+    "Model",
+    "ModelError",
+    "ModelTimeout",
+    "NotFound",
+    "Overloaded",
+    "Reply",
+    "Rollout",
+    "Score",
+    "Span",
+    "SpanQuery",
+    "Stamp",
+    "TooLarge",
+    "TrimtabError",
+    "Unauthorized",
+    "Usage",
+    "Version",
+    "collect",
+    "digest_of",
+    "new_id",
+    "new_span_id",
+    "new_trace_id",
+    "now_ns",
+    "parse_address",
+]
