@@ -1,0 +1,70 @@
+"""The command line. Commands are loaded when they are named, so that ``trimtab --help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from trimtab import __version__
+from trimtab.core import TrimtabError
+
+#: Every command: its name, where it lives, and its line in the help.
+COMMANDS = {
+    "up": "start the server",
+    "demo": "server, UI and a sample application, with a fault on its way",
+    "init": "write a trimtab.yaml to start from",
+    "prompt": "list, show, compare, publish and roll back prompts",
+    "trace": "find and read traces",
+    "incident": "read, acknowledge, roll back and close incidents",
+    "key": "create, list and disable virtual keys",
+    "doctor": "check this machine, the configuration and the store",
+}
+
+#: Exit status: done, a gate failed, could not tell or wrong usage.
+DONE, FAILED, UNSURE = 0, 1, 2
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"trimtab.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `trimtab demo`, or with `trimtab init` and `trimtab up`.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="trimtab")
+def group() -> None:
+    """Trimtab: the operational control system for LLM applications."""
+
+
+def main() -> None:
+    """The console script. An error made on purpose is one clear line and exit status 2, never a traceback."""
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UNSURE)
+    except TrimtabError as error:
+        click.echo(f"trimtab: {error}", err=True)
+        sys.exit(UNSURE)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)

@@ -1,0 +1,34 @@
+"""Small durable state by name: chore positions, baselines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from .metadata import Metadata
+from .tables import settings
+
+
+class Settings:
+    """A name, a JSON value; written whole."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+
+    async def get(self, name: str) -> Any | None:
+        """The value last put under ``name``, or None."""
+        row = await self._metadata.read(
+            lambda connection: connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+        )
+        return json.loads(row) if isinstance(row, str) else row
+
+    async def put(self, name: str, value: Any) -> None:
+        """Replace the value; durable when this returns."""
+
+        def replace(connection: Any) -> None:
+            connection.execute(delete(settings).where(settings.c.name == name))
+            connection.execute(insert(settings).values(name=name, value=value))
+
+        await self._metadata.write(replace)

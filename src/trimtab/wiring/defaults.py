@@ -1,0 +1,47 @@
+"""What a new store holds before anybody configures it, and how the file's routes become versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.config import Config
+from trimtab.core import BadInput
+from trimtab.gateway import Keys
+from trimtab.guard import DEFAULT_POLICY
+from trimtab.registry import Registry
+
+FILE = "trimtab.yaml"
+
+
+async def register_defaults(registry: Registry, config: Config) -> None:
+    """The default guard policy where there is none, and every route of the file as the live version of that route."""
+    if "default" not in registry.names("guards"):
+        await publish(registry, "guards", "default", DEFAULT_POLICY, actor="trimtab", note="the policy Trimtab ships")
+    for name, content in config.routes.items():
+        await publish(registry, "routes", name, content, actor=FILE, note="read from the file at start")
+
+
+async def publish(
+    registry: Registry, kind: str, name: str, content: Mapping[str, Any], *, actor: str, note: str = ""
+) -> str:
+    """Register a version and let everybody have it at once. Returns its pin; the same content moves nothing."""
+    version = await registry.register(kind, name, content, author=actor, note=note)
+    if registry.labels(kind, name).get("production") != version.number:
+        await registry.move_label(kind, name, "production", version.number, actor=actor, note=note)
+    return version.pin
+
+
+async def seat_admin(keys: Keys, config: Config) -> str:
+    """See that an admin key exists. Returns the secret when one was made just now, to be shown once; else empty."""
+    if config.admin_key:
+        if len(config.admin_key) < 16:
+            raise BadInput(
+                "the admin key is too short to be safe.", field="TRIMTAB_ADMIN_KEY", mend="Use 16 characters or more."
+            )
+        await keys.adopt("admin-from-environment", config.admin_key, role="admin")
+        return ""
+    if any(key.role == "admin" and not key.disabled for key in keys.list()):
+        return ""
+    _, secret = await keys.create("admin", owner="admin", role="admin")
+    return secret

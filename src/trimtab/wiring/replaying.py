@@ -1,0 +1,30 @@
+"""Replay for the incident desk: ask a recorded question again with some pins put back, and score the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from trimtab.core import Span
+from trimtab.evals import Online, Output
+from trimtab.gateway import Gateway
+from trimtab.registry import Registry
+
+
+def make_replay(
+    gateway: Gateway, online: Online, registry: Registry
+) -> Callable[[Span, Mapping[str, str]], Awaitable[Mapping[str, float]]]:
+    """A callable for the desk. What it asks is never recorded as traffic and calls no tool."""
+
+    async def replay(root: Span, pins: Mapping[str, str]) -> Mapping[str, float]:
+        spans = await gateway.replay(root, {kind: pin for kind, pin in pins.items() if kind != "judges"})
+        output = Output.from_trace(spans)
+        values = dict(await online.check(output))
+        values["allowed"] = 0.0 if output.status == "refused" else 1.0
+        if "judges" in pins:
+            name, _, number = pins["judges"].rpartition("/")
+            values.update(await online.judged(output, registry.version("judges", name, int(number))))
+        elif online.judge:
+            values.update(await online.judged(output, registry.resolve(online.judge, key=root.trace_id).version))
+        return values
+
+    return replay
