@@ -32,7 +32,7 @@ from trimtab.demo import FAULTS, Options, run
 )
 @click.option("--provider", default="", help="openai, anthropic or an OpenAI-compatible address; simulated otherwise.")
 @click.option("--model", default="", help="The model of that provider.")
-def command(
+def command(  # house: parameters because click passes every option by name
     fault: str, once: bool, as_json: bool, host: str, port: int, data: Path | None, provider: str, model: str
 ) -> None:
     """Server, UI and a sample application, on an embedded store, with a fault on its way.

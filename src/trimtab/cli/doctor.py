@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3  # house: sql because the doctor reports the engine's version and opens no database
 import statistics
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import click
 
 from trimtab.config import Config, environment, load
 from trimtab.core import TrimtabError
-from trimtab.store import DataFolder
+from trimtab.store import ENGINE_VERSION, DataFolder
 from trimtab.web import listen
 
 from .listing import json_option, show_json
@@ -63,7 +62,7 @@ def command(path: Path | None, data: Path, host: str, port: int, as_json: bool) 
 def examine(path: Path | None, data: Path, host: str, port: int, env: Mapping[str, str]) -> Iterator[Finding]:
     """Every check, in the order in which a start would meet it."""
     yield Finding(check="python", state="ok", found=f"{platform.python_version()} on {platform.system()}")
-    yield Finding(check="sqlite", state="ok", found=sqlite3.sqlite_version)
+    yield Finding(check="sqlite", state="ok", found=ENGINE_VERSION)
     found = path or (Path("trimtab.yaml") if Path("trimtab.yaml").exists() else None)
     yield _try("config", lambda: _config(load(found, env, host=host, port=port, data=data), found))
     yield _try("data folder", lambda: _folder(data))

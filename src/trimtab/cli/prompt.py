@@ -61,8 +61,8 @@ def show(remote: Remote, prompt: str, as_json: bool) -> None:
 @server_options
 def diff(remote: Remote, name: str, before: int, after: int) -> None:
     """What changed from one version to another."""
-    texts = [_readable(_version(remote, f"{name}/{n}")["content"]).splitlines() for n in (before, after)]
-    for line in difflib.unified_diff(*texts, f"{name}/{before}", f"{name}/{after}", lineterm=""):
+    old, new = (_readable(_version(remote, f"{name}/{n}")["content"]).splitlines() for n in (before, after))
+    for line in difflib.unified_diff(old, new, f"{name}/{before}", f"{name}/{after}", lineterm=""):
         click.echo(line)
 
 

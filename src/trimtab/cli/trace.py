@@ -75,4 +75,4 @@ def _row(span: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ms(span: dict[str, Any]) -> int:
-    return round((span["end_ns"] - span["start_ns"]) / 1e6)
+    return round((int(span["end_ns"]) - int(span["start_ns"])) / 1e6)

@@ -40,7 +40,8 @@ async def _serve(config: Config, file: Path | None) -> None:
     listener = listen(config.host, config.port)
     try:
         house = await build(config)
-    except BaseException:  # house: except because the socket must be closed whatever stopped the build
+    # house: except because the socket must be closed whatever stopped the build
+    except BaseException:
         listener.close()
         raise
     server = Server(house, listener)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from trimtab.core import now_ns
 from trimtab.guard import DEFAULT_POLICY
 from trimtab.knowledge import Document, load_markdown
 from trimtab.wiring import House, publish
@@ -76,7 +77,8 @@ def documents() -> list[Document]:
     """Trimtab's own documentation: inside the package when installed, beside it in a checkout."""
     packed = Path(str(resources.files("trimtab"))) / "demo" / "docs"
     folder = packed if packed.is_dir() else Path(str(resources.files("trimtab"))).parents[1] / "docs"
-    return load_markdown(folder)
+    # They are as old as this installation of them, whenever the demo is run.
+    return [replace(document, updated_ns=now_ns()) for document in load_markdown(folder)]
 
 
 async def furnish(house: House, models: Models) -> None:

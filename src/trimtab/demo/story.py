@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from trimtab.core import SpanQuery, now_ns
+from trimtab.core import Filter, SpanQuery, now_ns
 from trimtab.incidents import Incident
 from trimtab.wiring import House
 
@@ -168,11 +168,16 @@ async def _began(house: House, trace_id: str) -> int:
 
 
 async def _count(house: House, since_ns: int, until_ns: int) -> int:
-    series = await house.spans.span_series(since_ns=since_ns, until_ns=until_ns, bucket_s=10)
-    if sum(bucket.n for bucket in series) > PAGE:
-        return sum(bucket.n for bucket in series)
-    page = await house.spans.query(SpanQuery(since_ns=since_ns, until_ns=until_ns, limit=PAGE))
-    return sum(span.project == "default" for span in page.spans)
+    """Requests of the application that began in the window."""
+    ours = Filter(column="project", op="=", value="default")
+    counted, cursor = 0, ""
+    while True:
+        page = await house.spans.query(
+            SpanQuery(since_ns=since_ns, until_ns=until_ns, filters=(ours,), limit=PAGE, cursor=cursor)
+        )
+        counted, cursor = counted + len(page.spans), page.cursor
+        if not cursor:
+            return counted
 
 
 def _seconds(start_ns: int, end_ns: int) -> float | None:

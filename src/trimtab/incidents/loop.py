@@ -11,9 +11,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from trimtab.evals import Online
-
 from trimtab.core import Score, TrimtabError, now_ns
+from trimtab.evals import Online
 from trimtab.registry import Registry
 from trimtab.store import Batch, Settings, SpanStore
 from trimtab.watch import Alarm, Vendors, Watch
@@ -24,6 +23,7 @@ log = logging.getLogger("trimtab.loop")
 
 POSITION = "loop.position"
 BASELINES = "loop.baselines"
+VENDORS = "loop.vendors"
 REMEMBER_EVERY_S = 2.0
 BATCH = 2000
 TRIES = 3
@@ -60,6 +60,8 @@ class Loop:
         self._position = await self._settings.get(POSITION) or ""
         if state := await self._settings.get(BASELINES):
             self._watch.restore(state)
+        if state := await self._settings.get(VENDORS):
+            self._vendors.restore(state)
         self._tasks = [
             asyncio.create_task(self._forever(self._read, "loop"), name="trimtab-loop"),
             asyncio.create_task(self._forever(self._answer, "desk"), name="trimtab-desk"),
@@ -129,6 +131,7 @@ class Loop:
         self._remembered = time.monotonic()
         await self._settings.put(POSITION, self._position)
         await self._settings.put(BASELINES, self._watch.state())
+        await self._settings.put(VENDORS, self._vendors.state())
 
     async def _forever(self, step: Callable[[], Awaitable[None]], name: str) -> None:
         while True:
@@ -139,8 +142,6 @@ class Loop:
             except TrimtabError as error:
                 log.error("%s: %s", name, error)
                 await asyncio.sleep(0.5)
-            except (
-                Exception
-            ):  # house: except because a chore that dies silently is worse than one that logs and goes on
+            except Exception:  # house: except because a chore that dies silently is worse than one that goes on
                 log.exception("%s: unexpected", name)
                 await asyncio.sleep(0.5)

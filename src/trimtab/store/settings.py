@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from .metadata import Metadata
 from .tables import settings
@@ -19,15 +18,14 @@ class Settings:
 
     async def get(self, name: str) -> Any | None:
         """The value last put under ``name``, or None."""
-        row = await self._metadata.read(
-            lambda connection: connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+        return await self._metadata.read(
+            lambda connection: connection.scalar(select(settings.c.value).where(settings.c.name == name))
         )
-        return json.loads(row) if isinstance(row, str) else row
 
     async def put(self, name: str, value: Any) -> None:
         """Replace the value; durable when this returns."""
 
-        def replace(connection: Any) -> None:
+        def replace(connection: Connection) -> None:
             connection.execute(delete(settings).where(settings.c.name == name))
             connection.execute(insert(settings).values(name=name, value=value))
 

@@ -10,13 +10,16 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from trimtab import gateway, guard, incidents, registry, traces
-from trimtab.core import Conflict
+from trimtab.core import Conflict, Unauthorized
 from trimtab.wiring import House
 
 from .app import create_app
 from .door import Door
+from .problems import problem
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,7 +31,10 @@ DRAIN_S = 5
 
 
 def application(house: House) -> App:
-    """The whole surface: the gateway's hot path first, then telemetry, then pages and the control API."""
+    """The whole surface: the gateway's hot path first, then telemetry, then pages and the control API.
+
+    The gateway asks every request for a key, which a page of another site does not have; so it stands before the door.
+    """
     routes = [
         *registry.routes(house.registry),
         *gateway.routes(house.keys),
@@ -36,22 +42,42 @@ def application(house: House) -> App:
         *incidents.routes(house.desk),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
     ]
-    pages = create_app(house, routes)
-    telemetry = traces.otlp_app(house.spans)
     config = house.config
-    calls = Door(house.gateway.app, loopback=config.loopback, port=config.port, admin=None)
-    spans = Door(telemetry, loopback=config.loopback, port=config.port, admin=house.authenticate_admin)
-    rest = Door(pages, loopback=config.loopback, port=config.port, admin=house.authenticate_admin)
+    telemetry = traces.otlp_app(house.spans)
+
+    async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/v1/traces":
+            if config.loopback or await _has_key(house, scope, receive, send):
+                await telemetry(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    pages = create_app(house, routes)
+    door = Door(behind_the_door, loopback=config.loopback, port=config.port, admin=house.authenticate_admin)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in GATEWAY_PATHS:
-            await calls(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"] == "/v1/traces":
-            await spans(scope, receive, send)
+            await house.gateway.app(scope, receive, send)
         else:
-            await rest(scope, receive, send)
+            await door(scope, receive, send)
 
     return app
+
+
+async def _has_key(house: House, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether the request brings any live key; if not, it is answered."""
+    try:
+        house.keys.authenticate(Request(scope).headers.get("authorization", ""))
+    except Unauthorized as error:
+        refusal = JSONResponse(
+            problem(error),
+            status_code=error.status,
+            headers={"www-authenticate": "Bearer"},
+            media_type="application/problem+json",
+        )
+        await refusal(scope, receive, send)
+        return False
+    return True
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from trimtab import evals, prompts
 from trimtab.config import Config
 from trimtab.core import BadInput
-from trimtab.gateway import Keys
-from trimtab.guard import DEFAULT_POLICY
+from trimtab.gateway import Keys, validate_route
+from trimtab.guard import DEFAULT_POLICY, compile_policy
 from trimtab.registry import Registry
 
 FILE = "trimtab.yaml"
+
+#: What the content of a new version must pass, by kind.
+CONTENT_CHECKS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "prompts": prompts.validate,
+    "routes": validate_route,
+    "guards": compile_policy,
+    "datasets": evals.validate,
+    "judges": evals.validate_judge,
+}
 
 
 async def register_defaults(registry: Registry, config: Config) -> None:

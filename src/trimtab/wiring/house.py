@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from trimtab.store import Blobs, DataFolder, Metadata, Settings, SpanStore
 from trimtab.traces import Recorder
 from trimtab.watch import Monitor, Vendors, Watch, default_monitors
 
-from .defaults import register_defaults, seat_admin
+from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
 from .replaying import make_replay
 
 
@@ -47,6 +48,7 @@ class House:
     clock: Callable[[], int] = now_ns
     started_ns: int = field(default_factory=now_ns)
     first_key: str = field(default="", repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def admin_required(self) -> bool:
@@ -69,12 +71,20 @@ class House:
 async def build(config: Config) -> House:
     """Open the data folder and build the house.
 
-    Raises Conflict when another process has the folder, ConfigError or BadInput on bad settings.
+    Raises Conflict when another process has the folder, ConfigError or BadInput on bad settings; what was opened by
+    then is closed again.
     """
-    folder = DataFolder.open(Path(config.data))
-    metadata = Metadata.open(folder.metadata_path)
-    spans = SpanStore.open(folder.spans_path)
-    registry = await Registry.load(metadata)
+    with ExitStack() as opened:
+        folder = opened.enter_context(closing(DataFolder.open(Path(config.data))))
+        metadata = opened.enter_context(closing(Metadata.open(folder.metadata_path)))
+        spans = opened.enter_context(closing(SpanStore.open(folder.spans_path)))
+        house = await _furnish(config, folder, metadata, spans)
+        opened.pop_all()
+    return house
+
+
+async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: SpanStore) -> House:
+    registry = await Registry.load(metadata, checks=CONTENT_CHECKS)
     keys = await Keys.load(metadata)
     http, scripted = HttpClient(), Scripted()
     providers = Providers(_specs(config), http=http, scripted=scripted)
@@ -95,6 +105,8 @@ async def build(config: Config) -> House:
         store=spans, settings=settings, online=online, watch=watch, vendors=Vendors(), registry=registry, desk=desk
     )
     await loop.start()
+    # What a crash interrupted is taken up once the baselines are back.
+    await desk.load()
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
         corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder, gateway=gateway,

@@ -18,6 +18,8 @@ def make_replay(
     async def replay(root: Span, pins: Mapping[str, str]) -> Mapping[str, float]:
         spans = await gateway.replay(root, {kind: pin for kind, pin in pins.items() if kind != "judges"})
         output = Output.from_trace(spans)
+        if output is None:
+            return {}
         values = dict(await online.check(output))
         values["allowed"] = 0.0 if output.status == "refused" else 1.0
         if "judges" in pins:

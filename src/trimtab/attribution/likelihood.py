@@ -1,0 +1,125 @@
+"""How well each explanation fits: one likelihood for every suspect, one for a fall that nobody recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .evidence import Observed
+
+#: Falls of the rate among the exposed that an explanation may claim.
+DROPS = (0.02, 0.05, 0.10, 0.20, 0.30, 0.50, 0.80)
+#: Onsets that the unrecorded change may have.
+MAX_ONSETS = 48
+#: A baseline weighs as much as this many observations of the window.
+_BASELINE_WEIGHT = 60.0
+_LEAST, _MOST = 0.02, 0.98
+
+
+@dataclass(slots=True)
+class Tally:
+    """A slice's observations, split by an explanation into those it claims (1) and the rest (0)."""
+
+    n1: int = 0
+    sum1: float = 0.0
+    n0: int = 0
+    sum0: float = 0.0
+
+
+def tally(observations: Sequence[Observed], claims: Callable[[Observed], bool]) -> dict[str, Tally]:
+    """Split every slice by ``claims``."""
+    tallies: dict[str, Tally] = {}
+    for seen in observations:
+        part = tallies.get(seen.slice)
+        if part is None:
+            part = tallies[seen.slice] = Tally()
+        if claims(seen):
+            part.n1 += 1
+            part.sum1 += seen.value
+        else:
+            part.n0 += 1
+            part.sum0 += seen.value
+    return tallies
+
+
+def log_likelihood(tallies: Mapping[str, Tally], baselines: Mapping[str, float]) -> float:
+    """The log of the mean over DROPS of the likelihood that the claimed observations fell by that much.
+
+    Values are coins (graded values enter as quasi-Bernoulli, Papke and Wooldridge 1996). The healthy rate of a slice
+    is fitted under each explanation from its baseline and from the window itself; a baseline alone, taken from a few
+    dozen answers, would blame whatever was out longest for the baseline's own error.
+    """
+    return log_mean_exp([sum(_fit(t, baselines.get(s), drop) for s, t in tallies.items()) for drop in DROPS])
+
+
+def _fit(t: Tally, baseline: float | None, drop: float) -> float:
+    weight = 0.0 if baseline is None else _BASELINE_WEIGHT
+    prior = _clip(0.9 if baseline is None else baseline)
+    n = weight + t.n0 + t.n1
+    if n == 0.0:
+        return 0.0
+    p0 = _clip((weight * prior + t.sum0 + t.sum1 + drop * t.n1) / n)
+    p1 = max(p0 - drop, _LEAST)
+    healthy = weight * prior + t.sum0
+    return (
+        healthy * math.log(p0)
+        + (weight + t.n0 - healthy) * math.log1p(-p0)
+        + t.sum1 * math.log(p1)
+        + (t.n1 - t.sum1) * math.log1p(-p1)
+    )
+
+
+def onset_likelihoods(
+    observations: Sequence[Observed], baselines: Mapping[str, float]
+) -> tuple[list[int], list[float]]:
+    """Times at which everything may have fallen at once, latest first, and the log-likelihood of each.
+
+    The onsets lie closer together towards the alarm, where a few answers make the difference. ``observations`` are in
+    the order of time.
+    """
+    tallies = tally(observations, lambda _: False)
+    times: list[int] = []
+    logs: list[float] = []
+    end = len(observations)
+    for back in _steps(len(observations)):
+        for seen in observations[len(observations) - back : end]:
+            part = tallies[seen.slice]
+            part.n0 -= 1
+            part.sum0 -= seen.value
+            part.n1 += 1
+            part.sum1 += seen.value
+        end = len(observations) - back
+        times.append(observations[end].time_ns)
+        logs.append(log_likelihood(tallies, baselines))
+    return times, logs
+
+
+def _steps(n: int) -> list[int]:
+    """At most MAX_ONSETS different counts from 3 to ``n``, in equal ratios."""
+    if n <= 3:
+        return [n] if n else []
+    ratio = (n / 3.0) ** (1.0 / (MAX_ONSETS - 1))
+    return sorted({min(n, round(3.0 * ratio**i)) for i in range(MAX_ONSETS)})
+
+
+def log_mean_exp(logs: Sequence[float]) -> float:
+    """log(mean(exp(logs))), safe from overflow; minus infinity for nothing."""
+    if not logs:
+        return -math.inf
+    top = max(logs)
+    return top + math.log(sum(math.exp(log - top) for log in logs) / len(logs))
+
+
+def softmax(logs: Sequence[float]) -> list[float]:
+    """The posterior under equal priors. ``logs`` holds at least one finite value, or is empty."""
+    if not logs:
+        return []
+    top = max(logs)
+    weights = [math.exp(log - top) for log in logs]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def _clip(rate: float) -> float:
+    return min(_MOST, max(_LEAST, rate))

@@ -1,0 +1,44 @@
+"""Words, sentences and citations of an answer, as the deterministic checks count them.
+
+Kept apart from the simulated model's own reading on purpose: a check that shares code with what it checks would share
+its mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: How a passage is cited: ``[n]``.
+CITATION = re.compile(r"\[(\d{1,3})\]")
+
+_WORD = re.compile(r"[^\W_]+")
+_ENDINGS = re.compile(r"(?<=\w{3})(?:ings?|edly|ed|ies|es|s|ly|y|e)$")
+_DECLINES = re.compile(
+    r"^\W*(?:(?:i am|i'?m) (?:sorry|afraid)\b\W*(?:but )?(?:that )?)?"
+    r"(?:i (?:do not|don['’]?t|cannot|can['’]?t) (?:know|say|tell|answer|find)|"
+    r"the (?:passages?|documents?|context) (?:do|does) not (?:say|tell|contain|mention))\b",
+    re.IGNORECASE,
+)
+_FUNCTION_WORD_LIST = (
+    "a about after all also an and any are as at be been before being but by can could did do does each either for "
+    "from had has have he her here his how i if in into is it its may me might more most must my no nor not of on only "
+    "or other our out over own shall she should so some such than that the their them then there these they this those "
+    "to too under up upon us very was we were what when where which while who whom why will with would yes you your"
+)
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORD_LIST.split())
+
+
+def content_words(text: str) -> set[str]:
+    """The words of a text that carry meaning: lower case, endings cut, citations and function words left out."""
+    words = _WORD.findall(CITATION.sub(" ", text).lower())
+    return {_ENDINGS.sub("", word) for word in words if word not in _FUNCTION_WORDS and len(word) > 1}
+
+
+def cited(text: str) -> set[int]:
+    """The numbers that a text cites as ``[n]``."""
+    return {int(number) for number in CITATION.findall(text)}
+
+
+def declines(text: str) -> bool:
+    """Whether an answer says, at its beginning, that it does not know."""
+    return bool(_DECLINES.match(text))

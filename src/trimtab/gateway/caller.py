@@ -1,0 +1,117 @@
+"""The client at the other end of an ASGI connection: its headers and body, and whether it is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from .ask import MAX_BODY, too_large
+from .live import LiveTrace
+
+#: How much of a body that is too large is still read, and for how many seconds, so that its sender hears of it.
+SWALLOWED = 64 * 1024 * 1024
+SWALLOW_S = 10.0
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Gone(Exception):
+    """The client hung up before its request was whole."""
+
+
+class Caller:
+    """One HTTP request. After its body is read, a client that hangs up cancels the task that serves it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, live: LiveTrace) -> None:
+        self.headers = read_headers(scope)
+        self.started = False  # whether the status has been sent
+        self._live = live
+        self._receive = receive
+        self._send = send
+        self._watch: asyncio.Task[None] | None = None
+
+    async def body(self) -> bytes:
+        """The whole body. Raises TooLarge as soon as it is known to be, Gone when the client hangs up."""
+        length = self.headers.get("content-length", "")
+        if length.isdigit() and int(length) > MAX_BODY:
+            await self._swallow()
+            raise too_large()
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > MAX_BODY:
+                await self._swallow()
+                raise too_large()
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                break
+        self._begin_watch()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def release(self) -> None:
+        """The answer is sent: hanging up is now the client's good right."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send status and headers."""
+        pairs = [(name.encode(), plain(value).encode()) for name, value in headers.items()]
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def piece(self, body: bytes) -> None:
+        """Send a piece of the body."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        """Send the last piece of the body."""
+        self.release()
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _swallow(self) -> None:
+        """Read on without keeping, within bounds: a client that is cut off while it sends never sees the answer."""
+        left = SWALLOWED
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SWALLOW_S):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        break
+
+    def _begin_watch(self) -> None:
+        serving = asyncio.current_task()
+
+        def hung_up(_: asyncio.Task[None]) -> None:
+            if self._watch is not None and serving is not None:
+                self._live.gone = True
+                serving.cancel()
+
+        self._watch = asyncio.create_task(self._until_gone())
+        self._watch.add_done_callback(hung_up)
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Headers by lower-case name, the last of each; bytes that are not UTF-8 are replaced."""
+    return {name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in scope["headers"]}
+
+
+def plain(value: str) -> str:
+    """Printable ASCII, as a header must be: a vendor may report a model by any name."""
+    if value.isascii() and value.isprintable():
+        return value
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in value)

@@ -1,0 +1,105 @@
+"""What will be sent to the model, while it is being put together: the prompt's template, variables, passages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version
+from trimtab.knowledge import render
+from trimtab.prompts import fill as fill_template
+from trimtab.prompts import validate
+
+from .ask import Ask
+from .live import LiveTrace, last_user_text
+from .route import Route
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+
+PASSAGES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """``messages`` and ``variables`` are the caller's; ``template`` is None when no prompt was asked for."""
+
+    messages: tuple[Message, ...]
+    variables: Mapping[str, Any]
+    template: Mapping[str, Any] | None = None
+    passages: Mapping[str, str] = field(default_factory=dict)
+
+    def call(self, ask: Ask, route: Route) -> Call:
+        """The call to the model. Raises BadInput (layer 3) naming a variable that is missing or unknown."""
+        params = ask.params
+        messages = self.messages
+        if self.template is not None:
+            params = {**self.template.get("params", {}), **params}
+            try:
+                messages = tuple(fill_template(self.template, {**self.variables, **self.passages}, messages))
+            except BadInput as error:
+                error.layer, error.field = Layer.PROMPT, f"trimtab.{error.field}"
+                raise
+        return Call(
+            model=ask.model,
+            messages=messages,
+            params=params,
+            stream=ask.stream,
+            timeout=min(ask.timeout, route.total) if ask.timeout else route.total,
+        )
+
+
+def fill(gateway: Gateway, route: Route, live: LiveTrace) -> Draft:
+    """Choose the prompt version that speaks, if the request or its route names a prompt."""
+    ask = live.ask
+    address = ask.pins.get("prompts", ask.prompt or route.prompt)
+    if not address:
+        if ask.variables:
+            mend = "Name a prompt as trimtab.prompt, or leave the variables out."
+            raise BadInput("are given, and there is no prompt to put them in.", field="trimtab.variables", mend=mend)
+        return Draft(messages=ask.messages, variables={})
+    if ask.prompt:
+        version = gateway.pick("prompts", address, live)
+    else:
+        version = gateway.pick_named("prompts", address, live, f"the route {route.name}")
+    live.stamp = replace(live.stamp, prompt=version.pin)
+    gateway.once(version, _check_template)
+    return Draft(messages=ask.messages, variables=ask.variables, template=version.content)
+
+
+async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
+    """Find passages for the last thing the user said, if the prompt names a corpus."""
+    template = draft.template
+    if template is None or not template.get("corpus"):
+        return draft
+    if "passages" in draft.variables:
+        mend = "Leave it out: the passages come from the prompt's corpus."
+        raise BadInput("is filled by Trimtab.", field="trimtab.variables.passages", mend=mend)
+    address = live.ask.pins.get("corpora", template["corpus"])
+    if not address:
+        return replace(draft, passages={"passages": render([])})
+    since_ns = live.clock()
+    try:
+        version = gateway.pick_named("corpora", address, live, f"the prompt {live.stamp.prompt}")
+        live.stamp = replace(live.stamp, knowledge=version.pin)
+        query = last_user_text(draft.messages)
+        found = await gateway.corpora.search(version, query, template.get("passages", PASSAGES))
+    except TrimtabError as error:
+        error.layer = Layer.KNOWLEDGE
+        raise
+    live.passages = [asdict(passage) for passage in found]
+    text = render(found)
+    live.step(version.name, "retriever", since_ns, Layer.KNOWLEDGE, output=text, attributes={"found": len(found)})
+    return replace(draft, passages={"passages": text})
+
+
+def _check_template(version: Version) -> bool:
+    """A template is checked where it is used: a registry holds whatever was put in."""
+    try:
+        validate(version.content)
+    except BadInput as error:
+        broken = ConfigError(f"{version.address} cannot be used: {error}", mend="Roll it back or register a right one.")
+        broken.layer = Layer.PROMPT
+        raise broken from error
+    return True

@@ -1,0 +1,59 @@
+"""How a request is served, on one page. Each step is a function of the room named in its line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from trimtab.core import Chunk, TrimtabError
+
+from .ask import Ask, read_ask
+from .draft import fill, ground
+from .gates import arrive, leave, on_duty
+from .live import LiveTrace
+
+if TYPE_CHECKING:
+    from .caller import Caller
+    from .gateway import Gateway
+
+
+async def answer(gateway: Gateway, caller: Caller, live: LiveTrace) -> AsyncGenerator[Chunk]:
+    """A request from the wire, its key checked before its body is read."""
+    key = gateway.keys.may_ask(caller.headers.get("authorization", ""))  # authenticate: 401, 403      layer 5
+    ask = read_ask(await caller.body(), caller.headers, key)  # bytes -> Ask: 400, 413
+    async with aclosing(serve(gateway, ask, live)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[Chunk]:
+    """One request: the pieces of its answer come out, its spans and the guard's score go to the recorder."""
+    live.ask = ask
+    try:
+        with gateway.limits.admit(ask.key, live.start_ns):  # 429                                       layer 5
+            route = gateway.find_route(live)  # 404; stamp.route
+            draft = fill(gateway, route, live)  # stamp.prompt: the rollout's arm, by sticky key          layer 3
+            draft = await ground(gateway, draft, live)  # stamp.knowledge, if the prompt names a corpus   layer 2
+            policy = on_duty(gateway, route, live)  # stamp.guard
+            draft = arrive(policy, draft, live)  # 403; the verdict becomes a Score                       layer 4
+            call = draft.call(ask, route)  # 400: a variable is missing
+            attempt = gateway.choose(route, call, live)  # which models, in which order: pure, one draw   layer 5
+            # stamp.model; the next model is asked only while nothing was passed on; 502, 504             layer 1
+            async with aclosing(leave(policy, attempt(call), live)) as chunks:  # a window over the stream
+                async for chunk in chunks:
+                    live.passing(chunk)
+                    yield chunk
+    except TrimtabError as error:
+        live.failed(error)
+        raise
+    except (asyncio.CancelledError, GeneratorExit) as end:
+        live.stopped(end)
+        raise
+    except Exception as error:  # house: except because a mistake of ours must not leave a request unrecorded
+        live.broke(error)
+        raise
+    finally:
+        if ask.record:
+            gateway.recorder.record(*live.finish())  # never blocks; a full queue drops, counts and says so

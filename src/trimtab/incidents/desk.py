@@ -1,0 +1,260 @@
+"""The desk: what happens between an alarm and a closed incident."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from trimtab.attribution import Evidence, Report, attribute, failing, with_replay
+from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
+from trimtab.evals import add_cases
+from trimtab.registry import Registry
+from trimtab.store import Metadata, SpanStore
+from trimtab.watch import Alarm, Watch
+
+from . import joining, remedy, sentences, states
+from .cases import cases_of, roots_of
+from .incident import MACHINE, STATES, Incident, IncidentEvent, blamed
+from .records import Records, Written
+from .replay import MAX_REQUESTS, Replay, replayed
+
+log = logging.getLogger("trimtab.incidents")
+
+#: Where failing requests are kept.
+DATASET = "regressions"
+#: An unmitigated incident listens for this many alarms: each brings more evidence for its verdict.
+MAX_ALARMS = 6
+_MAX_CHANGES = 10_000
+_LIVE = STATES[:-1]
+
+
+class Desk:
+    """Opens incidents, finds their cause, acts as their monitors allow, and keeps their failing requests.
+
+    Every step is committed before anybody hears of it, and an incident says in its record whether the machine is done
+    with it, so a crash half way is taken up again by ``load``. ``window_s``: changes this many seconds before the onset
+    are suspects. ``on_event`` callbacks run in the event loop and must not block.
+    """
+
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        registry: Registry,
+        store: SpanStore,
+        watch: Watch,
+        replay: Replay | None,
+        clock: Callable[[], int] = now_ns,
+        window_s: int = 3600,
+    ) -> None:
+        self._records = Records(metadata)
+        self._registry, self._store, self._watch = registry, store, watch
+        self._replay = replay
+        self._clock = clock
+        self._window_ns = window_s * 10**9
+        self._working = asyncio.Lock()
+        self._acting = asyncio.Lock()
+        self.on_event: list[Callable[[Incident, IncidentEvent], None]] = []
+
+    async def load(self) -> list[Incident]:
+        """Take up what a crash interrupted; returns the incidents that are not closed, open ones first."""
+        for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
+            if incident.pending:
+                await self._work(incident.id)
+        return await self._records.listed(_LIVE, _MAX_CHANGES)
+
+    async def handle(self, alarm: Alarm) -> Incident:
+        """Open an incident, or join the one that the alarm belongs to, and answer it as far as the machine may."""
+        await self._reconsider()
+        report, traces = await self._attributed(alarm.signal, alarm.slice, alarm.time_ns, alarm.onset_ns)
+        now = self._clock()
+
+        def place(live: Sequence[Incident]) -> Written:
+            known = joining.choose(live, alarm, report)
+            if known is None:
+                return Written(None, states.opened(alarm, report, traces, DATASET, now))
+            return Written(known, states.joined(known, alarm, report, traces, now))
+
+        incident = await self._told(self._records.place(place))
+        return await self._work(incident.id)
+
+    async def acknowledge(self, incident_id: int, actor: str) -> Incident:
+        """Somebody is on it.
+
+        Raises NotFound, BadInput without a name, and Conflict when somebody else is on it or it is closed.
+        """
+        return await self._change(incident_id, lambda i, now: states.acknowledged(i, actor, now))
+
+    async def rollback(self, incident_id: int, actor: str) -> Incident:
+        """Take the blamed change back.
+
+        Raises NotFound, BadInput without a name, and Conflict when there is no cause, it was taken back already or
+        cannot be.
+        """
+        if not actor.strip():
+            raise BadInput("Nobody rolls back.", field="actor", mend="Say who you are.")
+        async with self._acting:
+            incident = await self._records.get(incident_id)
+            states.check_mitigable(incident, self._clock())
+            if incident.cause is None:
+                mend = "Roll an asset back yourself where you know better."
+                raise Conflict(f"No cause is known of incident {incident_id}.", field="id", mend=mend)
+            outcome = await remedy.take_back(self._registry, incident.cause, actor=actor, note=_note(incident))
+            if not outcome.done:
+                raise Conflict(f"{outcome.text}.", field="id", mend="Move the asset's label by hand.")
+            await self._change(incident_id, lambda i, now: states.mitigated(i, actor, outcome.text, now))
+        incident = await self._keep_cases(incident_id)
+        self._rearm(incident)
+        return incident
+
+    async def close(self, incident_id: int, actor: str, lesson: str, reason: str = "") -> Incident:
+        """The end, with a lesson.
+
+        Raises NotFound, BadInput without a lesson, and Conflict, unless a reason is written, while no failing request
+        was kept as a case or nothing mitigated it.
+        """
+        incident = await self._change(incident_id, lambda i, now: states.closed(i, actor, lesson, reason, now))
+        self._rearm(incident)
+        return incident
+
+    async def get(self, incident_id: int) -> Incident:
+        """One incident. Raises NotFound."""
+        return await self._records.get(incident_id)
+
+    async def list(self, *, state: str = "", limit: int = 50) -> list[Incident]:
+        """Incidents, open ones first, each state newest first. Raises BadInput for an unknown state."""
+        if state and state not in STATES:
+            mend = f"Use one of {', '.join(STATES)}."
+            raise BadInput(f"{state!r} is not a state of an incident.", field="state", mend=mend)
+        return await self._records.listed((state,) if state else STATES, limit)
+
+    async def _work(self, incident_id: int) -> Incident:
+        """Everything that the machine does with an incident; each step may be repeated after a crash."""
+        async with self._working:
+            incident = await self._act(incident_id)
+            report = incident.report
+            if self._replay and report and report.certainty != "proven" and not report.arms:
+                await self._ask_again(incident, self._replay)
+                incident = await self._act(incident_id)
+            if not incident.mitigated_ns and incident.state != "closed":
+                text = sentences.waiting(incident.owner, incident.report, incident.action)
+                incident = await self._note_once(incident_id, "page", text)
+            if incident.state != "closed":
+                await self._keep_cases(incident_id)
+            incident = await self._change(incident_id, lambda i, _: states.settled(i))
+            self._rearm(incident)
+            return incident
+
+    async def _act(self, incident_id: int) -> Incident:
+        """Take the cause back where the machine may."""
+        async with self._acting:
+            incident = await self._records.get(incident_id)
+            done = incident.mitigated_ns or incident.state == "closed"
+            cause = incident.cause
+            if done or cause is None or not remedy.may_act(self._registry, incident.action, incident.report):
+                return incident
+            outcome = await remedy.take_back(self._registry, cause, actor=MACHINE, note=_note(incident))
+            if outcome.done:
+                return await self._change(incident_id, lambda i, now: states.mitigated(i, MACHINE, outcome.text, now))
+        return await self._note_once(incident_id, "page", outcome.text)
+
+    async def _ask_again(self, incident: Incident, replay: Replay) -> None:
+        """Replay failing requests and write down what that proves."""
+        report = incident.report
+        assert report is not None
+        roots = await roots_of(self._store, incident.traces[:MAX_REQUESTS])
+        arms = await replayed(replay, self._registry, report, (report.signal,), roots)
+        if arms:
+            found = with_replay(report, arms)
+            await self._change(incident.id, lambda i, now: states.replayed(i, found, now))
+
+    async def _keep_cases(self, incident_id: int) -> Incident:
+        """Add the failing requests to the dataset; what is there already stays as it is."""
+        incident = await self._records.get(incident_id)
+        cases = cases_of(incident, await roots_of(self._store, incident.traces))
+        if not cases:
+            return incident
+        try:
+            await add_cases(self._registry, incident.dataset, cases, actor=MACHINE, note=_note(incident))
+        except TrimtabError as error:
+            return await self._note_once(incident_id, "cases", f"could not keep the failing requests: {error}")
+        return await self._change(incident_id, lambda i, now: states.with_cases(i, len(cases), now))
+
+    async def _reconsider(self) -> None:
+        """Attribute again what nothing explained: later answers may show the cause, and its alarm then joins."""
+        for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
+            if incident.cause is not None or incident.mitigated_ns:
+                continue
+            with suppress(NotFound):
+                report, _ = await self._attributed(incident.signal, incident.slice, self._clock(), incident.onset_ns)
+                if blamed(report) is not None:
+                    await self._change(incident.id, _judging(report))
+
+    async def _attributed(
+        self, signal: str, slice_name: str, until_ns: int, onset_ns: int
+    ) -> tuple[Report, Sequence[str]]:
+        """The report on a signal, and its failing requests."""
+        observations, baselines = self._watch.evidence(signal, slice_name)
+        evidence = Evidence(
+            signal=signal,
+            slice=slice_name,
+            alarm_ns=until_ns,
+            onset_ns=onset_ns,
+            observations=observations,
+            baselines={name: baseline.mean for name, baseline in baselines.items()},
+        )
+        # In a thread, because thousands of observations would hold up the requests being served.
+        report = await asyncio.to_thread(attribute, evidence, self._suspects(onset_ns))
+        whose = blamed(report) or next((c for c in report.candidates if not c.change_id), None)
+        return report, failing(evidence, whose, states.MAX_TRACES) if whose else []
+
+    def _suspects(self, onset_ns: int) -> Sequence[Change]:
+        """The changes of the window, and those of rollouts that still run, however long ago they began."""
+        since = max(0, onset_ns - self._window_ns)
+        running = {rollout.id for rollout in self._registry.rollouts(running=True)}
+        return [
+            change
+            for change in self._registry.changes(limit=_MAX_CHANGES)
+            if (change.time_ns >= since or change.rollout in running)
+            and (change.kind, change.name) != ("datasets", DATASET)
+        ]
+
+    def _rearm(self, incident: Incident) -> None:
+        alarms = sum(event.kind in ("alarm", "joined") for event in incident.events)
+        if incident.mitigated_ns or incident.state == "closed" or alarms < MAX_ALARMS:
+            for signal in incident.signals:
+                with suppress(NotFound):
+                    self._watch.rearm(signal)
+
+    async def _note_once(self, incident_id: int, kind: str, text: str) -> Incident:
+        def note(incident: Incident, now: int) -> Incident:
+            if any((event.kind, event.text) == (kind, text) for event in incident.events):
+                return incident
+            return states.noted(incident, kind, MACHINE, text, now)
+
+        return await self._change(incident_id, note)
+
+    async def _change(self, incident_id: int, change: Callable[[Incident, int], Incident]) -> Incident:
+        now = self._clock()
+        return await self._told(self._records.change(incident_id, lambda incident: change(incident, now)))
+
+    async def _told(self, step: Awaitable[Written]) -> Incident:
+        """Tell the listeners of the events that a committed step added."""
+        before, after = await step
+        for event in after.events[len(before.events) if before else 0 :]:
+            for listener in self.on_event:
+                try:
+                    listener(after, event)
+                except Exception:  # house: except because a listener must not undo what is committed
+                    log.exception("a listener failed on incident %d", after.id)
+        return after
+
+
+def _judging(report: Report) -> Callable[[Incident, int], Incident]:
+    return lambda incident, now: states.judged(incident, report, now)
+
+
+def _note(incident: Incident) -> str:
+    return f"incident {incident.id}: {incident.title}"

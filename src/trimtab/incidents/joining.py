@@ -1,0 +1,44 @@
+"""Which incident an alarm belongs to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trimtab.attribution import Report
+from trimtab.watch import Alarm
+
+from .incident import Incident, blamed, same_cause
+
+#: Scores of requests served before a rollback arrive after it; a fall that starts later than this is a new failure.
+GRACE_NS = 60 * 10**9
+#: Unexplained falls that start this close together are one failure until shown otherwise.
+NEAR_NS = 300 * 10**9
+
+
+def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident | None:
+    """The incident to join, None for a new one.
+
+    One with the same cause comes first. Else, an alarm of a signal that an unexplained incident already has; and an
+    alarm that nothing explains while an incident is under way, or that began together with an unexplained one. Two
+    explanations stay two incidents.
+    """
+    under_way = [i for i in sorted(live, key=lambda i: i.id, reverse=True) if _under_way(i, alarm)]
+    cause = blamed(report)
+    if cause is not None:
+        for incident in under_way:
+            if incident.cause is not None and same_cause(cause, incident.cause):
+                return incident
+    for incident in under_way:
+        if incident.cause is None and alarm.signal in incident.signals:
+            return incident
+    if cause is None:
+        for incident in under_way:
+            if incident.cause is not None or abs(alarm.onset_ns - incident.onset_ns) <= NEAR_NS:
+                return incident
+    return None
+
+
+def _under_way(incident: Incident, alarm: Alarm) -> bool:
+    if incident.state == "closed":
+        return False
+    return not incident.mitigated_ns or alarm.onset_ns <= incident.mitigated_ns + GRACE_NS

@@ -1,0 +1,121 @@
+"""An incident in words: titles and timeline lines, filled from fields, never guessed."""
+
+from __future__ import annotations
+
+import math
+
+from trimtab.attribution import Arm, Candidate, Report
+from trimtab.core import Layer
+from trimtab.watch import SIGNALS, Alarm
+
+from .incident import blamed
+
+#: What people see when a signal falls.
+_FELL = {
+    "answered": "Requests fail",
+    "complete": "Answers are cut off",
+    "retrieved": "Questions find no passages",
+    "fresh": "Answers rest on stale passages",
+    "cites": "Answers stopped citing their sources",
+    "grounded": "Answers say what their passages do not",
+    "allowed": "Good requests are blocked",
+    "first_choice": "Fallbacks answer in place of the first choice",
+    "judge_agreement": "The judge disagrees with the experts",
+    "quality": "Fewer answers pass the judge",
+    "thumb": "Users like fewer answers",
+}
+
+
+def title(report: Report) -> str:
+    """One sentence: what broke, from where to where, with what."""
+    what = _FELL.get(report.signal)
+    if what is None:
+        signal = SIGNALS.get(report.signal)
+        what = f"{signal.title if signal else report.signal} fell"
+    cause = blamed(report)
+    whom = f" with {name(cause)}" if cause else ", cause not known"
+    return f"{what}: {_fall(report.signal, report.baseline, report.now, report.slice)}{whom}"
+
+
+def alarm(raised: Alarm) -> str:
+    """What the detector saw."""
+    fall = _fall(raised.signal, raised.baseline, raised.now, raised.slice)
+    return (
+        f"{fall} over the last {raised.n_since} scores "
+        f"(evidence {_large(raised.e_value)} of {_large(raised.threshold)} needed)"
+    )
+
+
+def verdict(report: Report) -> str:
+    """What attribution says, and on what grounds."""
+    cause = blamed(report)
+    if cause is None:
+        best = report.candidates[0] if report.candidates else None
+        guess = f"; the best guess is {name(best)} with a belief of {best.posterior:.2f}" if best else ""
+        return f"cause not known{guess}"
+    grounds = ""
+    if cause.effect is not None:
+        effect = cause.effect
+        grounds = (
+            f": {signed(effect.value)} where it was served ({signed(effect.low)} to {signed(effect.high)}; "
+            f"{effect.n_exposed} scores with it, {effect.n_unexposed} without)"
+        )
+    layer = f", layer {cause.layer} {Layer(cause.layer).title.lower()}" if cause.layer is not None else ""
+    return f"{report.certainty}: {name(cause)}{layer}{grounds}"
+
+
+def replayed(arms: tuple[Arm, ...]) -> str:
+    """How often the failing requests passed, one layer put back at a time."""
+    return "replayed failing requests: " + "; ".join(
+        f"{arm.passed} of {arm.n} pass with "
+        + (f"{arm.restored} put back (evidence {_large(arm.e_value)})" if arm.layer is not None else "nothing changed")
+        for arm in arms
+    )
+
+
+def cases(count: int, dataset: str) -> str:
+    """What was kept."""
+    what = "1 failing request is" if count == 1 else f"{count} failing requests are"
+    return f"{what} kept as regression cases in datasets:/{dataset}"
+
+
+def waiting(owner: str, report: Report | None, action: str) -> str:
+    """Why nothing was taken back by itself."""
+    if report is None or blamed(report) is None:
+        why = "no cause is known"
+    elif action != "rollback":
+        why = "its monitor pages only"
+    else:
+        why = f"the cause is {report.certainty}, not proven, and not part of a running rollout"
+    return f"waits for {owner}: {why}"
+
+
+def name(cause: Candidate) -> str:
+    """A cause as people name it: ``prompts support-answer/2``."""
+    return f"{cause.kind} {cause.after}" if cause.after else cause.title
+
+
+def duration(ns: int) -> str:
+    """In one unit: ``20 s``, ``5 min``, ``3 h``, ``2 d``."""
+    seconds = max(0, ns) / 1e9
+    for limit, size, unit in ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def signed(value: float) -> str:
+    """A difference with two decimals and a true minus sign."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _fall(signal: str, baseline: float, now: float, slice_name: str) -> str:
+    where = f" for {slice_name}" if slice_name else ""
+    verb = "fell" if now < baseline else "moved"
+    return f"{signal}{where} {verb} from {baseline:.2f} to {now:.2f}"
+
+
+def _large(value: float) -> str:
+    if not math.isfinite(value) or value >= 1e6:
+        return "over 10^6" if not math.isfinite(value) else f"10^{math.floor(math.log10(value))}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"

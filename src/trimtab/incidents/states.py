@@ -1,0 +1,179 @@
+"""What may happen to an incident: open -> acknowledged -> mitigated -> closed. Pure; every step adds its own event.
+
+The machine may mitigate what nobody has acknowledged yet; acknowledging afterwards says who looks at it and changes no
+state. A closed incident never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from trimtab.attribution import Candidate, Report
+from trimtab.core import BadInput, Conflict
+from trimtab.watch import Alarm
+
+from . import sentences
+from .incident import MACHINE, Incident, IncidentEvent, blamed, same_cause
+
+MAX_TRACES = 50
+_CERTAINTY = ("unknown", "likely", "proven")
+
+
+def noted(incident: Incident, kind: str, actor: str, text: str, now_ns: int) -> Incident:
+    """The incident with one more line in its timeline."""
+    event = IncidentEvent(time_ns=now_ns, kind=kind, actor=actor, text=text)
+    return replace(incident, events=(*incident.events, event))
+
+
+def opened(alarm: Alarm, report: Report, traces: Iterable[str], dataset: str, now_ns: int) -> Incident:
+    """A new incident, not yet numbered, with its alarm and first verdict."""
+    incident = Incident(
+        id=0,
+        opened_ns=now_ns,
+        severity=alarm.monitor.severity,
+        signal=alarm.signal,
+        slice=alarm.slice,
+        owner=alarm.monitor.owner,
+        title=sentences.title(report),
+        signals=(alarm.signal,),
+        dataset=dataset,
+        onset_ns=alarm.onset_ns,
+        alarm_ns=alarm.time_ns,
+        action=alarm.monitor.action,
+        runbook=alarm.monitor.runbook,
+        traces=tuple(traces)[:MAX_TRACES],
+        pending=True,
+    )
+    incident = noted(incident, "alarm", MACHINE, sentences.alarm(alarm), now_ns)
+    return judged(incident, report, now_ns)
+
+
+def joined(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
+    """Another alarm of the same failure. A better verdict on it replaces the one there is."""
+    _refuse_closed(incident)
+    more = dict.fromkeys((*incident.traces, *traces))
+    signals = tuple(dict.fromkeys((*incident.signals, alarm.signal)))
+    incident = replace(
+        incident,
+        signals=signals,
+        severity=min(incident.severity, alarm.monitor.severity),
+        onset_ns=min(incident.onset_ns or alarm.onset_ns, alarm.onset_ns),
+        traces=tuple(more)[:MAX_TRACES],
+        pending=True,
+    )
+    incident = noted(incident, "joined", MACHINE, sentences.alarm(alarm), now_ns)
+    return judged(incident, report, now_ns) if _better(report, incident.report) else incident
+
+
+def judged(incident: Incident, report: Report, now_ns: int) -> Incident:
+    """The incident with a verdict: its cause, its layer, its title."""
+    _refuse_closed(incident)
+    cause = blamed(report)
+    incident = replace(
+        incident,
+        report=report,
+        title=sentences.title(report),
+        layer=cause.layer if cause else None,
+        verdict_ns=_since(incident, cause, now_ns),
+    )
+    return noted(incident, "verdict", MACHINE, sentences.verdict(report), now_ns)
+
+
+def replayed(incident: Incident, report: Report, now_ns: int) -> Incident:
+    """The report with its replay arms, and the verdict anew where they changed it."""
+    _refuse_closed(incident)
+    old = incident.report
+    incident = noted(incident, "replay", MACHINE, sentences.replayed(report.arms), now_ns)
+    if old is None or (old.cause, old.certainty) != (report.cause, report.certainty):
+        return judged(incident, report, now_ns)
+    return replace(incident, report=report)
+
+
+def settled(incident: Incident) -> Incident:
+    """The machine is done with it for now."""
+    return replace(incident, pending=False)
+
+
+def check_mitigable(incident: Incident, now_ns: int) -> None:
+    """Raises Conflict when the incident is closed or was mitigated already: nothing is done twice."""
+    _refuse_closed(incident)
+    if incident.mitigated_ns:
+        ago = sentences.duration(now_ns - incident.mitigated_ns)
+        who = next((e.actor for e in reversed(incident.events) if e.kind in ("action", "rollback")), MACHINE)
+        mend = "Nothing has to be done twice; roll the asset itself back to go further."
+        raise Conflict(f"Incident {incident.id} was mitigated {ago} ago by {who}.", field="id", mend=mend)
+
+
+def mitigated(incident: Incident, actor: str, text: str, now_ns: int) -> Incident:
+    """The cause was taken back. Raises what ``check_mitigable`` raises."""
+    check_mitigable(incident, now_ns)
+    kind = "action" if actor == MACHINE else "rollback"
+    return noted(replace(incident, state="mitigated", mitigated_ns=now_ns), kind, actor, text, now_ns)
+
+
+def with_cases(incident: Incident, cases: int, now_ns: int) -> Incident:
+    """The failing requests are kept in the dataset."""
+    if cases == incident.cases:
+        return incident
+    text = sentences.cases(cases, incident.dataset)
+    return noted(replace(incident, cases=cases), "cases", MACHINE, text, now_ns)
+
+
+def acknowledged(incident: Incident, actor: str, now_ns: int) -> Incident:
+    """Somebody is on it. Raises Conflict when somebody else already is, BadInput without a name."""
+    _refuse_closed(incident)
+    if not actor.strip():
+        raise BadInput("Nobody acknowledges.", field="actor", mend="Say who you are.")
+    if incident.acknowledged_by:
+        mend = "Talk to them; an incident is acknowledged once."
+        raise Conflict(
+            f"{incident.acknowledged_by} acknowledged incident {incident.id} already.", field="id", mend=mend
+        )
+    state = "acknowledged" if incident.state == "open" else incident.state
+    incident = replace(incident, state=state, acknowledged_by=actor)
+    return noted(incident, "acknowledged", actor, f"acknowledged by {actor}", now_ns)
+
+
+def closed(incident: Incident, actor: str, lesson: str, reason: str, now_ns: int) -> Incident:
+    """The end. Raises BadInput without a lesson; Conflict, unless a reason is written, when no failing request became
+    a case or nothing mitigated it.
+    """
+    _refuse_closed(incident)
+    if not lesson.strip():
+        mend = "Write what was learnt, in a sentence or two."
+        raise BadInput("An incident closes with a lesson.", field="lesson", mend=mend)
+    if not reason.strip():
+        for fails, why in (
+            (incident.cases == 0, "none of its failing requests is a regression case"),
+            (not incident.mitigated_ns, "nothing has mitigated it"),
+        ):
+            if fails:
+                mend = "Do that first, or write the reason why it may close."
+                raise Conflict(f"Incident {incident.id} cannot close: {why}.", field="reason", mend=mend)
+    text = f"closed by {actor}: {lesson.strip()}" + (f" (reason: {reason.strip()})" if reason.strip() else "")
+    incident = replace(incident, state="closed", closed_ns=now_ns, lesson=lesson.strip(), pending=False)
+    return noted(incident, "closed", actor, text, now_ns)
+
+
+def _since(incident: Incident, cause: Candidate | None, now_ns: int) -> int:
+    """When this very cause was first named."""
+    if cause is None:
+        return 0
+    known = incident.cause
+    return incident.verdict_ns if known is not None and same_cause(known, cause) else now_ns
+
+
+def _better(new: Report, old: Report | None) -> bool:
+    if old is None:
+        return True
+    was, found = blamed(old), blamed(new)
+    if was is not None and (found is None or not same_cause(found, was)):
+        return False
+    return _CERTAINTY.index(new.certainty) > _CERTAINTY.index(old.certainty)
+
+
+def _refuse_closed(incident: Incident) -> None:
+    if incident.state == "closed":
+        mend = "A new alarm opens a new incident."
+        raise Conflict(f"Incident {incident.id} is closed.", field="id", mend=mend)

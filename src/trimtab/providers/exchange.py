@@ -1,0 +1,292 @@
+"""One HTTP/1.1 connection and the one exchange that is on it: bytes in, a Response out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from trimtab.core import ModelError, ModelTimeout
+
+#: Reading stops while more than HIGH bytes of a body wait to be read, and goes on below LOW.
+HIGH = 1 << 20
+LOW = 1 << 18
+#: A response head may not be larger than this many bytes.
+HEAD_LIMIT = 1 << 18
+#: ``Response.read`` refuses a body larger than this many bytes.
+BODY_LIMIT = 16 << 20
+
+
+class StaleConnection(Exception):
+    """A kept connection was closed by the other side before it answered a byte: the request was not served."""
+
+
+class Response:
+    """An answer under way: ``status``, ``headers`` (lower-case names), and the body as an async iteration over bytes.
+
+    Iterating raises ModelTimeout when the request's time is up and ModelError when the connection breaks. A body
+    that is not read to its end must be closed; closing early drops the connection.
+    """
+
+    def __init__(self, connection: Connection, host: str, release: Callable[[Connection], None]) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._connection = connection
+        self._host = host
+        self._release = release
+        self._pieces: deque[bytes] = deque()
+        self._buffered = 0
+        self._complete = False
+        self._closed = False
+        self._settled = False
+        self._error: Exception | None = None
+        self._head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._more: asyncio.Future[None] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    # What the client tells it.
+
+    def expire_at(self, when: float, name: str, message: str) -> None:
+        """Fail with ModelTimeout at loop time ``when`` unless settled (or, for ``first byte``, begun) before."""
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_at(when, self.fail, ModelTimeout(message))
+
+    async def head(self) -> None:
+        """Wait for status and headers. Raises StaleConnection, ModelTimeout or ModelError."""
+        await self._head
+
+    # What the connection tells it.
+
+    def begun(self, status: int, headers: dict[str, str]) -> None:
+        """Status and headers are complete."""
+        self.status, self.headers = status, headers
+        if timer := self._timers.pop("first byte", None):
+            timer.cancel()
+        if not self._head.done():
+            self._head.set_result(None)
+
+    def piece(self, data: bytes) -> None:
+        """A piece of the body arrived."""
+        self._pieces.append(data)
+        self._buffered += len(data)
+        if self._buffered > HIGH:
+            self._connection.pause()
+        self._wake()
+
+    def complete(self) -> None:
+        """The body is whole; the connection is free for the next exchange."""
+        self._complete = True
+        self._settle()
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """The exchange broke; what arrived before stays readable."""
+        if self._settled:
+            return
+        self._error = error
+        self._connection.drop()
+        self._settle()
+        if not self._head.done():
+            self._head.set_exception(error)
+            self._head.exception()  # the waiter may be gone: an unread error must not be reported by the loop
+        self._wake()
+
+    def _settle(self) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._connection.response = None
+        self._release(self._connection)
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
+    # What the reader asks.
+
+    def __aiter__(self) -> Response:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._pieces:
+            if self._closed or self._complete:
+                raise StopAsyncIteration
+            if self._error is not None:
+                raise self._error
+            self._more = asyncio.get_running_loop().create_future()
+            await self._more
+        piece = self._pieces.popleft()
+        self._buffered -= len(piece)
+        if self._buffered < LOW and not self._settled:
+            self._connection.resume()
+        return piece
+
+    async def read(self, limit: int = BODY_LIMIT) -> bytes:
+        """The rest of the body. Raises ModelError when it is larger than ``limit`` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        async for piece in self:
+            size += len(piece)
+            if size > limit:
+                await self.close()
+                raise ModelError(f"{self._host} sent a body of more than {limit} bytes.", retryable=False)
+            parts.append(piece)
+        return b"".join(parts)
+
+    async def close(self) -> None:
+        """Stop reading. An unfinished body drops the connection, because the rest of it would still arrive there."""
+        self._closed = True
+        self._pieces.clear()
+        self.fail(ModelError("the answer was closed before its end."))
+
+
+class Connection(asyncio.Protocol):
+    """A TCP or TLS connection that carries one exchange at a time."""
+
+    def __init__(self, host: str, on_lost: Callable[[Connection], None]) -> None:
+        self.response: Response | None = None
+        self.used = False
+        self.idle_since = 0.0
+        self._host = host
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._reusable = True
+        self._parser: httptools.HttpResponseParser | None = None
+        self._paused = False
+        self._lost = False
+        self._received = 0
+        self._in_body = False
+        self._whole = False
+        self._to_close = False
+        self._keep = False
+        self._headers: dict[str, str] = {}
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may begin here."""
+        transport = self._transport
+        return (
+            self._reusable
+            and transport is not None
+            and not transport.is_closing()
+            and transport.get_write_buffer_size() == 0
+        )
+
+    def start(self, response: Response, request: bytes) -> None:
+        """Send a request whose answer goes to ``response``."""
+        self.response = response
+        self._parser = httptools.HttpResponseParser(self)
+        self._received = 0
+        self._in_body = self._whole = self._to_close = False
+        self._headers = {}
+        if self._lost or self._transport is None:
+            self._broken(None)
+        else:
+            self._transport.write(request)
+
+    def drop(self) -> None:
+        """Close at once; nothing more is sent or read."""
+        self._reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading from the socket."""
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read from the socket again."""
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
+
+    def data_received(self, data: bytes) -> None:
+        response, parser = self.response, self._parser
+        if response is None or parser is None:
+            self.drop()  # nobody asked: what it says cannot belong to a later request
+            return
+        self._received += len(data)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._reusable = False
+            if not self._whole:
+                response.fail(ModelError(f"{self._host} does not speak HTTP/1.1: {error or type(error).__name__}."))
+                return
+        if self._whole:
+            self._reusable = self._reusable and self._keep and not self._to_close
+            self.resume()
+            response.complete()
+        elif not self._in_body and self._received > HEAD_LIMIT:
+            response.fail(ModelError(f"{self._host} sent a head of more than {HEAD_LIMIT} bytes.", retryable=False))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._reusable = False
+        self._broken(exc)
+        self._on_lost(self)
+
+    def _broken(self, exc: Exception | None) -> None:
+        response = self.response
+        if response is None:
+            return
+        if self.used and not self._received:
+            response.fail(StaleConnection())
+        elif self._in_body and self._to_close and exc is None:
+            response.complete()
+        else:
+            response.fail(ModelError(f"{self._host} closed the connection before the end of its answer."))
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """A second message after a whole one means that the two sides disagree on where answers end."""
+        if self._whole:
+            self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; repeated ones are joined, as RFC 9110 allows. Trailers are left out."""
+        if self._in_body or self._whole:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; an interim (1xx) head is forgotten."""
+        if self._whole or self._parser is None or self.response is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+            return
+        self._in_body = True
+        self._keep = self._parser.should_keep_alive()  # is no longer known once the message is complete
+        self._to_close = "content-length" not in self._headers and "chunked" not in self._headers.get(
+            "transfer-encoding", ""
+        )
+        if status in (204, 304):
+            self._to_close = False
+        self.response.begun(status, self._headers)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if not self._whole and self.response is not None:
+            self.response.piece(data)
+
+    def on_message_complete(self) -> None:
+        """The body is whole (for an interim head: nothing is)."""
+        if self._in_body:
+            self._whole = True

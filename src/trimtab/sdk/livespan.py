@@ -1,0 +1,141 @@
+"""A span while it runs in the application, and the context that says which one is running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
+from typing import Any
+
+from trimtab.core import KINDS, new_span_id, new_trace_id, now_ns
+
+from .capture import cut, text_of
+
+_ERROR_LIMIT = 2000
+_TYPES = {"chat_model": "llm", "completion": "llm", "parser": "chain", "workflow": "chain", "task": "chain"}
+
+
+class LiveSpan:
+    """One piece of work in progress. Its methods never raise."""
+
+    __slots__ = (
+        "attributes", "end_ns", "error", "input", "kind", "name", "output", "parent_id", "project", "root", "session",
+        "span_id", "start_ns", "status", "tags", "trace_id",
+    )  # fmt: skip
+
+    def __init__(self, name: str, *, kind: str, parent: LiveSpan | None, session: str = "") -> None:
+        self.name = cut(str(name), 500)
+        self.kind = kind
+        self.trace_id: str = parent.trace_id if parent else new_trace_id()
+        self.span_id = new_span_id()
+        self.parent_id = parent.span_id if parent else ""
+        self.root: LiveSpan = parent.root if parent else self
+        self.session: str = session or (parent.session if parent else "")
+        self.tags: dict[str, str] = {}
+        self.attributes: dict[str, Any] = {}
+        self.status, self.error = "ok", ""
+        self.input = self.output = ""
+        self.project = ""
+        self.end_ns = 0
+        self.start_ns = now_ns()
+
+    def set_inputs(self, value: Any) -> None:
+        """What went in: text, or anything that can be shown as JSON."""
+        self.input = text_of(value)
+
+    def set_outputs(self, value: Any) -> None:
+        """What came out."""
+        self.output = text_of(value)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Anything else that is worth keeping. Numbers and booleans stay what they are, the rest becomes text."""
+        self.attributes[str(key)] = value if isinstance(value, bool | int | float) else text_of(value)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Several attributes at once."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def set_tag(self, name: str, value: Any) -> None:
+        """A tag of the whole trace, by which it can be filtered; ``topic`` is what scores are sliced by."""
+        self.root.tags[cut(str(name), 100)] = cut(str(value), 200)
+
+    def set_status(self, status: str) -> None:
+        """``OK`` or ``ERROR``, in any case."""
+        self.status = "error" if str(status).lower() == "error" else "ok"
+
+    def record_exception(self, error: BaseException) -> None:
+        """Mark the span as failed."""
+        self.status = "error"
+        self.error = cut(f"{type(error).__name__}: {error}" if _shown(error) else type(error).__name__, _ERROR_LIMIT)
+
+
+def _shown(error: BaseException) -> bool:
+    """Whether the exception's own text can be had and is not empty."""
+    try:
+        return bool(str(error))
+    except Exception:  # house: except because an application's exception may fail to print itself
+        return False
+
+
+_CURRENT: ContextVar[LiveSpan | None] = ContextVar("trimtab_span", default=None)
+_SESSION: ContextVar[str] = ContextVar("trimtab_session", default="")
+_TAGS: ContextVar[Mapping[str, str]] = ContextVar("trimtab_tags", default={})  # noqa: B039  it is never changed
+
+
+def get_current_span() -> LiveSpan | None:
+    """The span that runs here and now, in this thread or task."""
+    return _CURRENT.get()
+
+
+def set_session(session: str) -> None:
+    """Say which conversation this is: for the running trace, or for those that start from here on in this context."""
+    text = cut(str(session), 500)
+    span = _CURRENT.get()
+    if span is None:
+        _SESSION.set(text)
+        return
+    span.session = span.root.session = text
+
+
+def set_tags(tags: Mapping[str, Any] | None = None, **more: Any) -> None:
+    """Tag the running trace, or those that start from here on in this context: ``set_tags(topic="billing")``."""
+    every = {**(tags or {}), **more}
+    span = _CURRENT.get()
+    if span is not None:
+        for name, value in every.items():
+            span.set_tag(name, value)
+        return
+    _TAGS.set({**_TAGS.get(), **{cut(str(name), 100): cut(str(value), 200) for name, value in every.items()}})
+
+
+def open_span(name: str, kind: str, parent: LiveSpan | None = None) -> LiveSpan:
+    """A new span under ``parent``, else under the running one, else as the root of a new trace."""
+    parent = parent or _CURRENT.get()
+    if parent is not None:
+        return LiveSpan(name, kind=kind, parent=parent)
+    span = LiveSpan(name, kind=kind, parent=None, session=_SESSION.get())
+    span.tags.update(_TAGS.get())
+    return span
+
+
+@contextmanager
+def running(span: LiveSpan) -> Iterator[None]:
+    """Make ``span`` the running one within the block."""
+    token: Token[LiveSpan | None] = _CURRENT.set(span)
+    try:
+        yield
+    finally:
+        # A block may end in another context than it began in, which has its own running span.
+        with suppress(ValueError):
+            _CURRENT.reset(token)
+
+
+def kind_of(span_type: str, name: str) -> str:
+    """The kind that was named (MLflow's names too), else what the name gives away: a retriever, else a step."""
+    kind = str(span_type).strip().lower()
+    kind = _TYPES.get(kind, kind)
+    if kind in KINDS:
+        return kind
+    words = name.lower()
+    return "retriever" if "retriev" in words or "search" in words else "chain"

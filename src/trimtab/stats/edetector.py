@@ -1,0 +1,93 @@
+"""A detector that tells a fall of a mean with a guaranteed distance between false alarms."""
+
+from __future__ import annotations
+
+from trimtab.core import BadInput
+
+#: Falls of the mean that the bets are made for.
+_DROPS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+#: No bet risks more than this part of what it holds, so that 1 + bet * (m0 - x) stays above 0.
+_RISK = 0.95
+#: Evidence is capped here: far above any threshold, far below the end of floats.
+_CAP = 1e280
+#: Different (x, m0) pairs whose factors are remembered; 0/1 signals with a few slices need a handful.
+_REMEMBERED = 512
+
+
+def _bets(center: float) -> tuple[float, ...]:
+    """Growth-optimal bets for a coin that falls from ``center`` by each of the drops: d / (p (1 - p))."""
+    p = min(0.999, max(0.001, center))
+    return tuple((p - max(p - drop, 0.0005)) / (p * (1.0 - p)) for drop in _DROPS)
+
+
+class EDetector:
+    """Mixture Shiryaev-Roberts e-detector for values in [0, 1].
+
+    Null: given the past, each value's mean is at least the ``m0`` it is bet against; nothing else is assumed (no
+    identical distribution, no independence beyond that). For each bet b the statistic is
+    M <- (M + 1) * (1 + b * (m0 - x)), the value is the mean over the bets. Under the null M_n - n is a supermartingale,
+    hence (Shin, Ramdas and Rinaldo, "E-detectors", 2022, arXiv 2203.03532) the expected number of observations to a
+    false alarm is at least ``threshold``. A threshold that only ever grows keeps the probability of a false alarm
+    within n observations below the sum of 1/threshold over them (Chow's inequality, 1960).
+
+    ``fired`` stays true once the threshold was reached, until ``reset``.
+    """
+
+    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_sums", "fired", "threshold", "value")
+
+    def __init__(self, threshold: float, center: float) -> None:
+        if not threshold > 1.0:
+            raise BadInput(f"{threshold} is no threshold", field="threshold", mend="Give observations per false alarm.")
+        self.threshold = threshold
+        self.aim(center)
+        self.reset()
+
+    def aim(self, center: float) -> None:
+        """Choose the bets of the observations to come for a healthy mean near ``center``; what was won stays."""
+        self._bets = _bets(center)
+        self._known: dict[tuple[float, float], tuple[float, ...]] = {}
+
+    def reset(self) -> None:
+        """Forget all evidence."""
+        self.value = 0.0
+        self.fired = False
+        self._sums = [0.0] * len(_DROPS)
+        self._peaks = [0.0] * len(_DROPS)
+        self._ages = [0] * len(_DROPS)
+
+    @property
+    def n_since(self) -> int:
+        """Observations since the likeliest onset: where the winning bet's CUSUM (Page 1954) last rose from nothing."""
+        best = max(range(len(_DROPS)), key=self._peaks.__getitem__)
+        return self._ages[best] if self._peaks[best] > 1.0 else 0
+
+    def update(self, x: float, m0: float) -> float:
+        """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1]."""
+        factors = self._known.get((x, m0)) or self._factors(x, m0)
+        sums, peaks, ages = self._sums, self._peaks, self._ages
+        total = 0.0
+        for j, factor in enumerate(factors):
+            held = (sums[j] + 1.0) * factor
+            sums[j] = held = held if held < _CAP else _CAP
+            total += held
+            peak = peaks[j]
+            if peak > 1.0:
+                peak *= factor
+                ages[j] += 1
+            else:
+                peak = factor
+                ages[j] = 1
+            peaks[j] = peak if peak < _CAP else _CAP
+        self.value = total / len(factors)
+        if self.value >= self.threshold:
+            self.fired = True
+        return self.value
+
+    def _factors(self, x: float, m0: float) -> tuple[float, ...]:
+        if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):
+            raise BadInput(f"value {x} or bound {m0} is outside 0 to 1", field="x", mend="Scale the signal to 0 to 1.")
+        most = _RISK / (1.0 - m0) if m0 < 1.0 else _CAP
+        factors = tuple(1.0 + min(bet, most) * (m0 - x) for bet in self._bets)
+        if len(self._known) < _REMEMBERED:
+            self._known[x, m0] = factors
+        return factors

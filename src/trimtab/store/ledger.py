@@ -1,0 +1,215 @@
+"""The day files as the writer sees them: one transaction a group, first come first kept, nothing half done."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+from trimtab.core import Overloaded, Score, Span
+
+from . import dayfile
+from .dayfile import DayFile
+from .intake import Item, PackedScore, PackedSpan
+from .payload import Codec, sync_folder
+from .rollup import Rollup
+from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row
+
+_log = logging.getLogger(__name__)
+#: What SQLite raises for a bad row; anything else it raises is about the file or the disk.
+_BAD_ROW = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+_INSERT_SPAN = (
+    f"INSERT INTO spans (seq, {', '.join(SPAN_COLUMNS)}) VALUES (?{', ?' * len(SPAN_COLUMNS)})"
+    " ON CONFLICT (trace_id, span_id) DO NOTHING"
+)
+_INSERT_SCORE = (
+    "INSERT INTO scores (seq, " + ", ".join(f'"{name}"' for name in SCORE_COLUMNS) + ")"
+    f" VALUES (?{', ?' * len(SCORE_COLUMNS)}) ON CONFLICT (id) DO NOTHING"
+)
+
+
+class Ledger:
+    """All day files of a folder. Only the writer's thread calls its methods.
+
+    ``files`` and ``last_seq`` say what is committed; they are replaced, never changed, so that any thread may read them
+    (``last_seq`` first where both are needed).
+    """
+
+    def __init__(self, folder: Path, codec: Codec, clock: Callable[[], int]) -> None:
+        self._folder = folder
+        self._codec = codec
+        self._clock = clock
+        self.files: tuple[DayFile, ...] = dayfile.scan(folder)
+        # Numbers go on from the clock's microseconds, so that an old position lies before whatever comes later even
+        # when somebody has deleted the files in between.
+        self.last_seq = max([clock() // 1000, *(file.seqs.high for file in self.files)])
+        self._today: DayFile | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._others: dict[Path, sqlite3.Connection] = {}
+
+    def commit(self, items: Sequence[Item]) -> None:
+        """One transaction for all; if the database refuses a row, halves of it, until only the bad items are left out.
+
+        Raises nothing: an item that is not on disk afterwards has its ``error``.
+        """
+        if not items:
+            return
+        try:
+            self._transact(items)
+        except Exception as error:  # house: except because no row and no file may end the only thread that writes
+            if isinstance(error, sqlite3.Error | OSError) and not isinstance(error, _BAD_ROW):
+                _log.error("the span store in %s cannot be written: %s", self._folder, error)
+                for item in items:
+                    item.error = Overloaded(
+                        f"the span store cannot be written: {error}.", mend="Look at its disk.", retry_after=5.0
+                    )
+            elif len(items) == 1:
+                items[0].refuse(error)
+            else:
+                self.commit(items[: len(items) // 2])
+                self.commit(items[len(items) // 2 :])
+
+    def expire(self, before_ns: int) -> list[str]:
+        """Delete the files of all days that ended before this time; returns their days."""
+        gone = [file for file in self.files if file.end_ns <= before_ns and file.path != self._path_of_today]
+        self.files = tuple(file for file in self.files if file not in gone)
+        if self._today is not None and self._today.path in {file.path for file in gone}:
+            self._leave_today()  # Nothing was committed since midnight.
+        for file in gone:
+            if connection := self._others.pop(file.path, None):
+                connection.close()
+            for ending in ("", "-wal", "-shm"):
+                file.path.with_name(file.path.name + ending).unlink(missing_ok=True)
+        return [file.day for file in gone]
+
+    def close(self) -> None:
+        """Fold the log of today's file into it and close all connections."""
+        self._leave_today()
+        while self._others:
+            self._others.popitem()[1].close()
+
+    def _transact(self, items: Sequence[Item]) -> None:
+        file, connection = self._enter_today()
+        others = [other for other in self.files if other.path != file.path]
+        spans = self._new_spans([packed for item in items for packed in item.packed_spans], others)
+        scores = self._new_scores([packed for item in items for packed in item.packed_scores], others)
+        first = self.last_seq + 1
+        numbered_spans = dict(enumerate(spans, first))
+        numbered_scores = dict(enumerate(scores, first + len(spans)))
+        payloads = [
+            (seq, self._codec.current, self._codec.pack(payload)) for seq, (_, _, payload) in numbered_spans.items()
+        ]
+        with _transaction(connection):
+            _insert(connection, _INSERT_SPAN, "spans", numbered_spans)
+            _insert(connection, _INSERT_SCORE, "scores", numbered_scores)
+            connection.executemany(
+                "INSERT INTO payloads VALUES (?, ?, ?)", (one for one in payloads if one[0] in numbered_spans)
+            )
+            rollup = Rollup()
+            rollup.add((one[0] for one in numbered_spans.values()), (one[0] for one in numbered_scores.values()))
+            rollup.write(connection)
+        self._today = file.grown(
+            seqs=[*numbered_spans, *numbered_scores],
+            starts=[one[0].start_ns for one in numbered_spans.values()],
+            times=[one[0].time_ns for one in numbered_scores.values()],
+        )
+        self.files = tuple(self._today if one.path == file.path else one for one in self.files)
+        self.last_seq = max(self.last_seq, self._today.seqs.high)
+        self._learn([one[2] for one in numbered_spans.values()])
+
+    def _learn(self, payloads: list[bytes]) -> None:
+        try:
+            self._codec.learn(payloads)
+        except OSError as error:
+            _log.warning("no dictionary could be kept in %s: %s", self._folder, error)
+
+    def _new_spans(self, spans: list[PackedSpan], others: Sequence[DayFile]) -> list[PackedSpan]:
+        """Without those that another file has: a sender's second try may come after midnight. The same span starts at
+        the same time, so nearly always no other file needs to be asked."""
+
+        def seen(file: DayFile, span: Span, row: Row) -> bool:
+            return file.starts.low <= span.start_ns <= file.starts.high and self._has(
+                file, "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ?", row[:2]
+            )
+
+        newest = max((file.starts.high for file in others), default=-1)
+        return [
+            one for one in spans if one[0].start_ns > newest or not any(seen(file, one[0], one[1]) for file in others)
+        ]
+
+    def _new_scores(self, scores: list[PackedScore], others: Sequence[DayFile]) -> list[PackedScore]:
+        """The same for scores."""
+
+        def seen(file: DayFile, score: Score) -> bool:
+            return file.times.low <= score.time_ns <= file.times.high and self._has(
+                file, "SELECT 1 FROM scores WHERE id = ?", (score.id,)
+            )
+
+        newest = max((file.times.high for file in others), default=-1)
+        return [one for one in scores if one[0].time_ns > newest or not any(seen(file, one[0]) for file in others)]
+
+    def _has(self, file: DayFile, sql: str, parameters: Row) -> bool:
+        if (connection := self._others.get(file.path)) is None:
+            connection = self._others[file.path] = dayfile.connect(file.path)
+        return connection.execute(sql, parameters).fetchone() is not None
+
+    @property
+    def _path_of_today(self) -> Path:
+        return dayfile.path_of(self._folder, dayfile.day_of(self._clock()))
+
+    def _enter_today(self) -> tuple[DayFile, sqlite3.Connection]:
+        path = self._path_of_today
+        if self._today is not None and self._connection is not None:
+            if self._today.path == path:
+                return self._today, self._connection
+            self._leave_today()
+        connection = dayfile.create(path)
+        sync_folder(self._folder)
+        known = {file.path: file for file in self.files}
+        file = known.setdefault(path, DayFile(path=path, day=dayfile.day_of(self._clock())))
+        if (other := self._others.pop(path, None)) is not None:
+            other.close()
+        self.files = tuple(sorted(known.values(), key=lambda one: one.day))
+        self._today, self._connection = file, connection
+        return file, connection
+
+    def _leave_today(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # A reader may be in the log: the next open folds it in.
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            self._connection.close()
+        self._today = self._connection = None
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    sql: str,
+    table: str,
+    rows: MutableMapping[int, PackedSpan] | MutableMapping[int, PackedScore],
+) -> None:
+    """Insert, and take those out of ``rows`` whose id was there already."""
+    if not rows:
+        return
+    cursor = connection.executemany(sql, _values(rows))
+    if cursor.rowcount == len(rows):
+        return
+    kept = {seq for (seq,) in connection.execute(f"SELECT seq FROM {table} WHERE seq >= ?", (min(rows),))}
+    for seq in [seq for seq in rows if seq not in kept]:
+        del rows[seq]
+
+
+def _values(rows: Mapping[int, PackedSpan] | Mapping[int, PackedScore]) -> Iterator[Row]:
+    return ((seq, *packed[1]) for seq, packed in rows.items())

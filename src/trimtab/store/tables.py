@@ -1,0 +1,172 @@
+"""Every table of the metadata database. Times are nanoseconds since 1970 UTC; 0 says "not yet" or "never"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
+
+schema = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+#: SQLite numbers rows by itself only where the type is exactly INTEGER.
+_RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, default="", server_default="")
+
+
+def _ns(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, default=0, server_default=text("0"))
+
+
+def _json(name: str, empty: type[dict[str, Any]] | type[list[Any]]) -> Column[Any]:
+    return Column(name, JSON, nullable=False, default=empty, server_default="{}" if empty is dict else "[]")
+
+
+versions = Table(
+    "versions",
+    schema,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("content", JSON, nullable=False),
+    _text("author"),
+    _text("note"),
+    _ns("created_ns"),
+    UniqueConstraint("kind", "name", "digest"),
+)
+
+labels = Table(
+    "labels",
+    schema,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    _ns("moved_ns"),
+)
+
+rollouts = Table(
+    "rollouts",
+    schema,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("base", Integer, nullable=False),
+    Column("candidate", Integer, nullable=False),
+    Column("share", Float, nullable=False),
+    _text("sticky"),
+    Column("state", Text, nullable=False),
+    _text("reason"),
+    _ns("started_ns"),
+    _json("stages", list),
+)
+
+changes = Table(
+    "changes",
+    schema,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    _ns("time_ns"),
+    Column("action", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _text("before"),
+    _text("after"),
+    _text("actor"),
+    Column("share", Float, nullable=False, default=1.0, server_default=text("1.0")),
+    _text("sticky"),
+    _text("rollout"),
+    _text("note"),
+    Column("undo", Boolean, nullable=False, default=True, server_default=true()),
+    UniqueConstraint("id"),
+    Index(None, "time_ns"),
+    sqlite_autoincrement=True,
+)
+
+keys = Table(
+    "keys",
+    schema,
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    Column("hash", Text, nullable=False),
+    _text("prefix"),
+    _text("owner"),
+    _text("role"),
+    _ns("created_ns"),
+    _ns("expires_ns"),
+    Column("disabled", Boolean, nullable=False, default=False, server_default=false()),
+    _json("limits", dict),
+    UniqueConstraint("hash"),
+)
+
+blobs = Table(
+    "blobs",
+    schema,
+    Column("digest", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    schema,
+    Column("name", Text, primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    schema,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    _ns("opened_ns"),
+    _ns("closed_ns"),
+    Column("state", Text, nullable=False),
+    Column("severity", Integer, nullable=False, default=3, server_default=text("3")),
+    _text("signal"),
+    _text("slice"),
+    Column("layer", Integer, nullable=True),
+    _text("owner"),
+    _text("acknowledged_by"),
+    _text("title"),
+    _json("cause", dict),
+    _json("evidence", dict),
+    _text("lesson"),
+    _text("dataset"),
+    Column("cases", Integer, nullable=False, default=0, server_default=text("0")),
+    Index(None, "state"),
+    sqlite_autoincrement=True,
+)
+
+incident_events = Table(
+    "incident_events",
+    schema,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),
+    Column("incident", BigInteger, nullable=False),
+    _ns("time_ns"),
+    Column("kind", Text, nullable=False),
+    _text("actor"),
+    _text("text"),
+    Index(None, "incident"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,203 @@
+"""From a span as it was sent to a span as it is kept: checks, names, prices and bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trimtab.core import Layer, Span, Stamp, Usage
+
+from .dialects import Attributes, Reading, read
+from .messages import compact
+from .otlp import STATUS_ERROR, RawSpan
+from .prices import price
+
+#: An attribute, input or output longer than this many bytes of UTF-8 is cut.
+TEXT_LIMIT = 256 * 1024
+_NAME_LIMIT = 500
+_DAY_NS = 86_400 * 1_000_000_000
+_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
+_LAYERS = {
+    "llm": Layer.MODEL,
+    "retriever": Layer.KNOWLEDGE,
+    "embedding": Layer.KNOWLEDGE,
+    "reranker": Layer.KNOWLEDGE,
+    "guardrail": Layer.SAFETY,
+    "evaluator": Layer.OPERATIONS,
+}
+# What the gateway writes on its own root spans, and what readers therefore trust; a sender may not claim it.
+_RESERVED = frozenset({"gateway", "ask", "arms", "key", "truncated", "events", "links", "resource", "scope"})
+
+
+def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> tuple[list[Span], list[str]]:
+    """The spans that can be kept, and for each of the others why not. ``now_ns`` is nanoseconds UTC."""
+    spans: list[Span] = []
+    reasons: list[str] = []
+    for raw in raw_spans:
+        reason = _refusal(raw, now_ns)
+        if reason:
+            reasons.append(f"span {raw.name[:80]!r}: {reason}")
+        else:
+            spans.append(span_of(raw))
+    return spans, reasons
+
+
+def _refusal(raw: RawSpan, now_ns: int) -> str:
+    """Why a span cannot be kept; empty text when it can."""
+    if not _TRACE_ID.fullmatch(raw.trace_id) or not raw.trace_id.strip("0"):
+        return f"trace id {raw.trace_id[:40]!r} is not 16 bytes, or all zero"
+    if not _SPAN_ID.fullmatch(raw.span_id) or not raw.span_id.strip("0"):
+        return f"span id {raw.span_id[:40]!r} is not 8 bytes, or all zero"
+    if raw.parent_id.strip("0") and not _SPAN_ID.fullmatch(raw.parent_id):
+        return f"parent span id {raw.parent_id[:40]!r} is not 8 bytes"
+    if raw.start_ns <= 0:
+        return "it has no start time"
+    if max(raw.start_ns, raw.end_ns) > now_ns + _DAY_NS:
+        return "it lies more than a day in the future; check the sender's clock"
+    return ""
+
+
+def span_of(raw: RawSpan) -> Span:
+    """One span, translated. The ids and times must have been checked."""
+    attributes = Attributes(raw.attributes)
+    reading = read(attributes)
+    kind = _kind(reading, raw.name)
+    status, error = _outcome(raw, attributes)
+    notes: dict[str, int] = {}
+    text = {name: _cut(getattr(reading, name), name, notes) for name in ("input", "output")}
+    rest = _rest(attributes.rest, raw, notes)
+    if notes:
+        rest["truncated"] = notes
+    model = reading.answered or reading.asked
+    return Span(
+        trace_id=raw.trace_id,
+        span_id=raw.span_id,
+        parent_id=raw.parent_id if raw.parent_id.strip("0") else "",
+        name=raw.name[:_NAME_LIMIT] or "unnamed",
+        kind=kind,
+        start_ns=raw.start_ns,
+        end_ns=max(raw.start_ns, raw.end_ns),
+        project=_project(raw.resource),
+        session=reading.session[:_NAME_LIMIT],
+        status=status,
+        error=error,
+        layer=_LAYERS.get(kind),
+        stamp=_stamp(reading, kind),
+        model=model[:_NAME_LIMIT],
+        provider=reading.provider[:_NAME_LIMIT],
+        fingerprint=reading.fingerprint[:_NAME_LIMIT],
+        input_tokens=reading.input_tokens,
+        output_tokens=reading.output_tokens,
+        cached_tokens=reading.cached_tokens,
+        reasoning_tokens=reading.reasoning_tokens,
+        cost_usd=_cost(reading, kind),
+        ttft_ns=reading.ttft_ns,
+        tags=reading.tags,
+        input=text["input"],
+        output=text["output"],
+        attributes=rest,
+    )
+
+
+def _kind(reading: Reading, name: str) -> str:
+    """The kind that the sender named, else what the span's content and name give away."""
+    if reading.kind:
+        return reading.kind
+    if reading.asked or reading.answered:
+        return "llm"
+    words = name.lower()
+    return "retriever" if "retriev" in words or "search" in words else "chain"
+
+
+def _project(resource: Mapping[str, Any]) -> str:
+    """The sender's project: what it says to be its project, else its service, else ``default``."""
+    for name in ("openinference.project.name", "service.name"):
+        value = resource.get(name)
+        # "unknown_service" is what OpenTelemetry's SDKs write when the user named none.
+        if isinstance(value, str) and value.strip() and not value.startswith("unknown_service"):
+            return value.strip()[:200]
+    return "default"
+
+
+def _stamp(reading: Reading, kind: str) -> Stamp:
+    prompt = f"{reading.prompt}/{reading.prompt_version}" if reading.prompt_version else reading.prompt
+    model = ""
+    asked = reading.asked or reading.answered
+    if kind == "llm" and asked:
+        model = f"{reading.provider}/{asked}" if reading.provider and "/" not in asked else asked
+        if reading.answered:
+            model += f"={reading.answered}"
+        if reading.fingerprint:
+            model += f"@{reading.fingerprint}"
+    return Stamp(model=model[:_NAME_LIMIT], prompt=(prompt if reading.prompt else "")[:_NAME_LIMIT])
+
+
+def _cost(reading: Reading, kind: str) -> float | None:
+    """What the sender says it cost, else what the table says; None when neither knows."""
+    if reading.cost_usd is not None:
+        return reading.cost_usd
+    if kind not in ("llm", "embedding") or (reading.input_tokens is None and reading.output_tokens is None):
+        return None
+    usage = Usage(
+        input_tokens=reading.input_tokens or 0,
+        output_tokens=reading.output_tokens or 0,
+        cached_tokens=reading.cached_tokens or 0,
+        reasoning_tokens=reading.reasoning_tokens or 0,
+    )
+    for model in (reading.answered, reading.asked):
+        cost = price(model, usage) if model else None
+        if cost is not None:
+            return cost
+    return None
+
+
+def _outcome(raw: RawSpan, attributes: Attributes) -> tuple[str, str]:
+    """Status and error. An exception that the span's author went on to call a success is no error."""
+    failures = [event.attributes for event in raw.events if event.name == "exception"]
+    if raw.status != STATUS_ERROR and (raw.status or not failures):
+        return "ok", ""
+    error = raw.message
+    if failures:
+        name, message = (str(failures[-1].get(f"exception.{part}") or "") for part in ("type", "message"))
+        told = ": ".join(filter(None, (name, message)))
+        error = told if message or not error else error
+    return "error", (error or attributes.text("error.type") or "error")[:2000]
+
+
+def _rest(rest: Mapping[str, Any], raw: RawSpan, notes: dict[str, int]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in rest.items():
+        name = f"client.{name}" if name in _RESERVED else name[:_NAME_LIMIT]
+        kept[name] = _bounded(value, name, notes)
+    if raw.events:
+        events = [{"name": e.name, "time_ns": e.time_ns, "attributes": dict(e.attributes)} for e in raw.events]
+        kept["events"] = _bounded(events, "events", notes)
+    if raw.links:
+        kept["links"] = [{"trace_id": trace, "span_id": span} for trace, span in raw.links[:128]]
+    if raw.scope:
+        kept["scope"] = raw.scope[:_NAME_LIMIT]
+    if not raw.parent_id.strip("0") and raw.resource:
+        kept["resource"] = _bounded(dict(raw.resource), "resource", notes)
+    return kept
+
+
+def _bounded(value: Any, name: str, notes: dict[str, int]) -> Any:
+    """The value, or its first TEXT_LIMIT bytes as text when it is longer."""
+    if isinstance(value, str):
+        return _cut(value, name, notes)
+    if isinstance(value, list | dict):
+        text = compact(value)
+        if len(text) * 4 > TEXT_LIMIT and len(text.encode()) > TEXT_LIMIT:
+            return _cut(text, name, notes)
+    return value
+
+
+def _cut(text: str, name: str, notes: dict[str, int]) -> str:
+    if len(text) * 4 <= TEXT_LIMIT:
+        return text
+    data = text.encode()
+    if len(data) <= TEXT_LIMIT:
+        return text
+    notes[name] = len(data)
+    return data[:TEXT_LIMIT].decode(errors="ignore")

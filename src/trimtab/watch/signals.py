@@ -1,0 +1,76 @@
+"""The signals that Trimtab watches: names of scores in [0, 1], higher is better, each with its layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trimtab.core import Layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """``layer`` None is an outcome: what users get, whoever is to blame.
+
+    ``cost`` says where it can be afforded: on ``all`` requests, on a ``sample`` (it asks a judge or a person), or by a
+    ``probe`` (requests of our own).
+    """
+
+    name: str
+    layer: Layer | None
+    title: str
+    unit: str
+    cost: Literal["all", "sample", "probe"]
+    help: str
+
+
+def _signals(*signals: Signal) -> dict[str, Signal]:
+    return {signal.name: signal for signal in signals}
+
+
+SIGNALS: dict[str, Signal] = _signals(
+    Signal(
+        name="answered", layer=Layer.MODEL, title="Answered", unit="share of requests", cost="all",
+        help="The model answered without an error.",
+    ),
+    Signal(
+        name="complete", layer=Layer.MODEL, title="Complete", unit="share of answers", cost="all",
+        help="The answer was not cut off.",
+    ),
+    Signal(
+        name="retrieved", layer=Layer.KNOWLEDGE, title="Retrieved", unit="share of requests", cost="all",
+        help="Passages were found for the question.",
+    ),
+    Signal(
+        name="fresh", layer=Layer.KNOWLEDGE, title="Fresh", unit="share of requests", cost="all",
+        help="The passages that the answer cites, else the best one, are younger than the corpus allows.",
+    ),
+    Signal(
+        name="cites", layer=Layer.PROMPT, title="Cites", unit="share of answers", cost="all",
+        help="The answer cites a passage that it was given.",
+    ),
+    Signal(
+        name="grounded", layer=None, title="Grounded", unit="share of answers", cost="all",
+        help="The answer's words occur in the passages it cites, else in any passage it was given.",
+    ),
+    Signal(
+        name="allowed", layer=Layer.SAFETY, title="Allowed", unit="share of requests", cost="all",
+        help="The guard let the request and its answer through.",
+    ),
+    Signal(
+        name="first_choice", layer=Layer.OPERATIONS, title="First choice", unit="share of requests", cost="all",
+        help="The route's first target answered; no fallback was needed.",
+    ),
+    Signal(
+        name="judge_agreement", layer=Layer.OPERATIONS, title="Judge agreement", unit="share of golden items",
+        cost="probe", help="The live judge agrees with the expert's label on a golden item.",
+    ),
+    Signal(
+        name="quality", layer=None, title="Quality", unit="mean verdict", cost="sample",
+        help="The judge's verdict on the answer.",
+    ),
+    Signal(
+        name="thumb", layer=None, title="Thumbs up", unit="share of feedback", cost="sample",
+        help="What the users themselves say about the answer.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,9 @@
+"""The pages: server-rendered, small, and safe to leave open; and the door in front of them."""
+
+from .app import create_app
+from .door import Door
+from .house import House
+from .security import SecureHeaders
+from .server import Server, application, listen
+
+__all__ = ["Door", "House", "SecureHeaders", "Server", "application", "create_app", "listen"]

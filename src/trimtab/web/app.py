@@ -1,0 +1,85 @@
+"""The pages and the control API as one Starlette application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from trimtab.core import TrimtabError
+
+from .frame import HERE, Frame
+from .house import House
+from .metrics import healthz, metrics, readyz
+from .pages import incident, incidents, prompts, stack, start, trace, traces
+from .problems import handler
+from .security import SecureHeaders
+
+Page = Callable[[Request, Frame], Awaitable[Response]]
+
+PAGES: tuple[tuple[str, str, Page], ...] = (
+    ("GET", "/", stack.stack),
+    ("GET", "/start", start.start),
+    ("GET", "/incidents", incidents.incidents),
+    ("GET", "/incidents/{id}", incident.incident_page),
+    ("POST", "/incidents/{id}/acknowledge", incident.acknowledge),
+    ("POST", "/incidents/{id}/rollback", incident.rollback),
+    ("POST", "/incidents/{id}/close", incident.close),
+    ("GET", "/traces", traces.traces),
+    ("GET", "/traces/newer", traces.newer),
+    ("GET", "/traces/compare", traces.compare),
+    ("GET", "/traces/{id}", trace.trace_page),
+    ("GET", "/prompts", prompts.prompts),
+    ("GET", "/prompts/{name}", prompts.prompt),
+    ("POST", "/prompts/{name}/rollback", prompts.rollback),
+    ("GET", "/jump", traces.jump),
+    ("GET", "/healthz", healthz),
+    ("GET", "/readyz", readyz),
+    ("GET", "/metrics", metrics),
+)
+
+
+class Static(StaticFiles):
+    """Static files, kept by browsers: pages name them with a digest that changes when they do."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code in (200, 304):
+            versioned = b"v=" in scope.get("query_string", b"")
+            response.headers["cache-control"] = f"public, max-age={31_536_000 if versioned else 3600}"
+        return response
+
+
+def create_app(house: House, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The whole application: ``extra_routes`` are the rooms' own under /api."""
+    frame = Frame(house)
+    answer = handler(frame)
+
+    async def icon(request: Request) -> Response:
+        return RedirectResponse("/static/icon.svg", status_code=307)
+
+    return Starlette(
+        routes=[
+            *(Route(path, _bound(page, frame), methods=[method]) for method, path, page in PAGES),
+            Route("/favicon.ico", icon),
+            Mount("/static", Static(directory=HERE / "static"), name="static"),
+            *extra_routes,
+        ],
+        middleware=[Middleware(SecureHeaders), Middleware(GZipMiddleware, minimum_size=1000)],
+        exception_handlers={TrimtabError: answer, HTTPException: answer, Exception: answer},
+    )
+
+
+def _bound(page: Page, frame: Frame) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await page(request, frame)
+
+    return endpoint

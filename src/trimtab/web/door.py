@@ -1,0 +1,226 @@
+"""The front door: who may reach the pages and the control API at all.
+
+On loopback everybody on this machine may, but only under a local host name (a page elsewhere whose name is re-bound to
+127.0.0.1 sends its own name) and only from our own pages when something is to change (a form elsewhere sends its own
+origin). On any other address the pages and the control API need an admin key: as a bearer token, or typed once into
+the login form, which sets a signed session cookie. The key itself is kept nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trimtab.core import Forbidden, LimitReached, TrimtabError, Unauthorized
+
+from .frame import template_environment
+from .problems import problem, wait_header, wants_json
+from .security import SecureHeaders
+
+COOKIE = "trimtab_session"
+SESSION_S = 12 * 3600
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+#: Reached without an admin key: what the login page needs, and what tells nothing.
+OPEN_PATHS = ("/static/",)
+OPEN_EXACT = frozenset({"/healthz", "/readyz", "/favicon.ico"})
+#: Wrong keys typed into the form within a minute, over all visitors, before the form rests.
+LOGIN_FAILURES = 10
+LOGIN_BODY = 4096
+
+
+class Sessions:
+    """Signed session cookies. The secret is made at start, so a restart ends every session. ``clock`` in seconds."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    def issue(self) -> str:
+        """A cookie value that is good for SESSION_S seconds."""
+        return self._signed(int(self._clock()) + SESSION_S, secrets.token_hex(8))
+
+    def valid(self, cookie: str) -> bool:
+        """Whether the cookie is ours and not over."""
+        ends, _, rest = cookie.partition(".")
+        nonce, _, _ = rest.partition(".")
+        if not (ends.isascii() and ends.isdigit() and len(ends) < 16):
+            return False
+        signed = self._signed(int(ends), nonce)
+        return hmac.compare_digest(signed.encode(), cookie.encode()) and int(ends) > self._clock()
+
+    def _signed(self, ends: int, nonce: str) -> str:
+        mac = hmac.new(self._secret, f"{ends}.{nonce}".encode(), hashlib.sha256).hexdigest()
+        return f"{ends}.{nonce}.{mac}"
+
+
+class Door:
+    """ASGI wrapper around the whole server.
+
+    ``loopback`` says that only this machine can reach it, ``port`` is the port it listens on, and ``admin`` tells
+    whether a text is the secret of a live admin key; without it no key is asked for here, because what is behind the
+    door asks for its own.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        loopback: bool,
+        port: int,
+        admin: Callable[[str], bool] | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._loopback = loopback
+        self._hosts = frozenset(f"{name}:{port}" for name in LOCAL_NAMES) | (
+            frozenset(LOCAL_NAMES) if port == 80 else frozenset()
+        )
+        self._port = port
+        self._admin = admin
+        self._clock = clock
+        self._sessions = Sessions(secrets.token_bytes(32), clock)
+        self._failures: deque[float] = deque(maxlen=LOGIN_FAILURES)
+        self._login_page = template_environment().get_template("login.html")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        response: Response | None = None
+        try:
+            self._check_origin(scope)
+            if self._loopback or self._admin is None:
+                scope["trimtab.actor"] = "local operator" if self._loopback else "client"
+            elif (response := await self._own_page(Request(scope, receive))) is None:
+                scope["trimtab.actor"] = self._admitted(Request(scope, receive))
+        except TrimtabError as error:
+            response = self._refusal(Request(scope, receive), error)
+        if response is None:
+            await self._app(scope, receive, send)
+        else:
+            await SecureHeaders(response)(scope, receive, send)
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Read straight from the scope: the gateway's hot path comes through here as well."""
+        host = origin = site = ""
+        hosts = 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host, hosts = value.decode("latin-1").lower(), hosts + 1
+            elif name == b"origin":
+                origin = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                site = value.decode("latin-1")
+        if self._loopback and (host not in self._hosts or hosts != 1):
+            raise Forbidden(
+                f"This server answers only under a local name, not as {host[:100]!r}.",
+                field="host",
+                mend=f"Open http://127.0.0.1:{self._port}/ instead.",
+            )
+        if scope["method"] in SAFE_METHODS:
+            return
+        if site:  # set by the browser itself; says more than Origin, which a proxy may have made look foreign
+            foreign = site not in ("same-origin", "none")
+        else:
+            foreign = origin != "" and urlsplit(origin).netloc.lower() != host
+        if foreign:
+            raise Forbidden(
+                "A page of another site may not change anything here.",
+                field="origin",
+                mend="Do it on Trimtab's own page, or call the API without a browser.",
+            )
+
+    def _admitted(self, request: Request) -> str:
+        """Who acts. Raises Unauthorized where an admin key is needed and none was shown."""
+        path = request.url.path
+        if path in OPEN_EXACT or path.startswith(OPEN_PATHS):
+            return "client"
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_admin(token.strip()):
+            return "admin"
+        if self._sessions.valid(request.cookies.get(COOKIE, "")):
+            return "admin"
+        raise Unauthorized(
+            "This address asks for an admin key.",
+            field="authorization",
+            mend="Send 'Authorization: Bearer tt-...', or sign in at /login.",
+        )
+
+    def _is_admin(self, secret: str) -> bool:
+        return self._admin is not None and secret != "" and self._admin(secret)
+
+    def _refusal(self, request: Request, error: TrimtabError) -> Response:
+        headers = wait_header(error)
+        if isinstance(error, Unauthorized):
+            headers["www-authenticate"] = 'Bearer realm="trimtab"'
+        if wants_json(request) or request.url.path == "/metrics":
+            return JSONResponse(
+                problem(error), status_code=error.status, headers=headers, media_type="application/problem+json"
+            )
+        if isinstance(error, Unauthorized) and request.method in SAFE_METHODS:
+            where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/login?next={quote(where, safe='')}", status_code=303)
+        return self._form(request, error, headers=headers)
+
+    def _form(self, request: Request, error: TrimtabError | None, headers: dict[str, str] | None = None) -> Response:
+        ask = not self._loopback and not isinstance(error, Forbidden)
+        html = self._login_page.render(
+            error=problem(error) if error else None, ask=ask, next=local_path(request.query_params.get("next", "/"))
+        )
+        return HTMLResponse(html, status_code=error.status if error else 200, headers=headers)
+
+    async def _own_page(self, request: Request) -> Response | None:
+        """/login and /logout."""
+        if request.url.path not in ("/login", "/logout"):
+            return None
+        if request.url.path == "/logout" and request.method == "POST":
+            gone = RedirectResponse("/login", status_code=303)
+            gone.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+            return gone
+        if request.url.path == "/login" and request.method == "POST":
+            return await self._sign_in(request)
+        return self._form(request, None)
+
+    async def _sign_in(self, request: Request) -> Response:
+        now = self._clock()
+        if len(self._failures) == LOGIN_FAILURES and now - self._failures[0] < 60:
+            raise LimitReached(
+                "Too many wrong keys were tried in the last minute.", mend="Wait a minute.", retry_after=60
+            )
+        length = request.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit() and int(length) <= LOGIN_BODY):
+            raise Forbidden("The form is larger than a key.", field="key", mend="Paste only the key.")
+        async with request.form(max_files=0, max_fields=4, max_part_size=LOGIN_BODY) as form:
+            secret, target = str(form.get("key", "")), local_path(str(form.get("next", "/")))
+        if not self._is_admin(secret.strip()):
+            self._failures.append(now)
+            return self._form(request, Unauthorized("This is not a live admin key.", mend="Check it and try again."))
+        response = RedirectResponse(target, status_code=303)
+        response.set_cookie(
+            COOKIE,
+            self._sessions.issue(),
+            max_age=SESSION_S,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+
+def local_path(target: str) -> str:
+    """The target if it is a path on this server, else the Stack: a login never leads to another site."""
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and "\\" not in target
+    return target if plain and target.isprintable() else "/"

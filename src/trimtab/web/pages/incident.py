@@ -1,0 +1,393 @@
+"""The page of one incident: answer first, evidence in order of strength, one red button."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from trimtab.attribution import PROVEN_AT, Arm, SliceEffect
+from trimtab.core import Change, Layer, NotFound, Score, Span, TrimtabError
+from trimtab.incidents import Incident
+from trimtab.stats import Estimate, wilson
+from trimtab.traces import question
+from trimtab.watch import Monitor
+from trimtab.web import words
+from trimtab.web.banner import detail, headline, signal_title
+from trimtab.web.changes import cause_name, layer_of, remedy, remedy_effect
+from trimtab.web.charts import Whisker
+from trimtab.web.evidence import Comparison, compare, effect_whisker, exposed, window_of
+from trimtab.web.facts import Facts, facts
+from trimtab.web.frame import LIVE_STATES, Frame, actor, wants_fragment
+
+MOST_SCORES = 20_000
+EXAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRow:
+    """A line of the table by slice."""
+
+    name: str
+    n: str
+    exposed: str
+    unexposed: str
+    difference: str
+    interval: str
+    whisker: Whisker
+    bad: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRow:
+    """A line of the replay table; ``width`` is the bar in percent."""
+
+    layer: int
+    name: str
+    restored: str
+    passed: int
+    n: int
+    width: float
+    evidence: str
+    verdict: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A failing answer."""
+
+    trace_id: str
+    question: str
+    answer: str
+    value: str
+    reason: str
+    pin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A change that was looked at and is not the cause."""
+
+    layer: int
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A line of "before you close"."""
+
+    done: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """Everything that the template draws."""
+
+    incident: Incident
+    headline: str
+    sentence: str
+    facts: Facts
+    comparison_title: str
+    comparison_sub: str
+    comparison: Comparison | None
+    with_name: str
+    without_name: str
+    effects: tuple[EffectRow, ...]
+    arms: tuple[ArmRow, ...]
+    examples: tuple[Example, ...]
+    not_tested: tuple[str, ...]
+    cleared: tuple[Cleared, ...]
+    monitor: Monitor | None
+    remedy: str
+    remedy_effect: tuple[tuple[str, str], ...]
+    checks: tuple[Check, ...]
+    recovered: str
+    live: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentData:
+    """What the rooms said."""
+
+    now_ns: int
+    incident: Incident
+    change: Change | None
+    scores: Sequence[Score]
+    roots: Sequence[Span]
+    monitor: Monitor | None
+    zone: tzinfo | None = None
+
+
+def view(data: IncidentData) -> IncidentView:
+    """Room data to what is drawn. Pure but for the zone of its clock."""
+    incident, report = data.incident, data.incident.report
+    cause = incident.cause
+    live = incident.state in LIVE_STATES
+    recovered = _recovered(data)
+    randomised = cause is not None and cause.randomised
+    name = words.version(cause.after) if cause and cause.after else ""
+    return IncidentView(
+        incident=incident,
+        headline=headline(incident),
+        sentence=detail(incident, data.now_ns),
+        facts=facts(data.incident, data.change, data.now_ns, data.zone),
+        comparison_title=f"Same minutes, with and without {name}" if randomised else f"Before and with {name}",
+        comparison_sub="sessions drew their version at random, so they differ in nothing else"
+        if randomised
+        else "everybody got it at once, so other things may differ too",
+        comparison=_comparison(data),
+        with_name=name,
+        without_name=(words.version(cause.before) if cause and cause.before else "the rest"),
+        effects=_effects(data),
+        arms=tuple(_arm(arm, incident) for arm in (report.arms if report else ())),
+        examples=_examples(data),
+        not_tested=tuple(report.not_tested) if report else (),
+        cleared=tuple(
+            Cleared(
+                layer=layer_of(c), name=cause_name(c), why=c.cleared or "not singled out; fits the timing less well"
+            )
+            for c in (report.candidates if report else ())
+            if c.change_id and (cause is None or c.change_id != cause.change_id)
+        ),
+        monitor=data.monitor,
+        remedy=remedy(cause) if cause is not None and live else "",
+        remedy_effect=remedy_effect(cause, data.change) if cause is not None else (),
+        checks=_checks(incident, recovered),
+        recovered=recovered,
+        live=incident.state != "closed",
+    )
+
+
+def _comparison(data: IncidentData) -> Comparison | None:
+    cause = data.incident.cause
+    if cause is None:
+        return None
+    marks: list[tuple[int, str, str]] = []
+    if data.change is not None:
+        marks.append((data.change.time_ns, words.version(data.change.after) + " goes out", "cause"))
+    if data.incident.alarm_ns:
+        marks.append((data.incident.alarm_ns, "alarm", ""))
+    if data.incident.mitigated_ns:
+        marks.append((data.incident.mitigated_ns, "taken back", ""))
+    return compare(
+        data.scores,
+        cause,
+        bounds(data.incident, data.now_ns),
+        marks,
+        title=signal_title(data.incident.signal),
+        zone=data.zone,
+    )
+
+
+def bounds(incident: Incident, now_ns: int) -> tuple[int, int]:
+    """The minutes around an incident that its page shows."""
+    onset = incident.onset_ns or incident.opened_ns
+    end = incident.mitigated_ns or incident.closed_ns
+    after = min(now_ns, end + max(15 * words.SECOND, end - onset)) if end else now_ns
+    return window_of(onset, after)
+
+
+def _effects(data: IncidentData) -> tuple[EffectRow, ...]:
+    report, cause = data.incident.report, data.incident.cause
+    if report is None or cause is None:
+        return ()
+    rows: list[tuple[str, float | None, float | None, Estimate]] = []
+    if (overall := cause.effect) is not None:
+        rows.append((signal_title(report.signal), *_means(report.slices), overall))
+    if len(report.slices) > 1:
+        rows += [(f"of {s.slice or 'unnamed'} questions", s.exposed, s.unexposed, s.effect) for s in report.slices]
+    reach = max((abs(v) for _, _, _, e in rows for v in (e.low, e.high)), default=1.0) or 1.0
+    return tuple(
+        EffectRow(
+            name=name,
+            n=f"{words.count(e.n_exposed)} and {words.count(e.n_unexposed)}",
+            exposed=words.fixed(with_) if with_ is not None else "",
+            unexposed=words.fixed(without) if without is not None else "",
+            difference=words.signed(e.value),
+            interval=words.interval(e.low, e.high),
+            whisker=effect_whisker(e.value, e.low, e.high, reach),
+            bad=e.high < 0,
+        )
+        for name, with_, without, e in rows
+    )
+
+
+def _means(slices: Sequence[SliceEffect]) -> tuple[float | None, float | None]:
+    """Exposed and unexposed mean over all slices; None where no slice was compared."""
+    known = [(s, s.effect) for s in slices]
+    n_with, n_without = (sum(e.n_exposed for _, e in known), sum(e.n_unexposed for _, e in known))
+    if not n_with or not n_without:
+        return None, None
+    return (
+        sum(s.exposed * e.n_exposed for s, e in known) / n_with,
+        sum(s.unexposed * e.n_unexposed for s, e in known) / n_without,
+    )
+
+
+def _arm(arm: Arm, incident: Incident) -> ArmRow:
+    cause = incident.cause
+    if arm.layer is None:
+        verdict, css = ("everything put back", "muted") if arm.restored else ("baseline", "muted")
+    elif arm.e_value >= PROVEN_AT:
+        verdict, css = ("the cause", "fail") if cause and layer_of(cause) == arm.layer else ("also restores", "unsure")
+    else:
+        verdict, css = "not the cause", "none"
+    return ArmRow(
+        layer=arm.layer or 0,
+        name=("All five" if arm.restored else "Nothing changed") if arm.layer is None else Layer(arm.layer).title,
+        restored=arm.restored,
+        passed=arm.passed,
+        n=arm.n,
+        width=round(100 * arm.passed / arm.n, 1) if arm.n else 0.0,
+        evidence="" if arm.layer is None else words.evidence(arm.e_value),
+        verdict=verdict,
+        css=css,
+    )
+
+
+def _examples(data: IncidentData) -> tuple[Example, ...]:
+    by_trace = {root.trace_id: root for root in data.roots}
+    found: dict[str, Example] = {}
+    for score in failing(data.incident, data.scores):
+        root = by_trace.get(score.trace_id)
+        if root is None:
+            continue
+        asked = words.snippet(question(root.input), 200) or "(no question was recorded)"
+        found.setdefault(
+            asked,
+            Example(
+                trace_id=root.trace_id,
+                question=asked,
+                answer=words.snippet(root.output or root.error, 400) or "(no answer)",
+                value=f"{signal_title(score.name)} {words.fixed(score.value)}",
+                reason=score.reason,
+                pin=words.pin(root.stamp.prompt) if root.stamp.prompt else "",
+            ),
+        )
+    return tuple(found.values())[:EXAMPLES]
+
+
+def failing(incident: Incident, scores: Sequence[Score]) -> list[Score]:
+    """The newest exposed scores below one half, one a trace; more than are shown, for questions repeat."""
+    cause = incident.cause
+    onset = incident.onset_ns or incident.opened_ns
+    found: dict[str, Score] = {}
+    for score in sorted(scores, key=lambda s: -s.time_ns):
+        low = score.value < 0.5 and score.time_ns >= onset - 60 * words.SECOND
+        if low and score.trace_id and (cause is None or exposed(score, cause)):
+            found.setdefault(score.trace_id, score)
+        if len(found) >= 3 * EXAMPLES:
+            break
+    return list(found.values())
+
+
+def _recovered(data: IncidentData) -> str:
+    """The sentence that says that the signal is back, empty while it is not."""
+    incident, report = data.incident, data.incident.report
+    if not incident.mitigated_ns or report is None:
+        return ""
+    since = [s.value for s in data.scores if s.time_ns > incident.mitigated_ns]
+    if len(since) < 20:
+        return ""
+    low, high = wilson(sum(since), len(since))
+    if high < report.baseline:
+        return ""
+    mean = words.fixed(sum(since) / len(since))
+    return f"{signal_title(report.signal)} is back at {mean} ({words.interval(low, high)}) over {len(since)} answers"
+
+
+def _checks(incident: Incident, recovered: str) -> tuple[Check, ...]:
+    cases = f"{words.plural(incident.cases, 'regression case')} added to {incident.dataset}"
+    return (
+        Check(done=bool(recovered), text=recovered or "the signal is back inside its interval"),
+        Check(done=incident.cases > 0, text=cases if incident.cases else "regression cases added, or a reason why not"),
+        Check(done=bool(incident.lesson), text="cause and lesson, two sentences"),
+    )
+
+
+async def collect(frame: Frame, incident: Incident) -> IncidentData:
+    """Ask the rooms for what the page of one incident shows."""
+    house, now = frame.house, frame.house.clock()
+    since, until = bounds(incident, now)
+    scores = await house.spans.scores(since_ns=since, until_ns=until + 1, name=incident.signal, limit=MOST_SCORES)
+    if incident.slice:  # the watch may keep rare slices in common, under a name that no score has
+        scores = [s for s in scores if s.slice == incident.slice] or scores
+    traces = await asyncio.gather(*(house.spans.trace(s.trace_id) for s in failing(incident, scores)))
+    roots = [next((s for s in t.spans if not s.parent_id), t.spans[0]) for t in traces if t is not None and t.spans]
+    cause = incident.cause
+    changes = house.registry.changes(limit=1000) if cause is not None and cause.change_id else []
+    return IncidentData(
+        now_ns=now,
+        incident=incident,
+        change=next((c for c in changes if cause is not None and c.id == cause.change_id), None),
+        scores=scores,
+        roots=roots,
+        monitor=next((m for m in house.watch.monitors if m.signal == incident.signal), None),
+        zone=frame.zone,
+    )
+
+
+async def incident_page(request: Request, frame: Frame, *, refused: TrimtabError | None = None) -> HTMLResponse:
+    """``GET /incidents/{id}``; ``?confirm=rollback|close`` shows that form in the page, for those without script."""
+    incident = await frame.house.desk.get(incident_id(request))
+    shown = view(await collect(frame, incident))
+    if wants_fragment(request):
+        return frame.fragment("_incident.html", view=shown)
+    form = await request.form() if refused is not None else {}
+    return frame.page(
+        request,
+        "incident.html",
+        title=f"Incident {incident.id}",
+        nav="/incidents",
+        incidents=await frame.house.desk.list(limit=50),
+        status=refused.status if refused else 200,
+        view=shown,
+        confirm=request.query_params.get("confirm", "close" if refused is not None else ""),
+        refused=refused,
+        lesson=str(form.get("lesson", "")),
+        reason=str(form.get("reason", "")),
+    )
+
+
+def incident_id(request: Request) -> int:
+    """The number in the address. Raises NotFound for anything else."""
+    text = str(request.path_params["id"])
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise NotFound(f"There is no incident {text[:40]!r}.", mend="The list shows which there are.")
+    return int(text)
+
+
+async def acknowledge(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/acknowledge``."""
+    number = incident_id(request)
+    await frame.house.desk.acknowledge(number, actor(request))
+    return RedirectResponse(f"/incidents/{number}", status_code=303)
+
+
+async def rollback(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/rollback``: take the cause back."""
+    number = incident_id(request)
+    await frame.house.desk.rollback(number, actor(request))
+    return RedirectResponse(f"/incidents/{number}", status_code=303)
+
+
+async def close(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/close`` with ``lesson`` and ``reason``. What was typed is kept when the desk refuses."""
+    number = incident_id(request)
+    form = await request.form()
+    try:
+        await frame.house.desk.close(
+            number, actor(request), str(form.get("lesson", "")).strip(), reason=str(form.get("reason", "")).strip()
+        )
+    except NotFound:
+        raise
+    except TrimtabError as refused:
+        return await incident_page(request, frame, refused=refused)
+    return RedirectResponse(f"/incidents/{number}", status_code=303)

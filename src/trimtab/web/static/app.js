@@ -1,0 +1,83 @@
+// Keys, theme, dialogs, and the heartbeat of live regions. Every page works without it.
+const $ = (s, r = document) => r.querySelector(s), $$ = (s, r = document) => [...r.querySelectorAll(s)];
+const root = document.documentElement;
+const places = Object.fromEntries($$("[data-go]").map(a => [a.dataset.go, a.getAttribute("href")]));
+const BEAT_MS = 5000;
+let waiting = null;  // the timer that runs between "g" and the key of a page
+
+function theme() {
+  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+}
+function say(text) { $("#said").textContent = text; }
+function selected() { return $("[data-row].sel"); }
+function move(step) {
+  const rows = $$("[data-row]"); if (!rows.length) return;
+  const to = rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(selected()) + step))];
+  rows.forEach(r => r.classList.remove("sel")); to.classList.add("sel"); to.scrollIntoView({ block: "nearest" });
+  say(to.dataset.row);
+}
+function stepChange(step) {
+  const marks = $$(".mk").sort((a, b) => a.dataset.x - b.dataset.x); if (!marks.length) return;
+  const at = marks.indexOf(document.activeElement), to = at < 0 ? (step > 0 ? 0 : marks.length - 1) : at + step;
+  marks[Math.max(0, Math.min(marks.length - 1, to))].focus();
+}
+function mark() {
+  const box = selected()?.querySelector("input[type=checkbox]"); if (!box) return;
+  box.checked = !box.checked; say(box.checked ? "marked" : "not marked"); counted();
+}
+function counted() {
+  const n = $$("[name=t]:checked").length, label = $("#marked");
+  if (label) label.textContent = n ? `${n} marked` : "";
+}
+function back() {
+  if (location.hash) { history.replaceState(null, "", location.pathname + location.search); location.hash = ""; return; }
+  const up = $(".crumb a"); if (up) up.click();
+}
+const acts = {
+  g: () => { waiting = setTimeout(() => waiting = null, 1200); },
+  "/": () => $("[data-search]")?.focus(), "?": () => $("#keys").showModal(), d: theme,
+  j: () => move(1), k: () => move(-1), x: mark, ",": () => stepChange(-1), ".": () => stepChange(1),
+  Escape: back,
+};
+
+document.addEventListener("click", e => {
+  const opener = e.target.closest("[data-open]"), dialog = opener && $(opener.dataset.open);
+  if (dialog) { e.preventDefault(); dialog.showModal(); }
+  const closer = e.target.closest("[data-close]");
+  if (closer) { e.preventDefault(); closer.closest("dialog").close(); }
+  if (e.target.closest("[data-theme-switch]")) theme();
+  const copy = e.target.closest("[data-copy]");
+  if (copy) navigator.clipboard?.writeText($(copy.dataset.copy).textContent).then(() => { copy.textContent = "Copied"; }, () => {});
+  if (e.target.matches("[name=t]")) counted();
+  const row = e.target.closest("tr[data-row]");
+  if (row && !e.target.closest("a, button, input, label") && !getSelection().toString()) row.querySelector("[data-main]")?.click();
+});
+document.addEventListener("keydown", e => {
+  if (e.key === "Escape" && e.target.matches("input, textarea, select")) { e.target.blur(); return; }
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox]), textarea, select") || $("dialog[open]")) return;
+  if (waiting) {
+    clearTimeout(waiting); waiting = null;
+    if (places[e.key]) { e.preventDefault(); location.href = places[e.key]; }
+    return;
+  }
+  if (e.key === "Enter") {
+    if (document.activeElement === document.body || document.activeElement === $("main")) selected()?.querySelector("[data-main]")?.click();
+    return;
+  }
+  const hot = $(`[data-key="${CSS.escape(e.key)}"]`), act = acts[e.key];
+  if (hot) { e.preventDefault(); hot.click(); } else if (act) { e.preventDefault(); act(); }
+});
+
+// A chart wider than the screen begins at its newest end.
+$$(".scrollx").forEach(s => { s.scrollLeft = s.scrollWidth; });
+
+// The heartbeat: live regions listen for "tick" and fetch themselves, only while somebody looks.
+let missed = 0;
+setInterval(() => {
+  if (document.visibilityState !== "visible" || $("dialog[open]") || !$("[hx-trigger]")) return;
+  missed += 1;
+  if (missed > 2) { $("#asof")?.classList.add("stale"); say("not updating: the server does not answer"); }
+  document.body.dispatchEvent(new CustomEvent("tick"));
+}, BEAT_MS);
+document.addEventListener("htmx:after:swap", () => { missed = 0; $("#asof")?.classList.remove("stale"); });

@@ -1,0 +1,286 @@
+"""The pure parts: states, joining, arms, diversion, sentences, and the record's round trip."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.attribution import Arm, Candidate, Report
+from trimtab.core import BadInput, Conflict, Span, Stamp, TrimtabError
+from trimtab.incidents import Incident, blamed, joining, sentences, states
+from trimtab.incidents.arms import Restore, Tally, restores, served_by, unchanged
+from trimtab.incidents.records import Records, Written
+from trimtab.incidents.remedy import around
+from trimtab.stats import Estimate
+from trimtab.store import Metadata
+from trimtab.watch import Alarm, Monitor
+
+SECOND = 10**9
+
+
+def candidate(kind: str = "prompts", after: str = "answer/2", **more: object) -> Candidate:
+    layers = {"models": 1, "corpora": 2, "prompts": 3, "guards": 4, "routes": 5, "judges": 5}
+    values: dict[str, object] = {
+        "change_id": f"chg_{after}", "kind": kind, "layer": layers[kind], "asset": f"{kind}:/answer",
+        "before": "answer/1", "after": after, "title": "a change", "posterior": 0.9,
+        "effect": Estimate(value=-0.66, low=-0.75, high=-0.57, n_exposed=40, n_unexposed=44),
+        "e_value": 1e9, "randomised": True, "cleared": "",
+    }  # fmt: skip
+    return Candidate(**(values | more))  # type: ignore[arg-type]
+
+
+def report(cause: Candidate | None, certainty: str = "likely", *others: Candidate) -> Report:
+    candidates = (*((cause,) if cause else ()), *others)
+    return Report(
+        signal="cites", slice="", onset_low_ns=1, onset_high_ns=2, baseline=0.97, now=0.61, n=84, affected=30,
+        cause=cause, certainty=certainty, candidates=candidates, slices=(), arms=(), not_tested=("this",),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def alarm(signal: str = "cites", onset_s: int = 1000, time_s: int = 1010) -> Alarm:
+    monitor = Monitor(name=signal, signal=signal, owner="mara", action="rollback", severity=2, runbook="look")
+    return Alarm(
+        monitor=monitor, signal=signal, slice="", time_ns=time_s * SECOND, e_value=3e7, threshold=2e7, baseline=0.97,
+        now=0.61, n_since=84, onset_ns=onset_s * SECOND,
+    )  # fmt: skip
+
+
+def incident(cause: Candidate | None = None, number: int = 1, **more: object) -> Incident:
+    made = states.opened(alarm(), report(cause), ["t1", "t2"], "regressions", 1011 * SECOND)
+    return replace(made, id=number, **more)  # type: ignore[arg-type]
+
+
+def test_the_title_is_a_sentence_with_the_numbers_and_the_cause() -> None:
+    title = sentences.title(report(candidate(after="support-answer/2"), "proven"))
+    assert title == "Answers stopped citing their sources: cites fell from 0.97 to 0.61 with prompts support-answer/2"
+    assert sentences.title(report(None, "unknown")).endswith("from 0.97 to 0.61, cause not known")
+    sliced = replace(report(None, "unknown"), slice="billing", signal="made_up")
+    assert sentences.title(sliced) == "made_up fell: made_up for billing fell from 0.97 to 0.61, cause not known"
+
+
+def test_a_verdict_gives_its_grounds() -> None:
+    text = sentences.verdict(report(candidate(), "proven"))
+    assert text == (
+        "proven: prompts answer/2, layer 3 prompt: −0.66 where it was served (−0.75 to −0.57; "
+        "40 scores with it, 44 without)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0 s"),
+        (-5, "0 s"),
+        (20 * SECOND, "20 s"),
+        (300 * SECOND, "5 min"),
+        (3 * 3600 * SECOND, "3 h"),
+        (72 * 3600 * SECOND, "3 d"),
+    ],
+)
+def test_durations_have_one_unit(ns: int, text: str) -> None:
+    assert sentences.duration(ns) == text
+
+
+def test_a_guess_and_no_change_blame_nobody() -> None:
+    nobody = candidate(change_id="", after="", layer=None)
+    assert blamed(report(nobody, "likely")) is None
+    assert blamed(report(candidate(), "unknown")) is None
+    assert blamed(report(candidate(), "likely")) == candidate()
+    assert incident(nobody).layer is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["acknowledge", "mitigate", "cases", "close", "close with reason", "join", "judge"]),
+        st.integers(0, 5),
+    ),
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_no_sequence_of_steps_breaks_the_states(steps: list[tuple[str, int]]) -> None:
+    order = {"open": 0, "acknowledged": 1, "mitigated": 2, "closed": 3}
+    now = incident(candidate())
+    for tick, (step, number) in enumerate(steps):
+        at = (2000 + tick) * SECOND
+        try:
+            match step:
+                case "acknowledge":
+                    then = states.acknowledged(now, f"p{number}", at)
+                case "mitigate":
+                    then = states.mitigated(now, "jonas", "rolled back", at)
+                case "cases":
+                    then = states.with_cases(now, number, at) if now.state != "closed" else now
+                case "close" | "close with reason":
+                    then = states.closed(now, "mara", "a lesson", "why" if "reason" in step else "", at)
+                case "join":
+                    then = states.joined(now, alarm("grounded"), report(candidate(), "proven"), ["t9"], at)
+                case _:
+                    then = states.judged(now, report(candidate(), "proven"), at)
+        except TrimtabError:
+            assert now.state == "closed" or step in ("acknowledge", "mitigate", "close")
+            continue
+        assert order[then.state] >= order[now.state]
+        assert then.events[: len(now.events)] == now.events
+        assert (then.mitigated_ns > 0) == any(e.kind == "rollback" for e in then.events)
+        if then.state == "closed":
+            assert then.closed_ns
+            assert then.lesson
+            if step == "close":
+                assert then.cases > 0
+                assert then.mitigated_ns
+        if now.state == "closed":
+            assert then == now
+        now = then
+
+
+def test_acknowledging_after_the_machine_acted_keeps_the_state() -> None:
+    now = states.mitigated(incident(candidate()), "trimtab", "rolled back", 2000 * SECOND)
+    then = states.acknowledged(now, "mara", 2001 * SECOND)
+    assert (then.state, then.acknowledged_by) == ("mitigated", "mara")
+    with pytest.raises(Conflict, match="mara acknowledged"):
+        states.acknowledged(then, "jonas", 2002 * SECOND)
+    with pytest.raises(BadInput):
+        states.acknowledged(now, " ", 2002 * SECOND)
+
+
+def test_a_better_verdict_replaces_one_and_another_cause_does_not() -> None:
+    likely = incident(candidate())
+    proven = states.joined(likely, alarm(), report(candidate(), "proven"), [], 2000 * SECOND)
+    assert proven.report is not None
+    assert proven.report.certainty == "proven"
+    assert proven.verdict_ns == likely.verdict_ns
+    other = states.joined(proven, alarm(), report(candidate("guards"), "proven"), [], 2001 * SECOND)
+    assert other.cause == candidate()
+
+
+def test_an_alarm_joins_the_incident_of_its_cause_first() -> None:
+    live = [incident(candidate(), 1), incident(candidate("guards"), 2), incident(None, 3)]
+    found = joining.choose(live, alarm("grounded"), report(candidate(title="another step", change_id="chg_x")))
+    assert found == live[0]
+    assert joining.choose(live, alarm("fresh"), report(candidate("corpora"))) is None
+    assert joining.choose(live, alarm("cites"), report(candidate("corpora"))) == live[2]
+
+
+def test_two_explanations_stay_two_incidents() -> None:
+    assert joining.choose([incident(candidate("guards"))], alarm("cites"), report(candidate())) is None
+
+
+def test_unexplained_falls_that_begin_together_are_one() -> None:
+    live = [incident(None)]
+    assert joining.choose(live, alarm("grounded", onset_s=1200), report(None, "unknown")) == live[0]
+    assert joining.choose(live, alarm("grounded", onset_s=1400, time_s=1500), report(None, "unknown")) is None
+
+
+@pytest.mark.parametrize(("onset_s", "joins"), [(2050, True), (2070, False)])
+def test_a_fall_that_begins_after_the_rollback_is_new(onset_s: int, joins: bool) -> None:
+    done = states.mitigated(incident(candidate()), "trimtab", "rolled back", 2000 * SECOND)
+    found = joining.choose([done], alarm(onset_s=onset_s, time_s=2100), report(candidate()))
+    assert (found == done) is joins
+    closed = replace(done, state="closed")
+    assert joining.choose([closed], alarm(onset_s=onset_s), report(candidate())) is None
+
+
+def test_one_arm_a_layer_for_what_can_be_put_back() -> None:
+    suspects = [
+        candidate(), candidate(after="other/7", asset="prompts:/other"), candidate("guards"),
+        candidate("models", asset="models:/v/m"), candidate("corpora"), candidate(change_id="", after="", layer=None),
+    ]  # fmt: skip
+    plan = restores(report(suspects[0], "likely", *suspects[1:]), lambda c: "" if c.kind == "corpora" else c.before)
+    assert [arm.kind for arm in plan] == ["prompts", "guards", "models"]
+
+
+def test_pins_of_an_arm_change_one_layer_of_what_served() -> None:
+    root = Span(
+        trace_id="a", span_id="b", name="support", kind="chain", start_ns=0, end_ns=1,
+        stamp=Stamp(model="v/m=x@1", prompt="answer/2", route="support/1"),
+    )  # fmt: skip
+    served = served_by(root, "quality/3")
+    assert served == {"models": "v/m=x@1", "prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
+    assert unchanged(served) == {"prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
+    arm = Restore(kind="prompts", before="answer/1", after="answer/2")
+    assert arm.pins(served) == {"prompts": "answer/1", "routes": "support/1", "judges": "quality/3"}
+    assert Restore(kind="models", before="v/reserve", after="v/m=x@1").pins(served) == {
+        "models": "v/reserve", "prompts": "answer/2", "routes": "support/1", "judges": "quality/3",
+    }  # fmt: skip
+    assert Restore(kind="prompts", before="answer/1", after="answer/3").pins(served) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.none() | st.booleans()), max_size=60))
+def test_arms_count_in_pairs(results: list[tuple[bool, bool, bool | None]]) -> None:
+    plan = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]
+    tally = Tally(plan=plan)
+    for same, one, two in results:
+        tally.add(float(same), [float(one), None if two is None else float(two)])
+    nothing, prompt, guard = tally.arms()
+    assert (nothing.n, nothing.passed) == (len(results), sum(same for same, _, _ in results))
+    assert (prompt.n, prompt.passed) == (len(results), sum(one for _, one, _ in results))
+    assert guard.n == sum(two is not None for _, _, two in results)
+    if all(one == same for same, one, _ in results):
+        assert prompt.e_value == 1.0
+    assert not tally.decided or (prompt.e_value >= 500) != (guard.e_value >= 500)
+
+
+def test_a_contest_is_decided_only_when_one_arm_stands_alone() -> None:
+    plan = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]
+    alone, both = Tally(plan=plan), Tally(plan=plan)
+    for _ in range(20):
+        alone.add(0.0, [1.0, 0.0])
+        both.add(0.0, [1.0, 1.0])
+    assert alone.decided
+    assert not both.decided
+
+
+MODELS = st.sampled_from(["v/a", "v/b", "v/c", "v/d"])
+
+
+@given(
+    targets=st.lists(MODELS, min_size=1, max_size=4, unique=True), fallback=st.lists(MODELS, max_size=3, unique=True)
+)
+def test_a_diverted_route_asks_the_model_last_and_loses_nobody(targets: list[str], fallback: list[str]) -> None:
+    content = {"targets": [{"model": m, "weight": 2} for m in targets], "fallback": fallback, "attempts": 3}
+    found = around(content, "v/a")
+    if found is None:
+        assert {*targets, *fallback} <= {"v/a"}
+        return
+    models = [target["model"] for target in found["targets"]]
+    assert models
+    assert "v/a" not in models
+    assert found["fallback"][-1] == "v/a"
+    assert found["fallback"].count("v/a") == 1
+    assert {*models, *found["fallback"]} == {*targets, *fallback, "v/a"}
+    assert found["attempts"] == 3
+
+
+async def test_an_incident_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.db"
+    metadata = Metadata.open(path)
+    try:
+        full = replace(
+            report(candidate(e_value=math.inf), "proven", candidate("models", effect=None, cleared="explains less")),
+            arms=(Arm(layer=None, restored="", passed=1, n=9, e_value=1.0),),
+        )
+        made = states.judged(incident(None, 0), full, 5 * SECOND)
+        records = Records(metadata)
+        written = await records.place(lambda live: Written(None, made))
+        assert written.after == replace(made, id=1)
+    finally:
+        metadata.close()
+    metadata = Metadata.open(path)
+    try:
+        read = await Records(metadata).get(1)
+        assert isinstance(read.report, Report)
+        assert read.report.cause is not None
+        assert read.report.cause.e_value == 1.7e308, "JSON has no infinity"
+        assert read.report.cause == replace(full.candidates[0], e_value=1.7e308)
+        assert replace(read, report=None) == replace(made, id=1, report=None)
+        assert read.report.candidates[1:] == full.candidates[1:]
+        assert read.report.arms == full.arms
+    finally:
+        metadata.close()

@@ -1,0 +1,256 @@
+"""Real rooms on a scratch folder with a story in them, a tiny ASGI client, and what a page must have."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from trimtab.core import Layer, Score, Span, Stamp
+from trimtab.incidents import Desk, Incident
+from trimtab.registry import Registry
+from trimtab.store import Metadata, SpanStore
+from trimtab.watch import Watch, default_monitors
+
+STEP_NS = 100_000_000
+HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>\"'><svg onload=window.pwned=3>"
+SECRET = "tt-canary-0123456789abcdef"
+PROMPT_1 = "Answer only from the passages.\nCite the passage you used by its number, like [1].\nUse two sentences."
+PROMPT_2 = "Answer only from the passages.\nBe brief and friendly.\nUse two sentences."
+TOPICS = ("billing", "delivery")
+
+
+@dataclass
+class Clock:
+    """Simulated nanoseconds: noon of a day in November 2026."""
+
+    ns: int = 1_795_000_000 * 10**9
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+@dataclass
+class WebHouse:
+    """What the pages need, of real rooms."""
+
+    metadata: Metadata
+    spans: SpanStore
+    registry: Registry
+    watch: Watch
+    desk: Desk
+    clock: Clock
+    started_ns: int
+    notes: tuple[str, ...] = ()
+    admin_required: bool = False
+    asked: int = 0
+    draw: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def authenticate_admin(self, secret: str) -> bool:
+        return secret == SECRET
+
+    async def ask(self, text: str = "", answer: str = "", **more: Any) -> tuple[str, list[Incident]]:
+        """One request with its spans and scores, 100 ms after the last one; the desk answers its alarms."""
+        self.asked += 1
+        self.clock.ns += STEP_NS
+        trace_id, topic = f"{self.asked:032x}", TOPICS[self.asked % 2]
+        chosen = self.registry.resolve("prompts:/support-answer@production", key=f"session-{self.asked}")
+        arms = {chosen.rollout: chosen.arm} if chosen.rollout else {}
+        cites = self.draw.random() < (0.05 if chosen.version.number == 2 else 0.97)
+        stamp = Stamp(
+            model="scripted/steady=simulated-steady-1@sim_a1", knowledge="help/1", prompt=chosen.version.pin,
+            guard="default/1", route="support/1",
+        )  # fmt: skip
+        text = text or f"Can I return item {self.asked} of my order?"
+        answer = answer or ("Yes, within 30 days [1]." if cites else "Yes, gladly.")
+        start = self.clock.ns
+        root = Span(
+            trace_id=trace_id, span_id=f"{self.asked:015x}a", name="support", kind="chain", start_ns=start,
+            end_ns=start + 80_000_000 + self.asked % 7 * 3_000_000, stamp=stamp, tags={"topic": topic}, session=f"s-{self.asked}",
+            model="steady", provider="scripted", input=text, output=answer, input_tokens=340, output_tokens=24,
+            cached_tokens=100, cost_usd=0.00006, ttft_ns=40_000_000,
+            attributes={"gateway": True, "finish": "stop", "arms": arms, "passages": [
+                {"number": 1, "title": "Returns", "source": "help.md", "text": "Return within 30 days.", "score": 7.1,
+                 "updated_ns": start - 86_400 * 10**9, "document": "d1"},
+                {"number": 2, "title": "Old terms", "source": "terms.md", "text": "Obsolete.", "score": 2.0,
+                 "updated_ns": start - 500 * 86_400 * 10**9, "document": "d2"}]},
+        )  # fmt: skip
+        root = replace(root, **more)
+        child = replace(
+            root, span_id=f"{self.asked:015x}b", parent_id=root.span_id, name="scripted/steady", kind="llm", layer=1,
+            input=json.dumps([{"role": "system", "content": "Cite.\n" + "Long text. " * 90}, {"role": "user", "content": text}]),
+            attributes={"ref": "scripted/steady"},
+        )  # fmt: skip
+        found = replace(
+            child, span_id=f"{self.asked:015x}c", name="help", kind="retriever", layer=2, end_ns=start + 2_000_000,
+            cost_usd=None, input="", output="", attributes={"found": 2},
+        )  # fmt: skip
+        values = {"answered": 1.0, "complete": 1.0, "cites": float(cites), "quality": 1.0 if cites else 0.4}
+        scores = [
+            Score(
+                id=f"{trace_id}:{name}", trace_id=trace_id, name=name, value=value,
+                by="judge:quality" if name == "quality" else f"check:{name}",
+                by_version="quality/1" if name == "quality" else "", time_ns=self.clock.ns, slice=topic, stamp=stamp,
+                reason="no passage is cited" if name == "quality" and value < 1 else "",
+            )
+            for name, value in values.items()
+        ]  # fmt: skip
+        assert self.spans.offer([root, found, child], scores)
+        opened: list[Incident] = []
+        for alarm in self.watch.observe(scores):
+            await self.spans.flush()
+            opened.append(await self.desk.handle(alarm))
+        return trace_id, opened
+
+    async def healthy(self, requests: int = 260) -> None:
+        """Traffic until the monitors know what is usual."""
+        for _ in range(requests):
+            await self.ask()
+        await self.spans.flush()
+
+    async def break_prompt(self, most: int = 600) -> Incident:
+        """Version 2 goes to half of the sessions and stops citing; returns the incident that opens."""
+        await self.registry.start_rollout(
+            "prompts", "support-answer", 2, share=0.5, actor="mara", note="shorter answers", stages=(0.05, 0.5, 1.0)
+        )
+        for _ in range(most):
+            if opened := (await self.ask())[1]:
+                await self.spans.flush()
+                return opened[0]
+        raise AssertionError("no incident opened")
+
+
+async def build(folder: Path, *, action: str = "page") -> WebHouse:
+    """Open the rooms and register the assets of a small support assistant."""
+    clock = Clock()
+    metadata = Metadata.open(folder / "metadata.db")
+    spans = SpanStore.open(folder / "spans", clock=clock)
+    registry = await Registry.load(metadata, clock=clock)
+    monitors = default_monitors(lambda layer: f"{layer.title if isinstance(layer, Layer) else 'App'} team")
+    watch = Watch([replace(monitor, action=action) for monitor in monitors], reference=60)
+    desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=None, clock=clock)
+    house = WebHouse(metadata, spans, registry, watch, desk, clock, clock.ns)
+    for kind, name, content in (
+        ("guards", "default", {"stages": {}}), ("corpora", "help", {"documents": []}), ("routes", "support", {"targets": []}),
+        ("prompts", "support-answer", {"messages": [{"role": "system", "content": PROMPT_1}], "variables": {}}),
+    ):  # fmt: skip
+        await registry.register(kind, name, content, author="ilse", note="the first")
+        await registry.move_label(kind, name, "production", 1, actor="ilse", note="goes live")
+    second = {"messages": [{"role": "system", "content": PROMPT_2}], "variables": {}}
+    await registry.register("prompts", "support-answer", second, author="mara", note="shorter answers")
+    clock.ns += 60 * 10**9
+    return house
+
+
+def close(house: WebHouse) -> None:
+    house.spans.close()
+    house.metadata.close()
+
+
+@contextmanager
+def closing(house: WebHouse) -> Iterator[WebHouse]:
+    try:
+        yield house
+    finally:
+        close(house)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Client:
+    """Speaks ASGI to an app in this very loop."""
+
+    def __init__(self, app: Any, host: str = "127.0.0.1:4100") -> None:
+        self._app = app
+        self._host = host
+
+    async def __call__(
+        self, method: str, target: str, *, headers: Mapping[str, str] | None = None, form: str = ""
+    ) -> Answer:
+        path, _, query = target.partition("?")
+        sent: list[dict[str, Any]] = []
+        all_headers = {"host": self._host, "accept": "text/html", **(headers or {})}
+        if form or method == "POST":
+            all_headers |= {"content-type": "application/x-www-form-urlencoded", "content-length": str(len(form))}
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
+            "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
+            "headers": [(k.lower().encode(), v.encode()) for k, v in all_headers.items() if v is not None],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 4100),
+        }  # fmt: skip
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": form.encode(), "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self._app(scope, receive, send)
+        start = sent[0]
+        body = b"".join(m.get("body", b"") for m in sent[1:])
+        found = {k.decode(): v.decode() for k, v in start["headers"]}
+        return Answer(start["status"], found, body.decode(errors="replace"))
+
+
+class Page(HTMLParser):
+    """The facts about a page that accessibility and the policy depend on."""
+
+    VOID = frozenset(("meta", "link", "input", "br", "img", "hr", "col"))
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.h1: list[str] = []
+        self.headings: list[int] = []
+        self.text: list[str] = []
+        self.unclosed: list[str] = []
+        self.misnested: list[str] = []
+        self._h1 = False
+        self._label = 0
+        self.labelled: list[dict[str, str | None]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        if tag not in self.VOID:
+            self.unclosed.append(tag)
+        if tag == "h1":
+            self._h1 = True
+            self.h1.append("")
+        if tag in ("h1", "h2", "h3"):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.unclosed and self.unclosed[-1] == tag:
+            self.unclosed.pop()
+        else:
+            self.misnested.append(tag)
+        if tag == "h1":
+            self._h1 = False
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if self._h1:
+            self.h1[-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
