@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core import Span
 from trimtab.web.charts import (
-    EMPTY, Point, Scale, band_path, level, line_path, place_marks, runs, share_of, time_ticks,
+    EMPTY,
+    Point,
+    Scale,
+    band_path,
+    level,
+    line_path,
+    place_marks,
+    runs,
+    share_of,
+    time_ticks,
 )  # fmt: skip
 from trimtab.web.textdiff import difference
 from trimtab.web.waterfall import bars
@@ -23,7 +34,7 @@ def test_runs_say_the_same_as_the_cells(cells: list[str]) -> None:
     for run in found:
         drawn[run.x : run.x + run.width] = [run.css] * run.width
     assert drawn == cells
-    assert all(a.css != b.css or a.x + a.width < b.x for a, b in zip(found, found[1:], strict=False))
+    assert all(a.css != b.css or a.x + a.width < b.x for a, b in itertools.pairwise(found))
 
 
 def test_levels_begin_at_their_thresholds() -> None:
@@ -43,7 +54,7 @@ def test_marks_nearer_than_fourteen_pixels_fold_and_none_is_lost(places: list[fl
     marks = [(x, "v14 50 %") for x in sorted(places)]
     placed = place_marks(marks, plot_px=800)
     assert [i for p in placed for i in p.members] == list(range(len(marks)))
-    for one, two in zip(placed, placed[1:], strict=False):
+    for one, two in itertools.pairwise(placed):
         assert (marks[two.members[0]][0] - marks[one.members[-1]][0]) / 100 * 800 >= 14
     assert all(p.text in ("", "v14 50 %", f"{len(p.members)} changes") for p in placed)
 
@@ -57,7 +68,7 @@ def test_texts_of_marks_never_cover_each_other(places: list[float]) -> None:
         if p.text:
             spans.append((centre - need, centre) if p.flip else (centre, centre + need))
     spans.sort()
-    assert all(a[1] <= b[0] + 1e-6 for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(spans))
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**6))
@@ -115,7 +126,7 @@ def test_every_bar_lies_inside_the_chart(shapes: list[tuple[int, int, int]]) -> 
     spans = [span(str(i), str(parent), start, start + length) for i, (parent, start, length) in enumerate(shapes)]
     found = bars(spans)
     assert len(found) == len(spans)
-    assert all(0 <= b.x <= 100 and 0 < b.width and b.x + b.width <= 100.5 for b in found)
+    assert all(0 <= b.x <= 100 and b.width > 0 and b.x + b.width <= 100.5 for b in found)
 
 
 def test_share_of_a_window_is_clamped() -> None:

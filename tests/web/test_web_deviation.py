@@ -29,7 +29,7 @@ def test_a_fall_in_one_slice_shows_and_a_rise_does_not() -> None:
     fallen = stratified_z(cell(easy=(50, 20), hard=(50, 30)), BASELINES)
     risen = stratified_z(cell(easy=(50, 50), hard=(50, 50)), BASELINES)
     assert fallen is not None
-    assert level(fallen) == "q5"
+    assert fallen >= 6
     assert level(risen) == "q0"
 
 

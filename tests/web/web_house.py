@@ -71,7 +71,8 @@ class WebHouse:
         start = self.clock.ns
         root = Span(
             trace_id=trace_id, span_id=f"{self.asked:015x}a", name="support", kind="chain", start_ns=start,
-            end_ns=start + 80_000_000 + self.asked % 7 * 3_000_000, stamp=stamp, tags={"topic": topic}, session=f"s-{self.asked}",
+            end_ns=start + 80_000_000 + self.asked % 7 * 3_000_000, stamp=stamp,
+            tags={"topic": topic}, session=f"s-{self.asked}",
             model="steady", provider="scripted", input=text, output=answer, input_tokens=340, output_tokens=24,
             cached_tokens=100, cost_usd=0.00006, ttft_ns=40_000_000,
             attributes={"gateway": True, "finish": "stop", "arms": arms, "passages": [
@@ -81,10 +82,10 @@ class WebHouse:
                  "updated_ns": start - 500 * 86_400 * 10**9, "document": "d2"}]},
         )  # fmt: skip
         root = replace(root, **more)
+        sent = [{"role": "system", "content": "Cite.\n" + "Long text. " * 90}, {"role": "user", "content": text}]
         child = replace(
             root, span_id=f"{self.asked:015x}b", parent_id=root.span_id, name="scripted/steady", kind="llm", layer=1,
-            input=json.dumps([{"role": "system", "content": "Cite.\n" + "Long text. " * 90}, {"role": "user", "content": text}]),
-            attributes={"ref": "scripted/steady"},
+            input=json.dumps(sent), attributes={"ref": "scripted/steady"},
         )  # fmt: skip
         found = replace(
             child, span_id=f"{self.asked:015x}c", name="help", kind="retriever", layer=2, end_ns=start + 2_000_000,
@@ -136,7 +137,8 @@ async def build(folder: Path, *, action: str = "page") -> WebHouse:
     desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=None, clock=clock)
     house = WebHouse(metadata, spans, registry, watch, desk, clock, clock.ns)
     for kind, name, content in (
-        ("guards", "default", {"stages": {}}), ("corpora", "help", {"documents": []}), ("routes", "support", {"targets": []}),
+        ("guards", "default", {"stages": {}}), ("corpora", "help", {"documents": []}),
+        ("routes", "support", {"targets": []}),
         ("prompts", "support-answer", {"messages": [{"role": "system", "content": PROMPT_1}], "variables": {}}),
     ):  # fmt: skip
         await registry.register(kind, name, content, author="ilse", note="the first")

@@ -60,9 +60,8 @@ def percent(share: float | None) -> str:
 
 
 def _two_significant(value: float) -> str:
-    digits = max(0, 1 - math.floor(math.log10(value)))
     rounded = round(value, 1 - math.floor(math.log10(value)))
-    return f"{rounded:,.{digits}f}"
+    return f"{rounded:,.{max(0, 1 - math.floor(math.log10(rounded)))}f}"
 
 
 def money(usd: float | None) -> str:
