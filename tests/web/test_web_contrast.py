@@ -18,7 +18,7 @@ PAIRS = [
     *itertools.product(("ink", "ink-2", "ink-3"), ("bg", "surface", "sunken", "code")),
     *itertools.product(("ink", "ink-2"), ("accent-soft", "bad-soft", "warn-soft", "ok-soft", "add", "del")),
     ("accent", "surface"), ("accent", "bg"), ("accent", "accent-soft"), ("on-accent", "accent"),
-    *(pair for state in ("bad", "warn", "ok") for pair in ((state, "surface"), (state, "bg"), (state, f"{state}-soft"))),
+    *((state, ground) for state in ("bad", "warn", "ok") for ground in ("surface", "bg", f"{state}-soft")),
     ("on-layer", "bad"), *(("on-layer", f"l{n}") for n in range(1, 6)),
 ]  # fmt: skip
 

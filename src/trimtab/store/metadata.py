@@ -24,7 +24,7 @@ T = TypeVar("T")
 #: The version of the embedded engine, for the doctor.
 ENGINE_VERSION = sqlite3.sqlite_version
 #: The schema that ``tables.schema`` describes: the newest revision in ``migrations/versions``.
-HEAD = "0002"
+HEAD = "0006"
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: Alembic's own table, as it would create it.
 _STAMP = (

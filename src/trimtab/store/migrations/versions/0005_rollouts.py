@@ -1,0 +1,10 @@
+"""Rollouts with stages, guard metrics and a decision history."""
+
+from __future__ import annotations
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Nothing yet."""
