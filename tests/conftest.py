@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["servers"]
+
 _LOOPBACK = ("127.", "::1", "localhost")
 
 

@@ -8,48 +8,70 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab import openai
+    from trimtab import anthropic, openai
     from trimtab.sdk import (
+        SpanType,
         configure,
         flush,
         get_current_span,
+        get_last_active_trace_id,
         get_prompt,
         load_prompt,
         log_feedback,
         observe,
         register_prompt,
+        search_traces,
+        set_experiment,
         set_session,
         set_tags,
+        set_tracking_uri,
         start_span,
         trace,
         traceable,
+        update_current_trace,
     )
+    from trimtab.sdk import get_current_span as get_current_active_span
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SpanType",
     "__version__",
+    "anthropic",
     "configure",
     "flush",
+    "get_current_active_span",
     "get_current_span",
+    "get_last_active_trace_id",
     "get_prompt",
     "load_prompt",
     "log_feedback",
     "observe",
     "openai",
     "register_prompt",
+    "search_traces",
+    "set_experiment",
     "set_session",
     "set_tags",
+    "set_tracking_uri",
     "start_span",
     "trace",
     "traceable",
+    "update_current_trace",
 ]
+
+
+#: MLflow's name for what is called otherwise here.
+_RENAMED = {"get_current_active_span": "get_current_span"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
-    found = import_module("trimtab.openai") if name == "openai" else getattr(import_module("trimtab.sdk"), name)
+    if name in ("anthropic", "openai"):
+        found: Any = import_module(f"trimtab.{name}")
+    else:
+        found = getattr(import_module("trimtab.sdk"), _RENAMED.get(name, name))
     globals()[name] = found
     return found
 

@@ -83,7 +83,14 @@ async def test_adopting_twice_is_one_key_and_a_new_secret_shuts_the_old_one_out(
         ({"limits": {"rpm": 0}}, "limits.rpm"),
         ({"limits": {"max_parallel": 1.5}}, "limits.max_parallel"),
         ({"limits": {"routes": "support"}}, "limits.routes"),
-        ({"limits": {"budget_usd": 5}}, "limits.budget_usd"),
+        ({"limits": {"budget_usd": 0}}, "limits.budget_usd"),
+        ({"limits": {"budget_usd": "5"}}, "limits.budget_usd"),
+        ({"limits": {"period": "week"}}, "limits.period"),
+        ({"limits": {"max_queue": 3}}, "limits.max_queue"),
+        ({"limits": {"queue_timeout": -1}}, "limits.queue_timeout"),
+        ({"limits": {"smiles": 1}}, "limits.smiles"),
+        ({"team": "a\n"}, "team"),
+        ({"owner": "x" * 101}, "owner"),
     ],
 )
 async def test_a_key_that_cannot_be_made_names_its_field(house: House, fields: dict[str, object], field: str) -> None:
@@ -102,11 +109,90 @@ async def test_keys_over_http(house: House) -> None:
         assert body["id"] in [key["id"] for key in listed]
         assert body["secret"] not in json.dumps(listed)
         assert client.post(f"/api/keys/{body['id']}/disable").json()["disabled"] is True
-        for wrong in (b"{", b"[]", b'{"name": 3}', b'{"name": "x", "budget_usd": 3}'):
+        one = client.get(f"/api/keys/{body['id']}").json()
+        assert (one["id"], one["limits"]) == (body["id"], body["limits"])
+        for wrong in (b"{", b"[]", b'{"name": 3}', b'{"name": "x", "smiles": 3}', b'{"name": "x", "rpm": "many"}'):
             with pytest.raises(TrimtabError) as caught:
                 client.post("/api/keys", content=wrong)
             assert isinstance(caught.value, BadInput)
             assert caught.value.field
+
+
+async def test_a_key_is_changed_over_http_field_by_field(house: House) -> None:
+    with TestClient(Starlette(routes=routes(house.keys))) as client:
+        body = client.post("/api/keys", json={"name": "bot", "rpm": 5, "tpm": 100, "team": "web"}).json()
+        changed = client.patch(f"/api/keys/{body['id']}", json={"rpm": None, "tpm": 200, "owner": "mara"}).json()
+        assert changed["limits"] == {"tpm": 200}
+        assert (changed["owner"], changed["team"], changed["name"]) == ("mara", "web", "bot")
+        assert client.patch(f"/api/keys/{body['id']}", json={"routes": ["plain"]}).json()["limits"]["routes"] == [
+            "plain"
+        ]
+        with pytest.raises(BadInput) as caught:
+            client.patch(f"/api/keys/{body['id']}", json={"role": "king"})
+        assert caught.value.field == "role"
+        assert client.patch(f"/api/keys/{body['id']}", json={"disabled": True}).json()["disabled"]
+        assert not client.patch(f"/api/keys/{body['id']}", json={"disabled": False}).json()["disabled"]
+        with pytest.raises(NotFound):
+            client.get("/api/keys/key_none")
+
+
+class Clock:
+    now = 1_790_000_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+async def test_a_rotated_key_has_two_secrets_until_the_overlap_ends(house: House) -> None:
+    clock = Clock()
+    keys = await Keys.load(house.metadata, clock=clock)
+    key, first = await keys.create("bot", team="web", limits={"rpm": 5})
+    rotated, second = await keys.rotate(key.id, overlap_s=60)
+    assert (rotated.id, rotated.team, rotated.limits) == (key.id, key.team, key.limits)
+    assert first != second
+    # Also after a restart, and for another process.
+    again = await Keys.load(house.metadata, clock=clock)
+    for found in (keys, again):
+        assert found.authenticate(f"Bearer {first}") == found.authenticate(f"Bearer {second}") == rotated
+    clock.now += 60_000_000_000
+    for found in (keys, again):
+        with pytest.raises(Unauthorized):
+            found.authenticate(f"Bearer {first}")
+        assert found.authenticate(f"Bearer {second}") == rotated
+    assert [k.id for k in keys.list()].count(key.id) == 1
+
+
+async def test_a_second_rotation_shuts_the_first_secret_out_at_once(house: House) -> None:
+    key, first = await house.keys.create("bot")
+    _, second = await house.keys.rotate(key.id, overlap_s=60)
+    _, third = await house.keys.rotate(key.id, overlap_s=60)
+    with pytest.raises(Unauthorized):
+        house.keys.authenticate(f"Bearer {first}")
+    assert house.keys.authenticate(f"Bearer {second}").id == house.keys.authenticate(f"Bearer {third}").id
+    _, fourth = await house.keys.rotate(key.id)
+    for gone in (second, third):
+        with pytest.raises(Unauthorized):
+            house.keys.authenticate(f"Bearer {gone}")
+    await house.keys.disable(key.id)
+    with pytest.raises(Unauthorized, match="disabled"):
+        house.keys.authenticate(f"Bearer {fourth}")
+    for wrong in (-1.0, 31 * 86_400.0):
+        with pytest.raises(BadInput):
+            await house.keys.rotate(key.id, overlap_s=wrong)
+
+
+async def test_who_listens_hears_of_every_change_before_it_is_answered(house: House) -> None:
+    heard: list[int] = []
+
+    async def tell() -> None:
+        heard.append(len(house.keys.list()))
+
+    house.keys.on_change.append(tell)
+    key, _ = await house.keys.create("bot")
+    await house.keys.change(key.id, owner="mara")
+    await house.keys.rotate(key.id)
+    await house.keys.disable(key.id)
+    assert len(heard) == 4
 
 
 def test_a_key_hides_nothing_it_has_not(tmp_path: Path) -> None:
@@ -126,4 +212,7 @@ def test_a_key_hides_nothing_it_has_not(tmp_path: Path) -> None:
         "expires_ns",
         "disabled",
         "limits",
+        "team",
+        "old_hash",
+        "old_until_ns",
     }

@@ -274,7 +274,7 @@ async def test_a_crash_half_way_is_taken_up_again(world: World, when: str) -> No
         with pytest.raises(KeyboardInterrupt):
             await break_prompt(world, desk)
 
-    path = world.metadata.path
+    path = world.metadata.place
     world.metadata.close()
     world.metadata = Metadata.open(path)
     try:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from trimtab.core import BadInput, Call, Chunk, ModelError, Usage
-from trimtab.providers import Anthropic, HttpClient
-from trimtab.providers.anthropic import request_of
+from trimtab.providers import Anthropic, Endpoint, HttpClient
+from trimtab.providers.anthropic_request import request_of
 
 KEY = "sk-ant-canary-123456"
 MESSAGES = (
@@ -25,6 +25,10 @@ async def http() -> AsyncIterator[HttpClient]:
     made = HttpClient()
     yield made
     await made.close()
+
+
+def anthropic_at(name: str, url: str, key: str, http: HttpClient) -> Anthropic:
+    return Anthropic(Endpoint(name=name, http=http, base_url=url, api_key=key))
 
 
 async def ask(model: Any, **more: Any) -> list[Chunk]:
@@ -57,11 +61,12 @@ async def test_a_plain_reply_comes_back_in_openais_shape(http: HttpClient, serve
         "usage": USAGE,
     }
     url = await server.start(answering(seen, json.dumps(body).encode()))
-    model = Anthropic("anthropic", f"{url}/v1", KEY, http).model("claude-x")
+    model = anthropic_at("anthropic", f"{url}/v1", KEY, http).model("claude-x")
     (chunk,) = await ask(model, params={"max_completion_tokens": 9, "stop": "END", "temperature": 0.5, "n": 1})
     assert (chunk.text, chunk.finish, chunk.usage, chunk.model) == ("Hello", "length", COUNTED, "claude-x-1")
     assert chunk.body is not None
-    assert chunk.body["choices"][0]["message"] == {"role": "assistant", "content": "Hello"}
+    thought = {"reasoning_content": "hm", "thinking_blocks": [{"type": "thinking", "thinking": "hm"}]}
+    assert chunk.body["choices"][0]["message"] == {"role": "assistant", "content": "Hello", **thought}
     assert chunk.body["usage"]["total_tokens"] == 14
     assert seen == [
         {
@@ -99,7 +104,7 @@ STREAM = events(
 async def test_a_stream_becomes_chunks_in_openais_shape(http: HttpClient, server: Any, asked: bool) -> None:
     url = await server.start(answering([], STREAM, headers="content-type: text/event-stream\r\n"))
     params = {"stream_options": {"include_usage": True}} if asked else {}
-    chunks = await ask(Anthropic("anthropic", url, KEY, http).model("claude-x"), stream=True, params=params)
+    chunks = await ask(anthropic_at("anthropic", url, KEY, http).model("claude-x"), stream=True, params=params)
     assert "".join(c.text for c in chunks) == "Hello"
     assert [c.finish for c in chunks] == [None, None, None, "stop", None]
     assert chunks[-1].usage == COUNTED
@@ -112,25 +117,26 @@ async def test_errors_before_and_within_a_stream(http: HttpClient, server: Any) 
     refused = json.dumps({"type": "error", "error": {"type": "x", "message": f"bad key {KEY}"}}).encode()
     url = await server.start(answering([], refused, status="401 No"))
     with pytest.raises(ModelError, match=r"answered 401: bad key \[key\]") as caught:
-        await ask(Anthropic("anthropic", url, KEY, http).model("m"))
+        await ask(anthropic_at("anthropic", url, KEY, http).model("m"))
     assert not caught.value.retryable
     await server.stop()
     broken = events({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
     url = await server.start(answering([], broken))
     with pytest.raises(ModelError, match="broke off: Overloaded") as caught:
-        await ask(Anthropic("anthropic", url, KEY, http).model("m"), stream=True)
+        await ask(anthropic_at("anthropic", url, KEY, http).model("m"), stream=True)
     assert (caught.value.vendor_status, caught.value.retryable) == (529, True)
 
 
 @pytest.mark.parametrize(
     ("messages", "params", "field"),
     [
-        (MESSAGES, {"tools": [{"type": "function"}]}, "tools"),
+        (MESSAGES, {"tools": [{"type": "function"}]}, "tools[0]"),
         (MESSAGES, {"response_format": {"type": "json_object"}}, "response_format"),
         (MESSAGES, {"logit_bias": {}}, "logit_bias"),
         (MESSAGES, {"n": 2}, "n"),
-        (({"role": "tool", "content": "x"},), {}, "messages[0].role"),
-        (({"role": "assistant", "content": None, "tool_calls": [{}]},), {}, "messages[0].tool_calls"),
+        (({"role": "tool", "content": "x"},), {}, "messages[0].tool_call_id"),
+        (({"role": "function", "content": "x"},), {}, "messages[0].role"),
+        (({"role": "assistant", "content": None, "tool_calls": [{}]},), {}, "messages[0].tool_calls[0]"),
         (({"role": "user", "content": [{"type": "input_audio"}]},), {}, "messages[0].content[0].type"),
         (({"role": "user", "content": 7},), {}, "messages[0].content"),
         (({"role": "system", "content": [{"type": "image_url"}]},), {}, "messages[0].content[0].type"),

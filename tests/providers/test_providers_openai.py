@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trimtab.core import Call, Chunk, ModelError, Usage, collect
-from trimtab.providers import HttpClient, OpenAI
+from trimtab.providers import PRESETS, Endpoint, HttpClient, OpenAI
 from trimtab.providers.vendor import redact, retry_after
 
 KEY = "sk-canary-1234567890"
@@ -63,6 +63,10 @@ def answering(seen: list[dict[str, Any]], body: object, **more: str) -> Any:
     return talk
 
 
+def openai_at(name: str, url: str, key: str, http: HttpClient, kind: str = "openai") -> OpenAI:
+    return OpenAI(Endpoint(name=name, http=http, base_url=url, api_key=key), PRESETS[kind])
+
+
 async def ask(model: Any, **more: Any) -> list[Chunk]:
     return [chunk async for chunk in model(Call(**{"model": "any", "messages": MESSAGES, "timeout": 5, **more}))]
 
@@ -70,7 +74,9 @@ async def ask(model: Any, **more: Any) -> list[Chunk]:
 async def test_a_plain_reply_is_one_chunk_with_the_vendors_own_body(http: HttpClient, server: Any) -> None:
     seen: list[dict[str, Any]] = []
     url = await server.start(answering(seen, REPLY))
-    chunks = await ask(OpenAI("acme", f"{url}/v1/", KEY, http).model("gpt-x"), params={"temperature": 0, "x_own": [1]})
+    chunks = await ask(
+        openai_at("acme", f"{url}/v1/", KEY, http).model("gpt-x"), params={"temperature": 0, "x_own": [1]}
+    )
     assert chunks == [
         Chunk(
             text="Hello.",
@@ -92,7 +98,7 @@ async def test_a_stream_is_relayed_piece_by_piece_and_its_added_usage_is_hidden(
     raw = events(piece(role="assistant", content=""), piece(content="Hé"), piece(content="llo"), piece(finish="stop"))
     raw += events(USAGE, "[DONE]")
     url = await server.start(streaming(seen, raw[:60], raw[60:61], raw[61:]))
-    model = OpenAI("acme", url, KEY, http).model("gpt-x")
+    model = openai_at("acme", url, KEY, http).model("gpt-x")
     chunks = await ask(model, stream=True)
     assert [c.text for c in chunks] == ["", "Hé", "llo", "", ""]
     assert [c.finish for c in chunks] == [None, None, None, "stop", None]
@@ -107,7 +113,7 @@ async def test_usage_that_the_client_asked_for_is_shown(http: HttpClient, server
     seen: list[dict[str, Any]] = []
     url = await server.start(streaming(seen, events(piece(content="x"), USAGE, "[DONE]")))
     options = {"include_usage": True, "x": 1}
-    chunks = await ask(OpenAI("acme", url, "", http).model("m"), stream=True, params={"stream_options": options})
+    chunks = await ask(openai_at("acme", url, "", http).model("m"), stream=True, params={"stream_options": options})
     assert chunks[-1].body == USAGE
     assert seen[0]["stream_options"] == options
     assert "authorization" not in server.visits[0].heads[0]
@@ -126,7 +132,7 @@ async def test_a_server_that_knows_no_stream_options_is_asked_without_them(http:
                 await visit.chunk(events(piece(content="ok"), "[DONE]"))
                 await visit.chunk(b"")
 
-    model = OpenAI("old", await server.start(old), "", http).model("m")
+    model = openai_at("old", await server.start(old), "", http).model("m")
     for _ in range(2):
         assert (await collect(model(Call(model="m", messages=MESSAGES, stream=True)))).text == "ok"
     assert ["stream_options" in body for body in seen] == [True, False, False]
@@ -135,7 +141,7 @@ async def test_a_server_that_knows_no_stream_options_is_asked_without_them(http:
 async def test_tool_calls_and_a_stream_without_done_come_through(http: HttpClient, server: Any) -> None:
     tool = {"index": 0, "id": "t1", "function": {"name": "f", "arguments": "{}"}}
     url = await server.start(streaming([], events(piece(tool_calls=[tool]), piece(finish="tool_calls"))))
-    reply = await collect(OpenAI("acme", url, "", http).model("m")(Call(model="m", messages=MESSAGES, stream=True)))
+    reply = await collect(openai_at("acme", url, "", http).model("m")(Call(model="m", messages=MESSAGES, stream=True)))
     assert reply.tool_calls == (tool,)
     assert reply.finish == "tool_calls"
 
@@ -162,7 +168,7 @@ async def test_a_vendors_no_is_an_error_in_its_own_words(
     body = {"error": {"message": f"Incorrect key {KEY} given, or {KEY[:10]}***890."}}
     url = await server.start(answering([], body, status=f"{status} No", headers="retry-after: 7\r\n"))
     with pytest.raises(ModelError) as caught:
-        await ask(OpenAI("acme", url, KEY, http).model("m"), stream=stream)
+        await ask(openai_at("acme", url, KEY, http).model("m"), stream=stream)
     error = caught.value
     assert (error.vendor_status, error.retryable, error.retry_after) == (status, retryable, 7.0)
     assert f"acme answered {status}: Incorrect key [key] given, or [key]" in str(error)
@@ -183,7 +189,7 @@ async def test_a_vendors_no_is_an_error_in_its_own_words(
 async def test_errors_in_any_shape_have_words(http: HttpClient, server: Any, body: bytes, said: str) -> None:
     url = await server.start(answering([], body, status="502 Bad Gateway"))
     with pytest.raises(ModelError) as caught:
-        await ask(OpenAI("acme", url, KEY, http).model("m"))
+        await ask(openai_at("acme", url, KEY, http).model("m"))
     assert said in str(caught.value)
     assert caught.value.retryable
 
@@ -193,7 +199,7 @@ async def test_an_error_in_mid_stream_ends_it(http: HttpClient, server: Any) -> 
     url = await server.start(streaming([], raw))
     got: list[str] = []
     with pytest.raises(ModelError, match=r"broke off: overloaded \[key\]") as caught:
-        await _into(got, OpenAI("acme", url, KEY, http).model("m"))
+        await _into(got, openai_at("acme", url, KEY, http).model("m"))
     assert got == ["so far"]
     assert (caught.value.vendor_status, caught.value.retryable) == (503, True)
 
@@ -207,7 +213,7 @@ async def _into(got: list[str], model: Any) -> None:
 async def test_nonsense_from_a_vendor_is_a_model_error(http: HttpClient, server: Any, body: bytes) -> None:
     url = await server.start(answering([], body))
     with pytest.raises(ModelError, match="acme answered with"):
-        await ask(OpenAI("acme", url, KEY, http).model("m"))
+        await ask(openai_at("acme", url, KEY, http).model("m"))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,7 @@ async def test_nonsense_from_a_vendor_is_a_model_error(http: HttpClient, server:
 )
 async def test_odd_but_valid_json_is_an_empty_answer(http: HttpClient, server: Any, body: dict[str, Any]) -> None:
     url = await server.start(answering([], body))
-    (chunk,) = await ask(OpenAI("acme", url, KEY, http).model("m"))
+    (chunk,) = await ask(openai_at("acme", url, KEY, http).model("m"))
     assert (chunk.text, chunk.finish, chunk.tool_calls, chunk.body) == ("", None, (), body)
     assert chunk.usage in (None, Usage())
 
@@ -236,7 +242,7 @@ async def test_a_client_that_leaves_mid_stream_drops_the_connection(http: HttpCl
             await visit.chunk(events(piece(content="more ")))
 
     url = await server.start(endless)
-    stream = OpenAI("acme", url, KEY, http).model("m")(Call(model="m", messages=MESSAGES, stream=True))
+    stream = openai_at("acme", url, KEY, http).model("m")(Call(model="m", messages=MESSAGES, stream=True))
     assert (await anext(stream)).text == "more "
     await stream.aclose()  # type: ignore[attr-defined]
     await (await server.visit(0)).gone()

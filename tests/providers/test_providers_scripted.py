@@ -284,7 +284,8 @@ async def test_providers_find_models_by_reference() -> None:
 @pytest.mark.parametrize(
     ("name", "spec", "field"),
     [
-        ("x", ProviderSpec(kind="gemini"), "providers.x.kind"),
+        ("x", ProviderSpec(kind="acme"), "providers.x.kind"),
+        ("x", ProviderSpec(kind="azure"), "providers.x.base_url"),
         ("x", ProviderSpec(kind="scripted"), "providers.x.kind"),
         ("x", ProviderSpec(kind="openai", base_url="localhost:8000"), "providers.x.base_url"),
         ("a/b", ProviderSpec(kind="openai"), "providers.a/b"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,29 +11,6 @@ import pytest
 from trimtab.core import BadInput, Change, Conflict, NotFound, TooLarge, parse_address
 from trimtab.registry import Registry
 from trimtab.store import Metadata
-
-
-class Clock:
-    """A clock that a test moves; one nanosecond passes at each look."""
-
-    def __init__(self) -> None:
-        self.ns = 1_000
-
-    def __call__(self) -> int:
-        self.ns += 1
-        return self.ns
-
-
-@pytest.fixture
-def metadata(tmp_path: Path) -> Iterator[Metadata]:
-    opened = Metadata.open(tmp_path / "metadata.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-async def registry(metadata: Metadata) -> Registry:
-    return await Registry.load(metadata, clock=Clock())
 
 
 async def put(registry: Registry, *contents: str, kind: str = "prompts", name: str = "answer") -> None:
@@ -160,7 +135,9 @@ async def test_another_registry_on_the_same_database_cannot_overwrite_unseen(
         await stale.move_label("prompts", "answer", "production", 3, actor="jonas")
     again = await Registry.load(metadata)
     assert facts(again) == facts(registry)
-    assert stale.labels("prompts", "answer") == {"production": 1}
+    # Whoever is told to look again finds what there is by now, and may go on from there.
+    assert facts(stale) == facts(registry)
+    assert (await stale.move_label("prompts", "answer", "production", 3, actor="jonas")).before == "answer/2"
 
 
 async def test_moving_to_where_it_stands_writes_nothing(registry: Registry) -> None:
@@ -254,9 +231,7 @@ async def test_what_a_vendor_did_is_in_the_ledger(registry: Registry) -> None:
     assert (change.action, change.undo, change.layer) == ("external", False, 1)
 
 
-async def test_the_ledger_is_newest_first_and_bounded(metadata: Metadata) -> None:
-    clock = Clock()
-    registry = await Registry.load(metadata, clock=clock)
+async def test_the_ledger_is_newest_first_and_bounded(registry: Registry, clock: Any) -> None:
     made = []
     for minute in range(5):
         clock.ns = minute * 1_000
@@ -266,26 +241,19 @@ async def test_the_ledger_is_newest_first_and_bounded(metadata: Metadata) -> Non
     assert registry.changes(since_ns=made[1].time_ns, until_ns=made[3].time_ns) == [made[2], made[1]]
 
 
-async def test_a_reopened_registry_is_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "metadata.db"
-    first = Metadata.open(path)
-    try:
-        registry = await Registry.load(first, clock=Clock())
-        await put(registry, "one", "two", "three")
-        await put(registry, "a", "b", kind="routes", name="support")
-        await registry.move_label("prompts", "answer", "staging", 3, actor="mara", note="@production: odd note")
-        ended = await registry.start_rollout("prompts", "answer", 2, share=0.25, sticky="request", actor="mara")
-        await registry.promote(ended.rollout, actor="mara")
-        await registry.rollback("prompts", "answer", actor="jonas")
-        await registry.start_rollout("routes", "support", 2, share=1.0, actor="mara", stages=(0.5, 1.0))
-        before = facts(registry)
-    finally:
-        first.close()
-    second = Metadata.open(path)
-    try:
-        assert facts(await Registry.load(second)) == before
-    finally:
-        second.close()
+async def test_a_reopened_registry_is_the_same(open_metadata: Callable[[], Metadata], clock: Any) -> None:
+    first = open_metadata()
+    registry = await Registry.load(first, clock=clock)
+    await put(registry, "one", "two", "three")
+    await put(registry, "a", "b", kind="routes", name="support")
+    await registry.move_label("prompts", "answer", "staging", 3, actor="mara", note="@production: odd note")
+    ended = await registry.start_rollout("prompts", "answer", 2, share=0.25, sticky="request", actor="mara")
+    await registry.promote(ended.rollout, actor="mara")
+    await registry.rollback("prompts", "answer", actor="jonas")
+    await registry.start_rollout("routes", "support", 2, share=1.0, actor="mara", stages=(0.5, 1.0))
+    before = facts(registry)
+    first.close()
+    assert facts(await Registry.load(open_metadata())) == before
 
 
 async def test_a_cancelled_writer_leaves_memory_and_database_equal(metadata: Metadata, registry: Registry) -> None:
@@ -319,20 +287,11 @@ async def test_listeners_hear_of_committed_changes_and_cannot_break_them(
     assert "a listener failed" in caplog.text
 
 
-async def test_resolving_takes_under_20_microseconds(registry: Registry) -> None:
-    await put(registry, "one", "two")
-    for other in range(200):
-        await registry.register("routes", f"route-{other}", {"n": other})
+async def test_resolving_touches_no_database(metadata: Metadata, registry: Registry) -> None:
+    await put(registry, "one", "two", "three")
     await registry.start_rollout("prompts", "answer", 2, share=0.5, actor="mara")
-    keys = [f"session-{index}" for index in range(2_000)]
-
-    def best_of(rounds: int) -> float:
-        times = []
-        for _ in range(rounds):
-            start = time.process_time()
-            for key in keys:
-                registry.resolve("prompts:/answer@production", key=key)
-            times.append((time.process_time() - start) / len(keys))
-        return min(times)
-
-    assert best_of(5) < 20e-6
+    loaded = await Registry.load(metadata)
+    metadata.close()
+    for one in (registry, loaded):
+        texts = {one.resolve("prompts:/answer@production", key=f"s{i}").version.content["text"] for i in range(50)}
+        assert texts == {"one", "two"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trimtab.core import Change
 from trimtab.registry import label_of
-from trimtab.registry.ledger import marked, previous
+from trimtab.registry.ledger import previous, reachable
 
 
 def change(action: str, before: int, after: int, label: str = "production", rollout: str = "") -> Change:
@@ -22,7 +22,7 @@ def change(action: str, before: int, after: int, label: str = "production", roll
         after=f"p/{after}",
         actor="mara",
         rollout=rollout,
-        note=marked("", label),
+        label=label,
     )
 
 
@@ -107,11 +107,23 @@ def test_rolling_back_again_and_again_ends_and_never_repeats(moves: list[int]) -
     assert len(set(visited)) == len(visited)
 
 
-@given(note=st.text(max_size=40), label=st.sampled_from(["production", "staging", "a.b-c"]))
-def test_a_note_never_hides_its_label(note: str, label: str) -> None:
-    moved = Change(
-        id="c", time_ns=0, action="label", kind="prompts", name="p", before="", after="p/1", actor="m",
-        note=marked(note, label),
-    )  # fmt: skip
-    assert label_of(moved) == label
-    assert note in moved.note
+@given(moves=st.lists(st.integers(1, 6), min_size=1, max_size=12))
+def test_what_is_reachable_is_what_rollbacks_lead_to(moves: list[int]) -> None:
+    history: list[Change] = []
+    at = 0
+    for number in moves:
+        if number != at:
+            history.append(change("label", at, number))
+            at = number
+    possible = reachable(history, "production")
+    while target := previous(history, "production"):
+        assert target in possible
+        history.append(change("rollback", at, target))
+        at = target
+
+
+def test_the_label_of_a_change() -> None:
+    assert label_of(change("label", 1, 2, "staging")) == "staging"
+    assert label_of(change("label", 1, 2, "")) == "production"
+    seen = Change(id="e", time_ns=0, action="external", kind="models", name="m", before="", after="b", actor="vendor")
+    assert label_of(seen) == ""

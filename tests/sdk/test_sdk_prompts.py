@@ -6,13 +6,15 @@ import contextvars
 import json
 import logging
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 import trimtab
 from trimtab.core import Address, BadInput, NotFound, TrimtabError
-from trimtab.sdk import Prompt, Unreachable, configure, current_settings, prompt_of
-from trimtab.sdk.prompts import PromptCache
+from trimtab.sdk import Prompt, Unreachable, configure, current_settings, prompt_of, prompts
+from trimtab.sdk.livespan import Sticky
+from trimtab.sdk.promptcache import PromptCache, Served
 
 SUPPORT = {"messages": [{"role": "system", "content": "Answer {{ question }} in {{lang}}, \\{{kindly}}."}]}
 
@@ -23,23 +25,46 @@ class Registry:
     def __init__(self, backend: Any) -> None:
         self.versions: list[dict[str, Any]] = [SUPPORT]
         self.labels = {"production": 1}
+        self.rollout: dict[str, str] = {}
+        self.asked: list[dict[str, str]] = []
         backend.answer = self.answer
         configure(url=backend.url, key="tt-key")
 
     def answer(self, method: str, path: str, headers: Any, body: Any) -> tuple[int, dict[str, str], bytes]:
-        path = path.partition("?")[0]
-        if not path.startswith("/api/versions/prompts/support"):
-            detail = {"detail": "there is no prompt here", "mend": "There is: support."}
-            return 404, {"content-type": "application/problem+json"}, json.dumps(detail).encode()
-        if method == "POST":
+        path, _, query = path.partition("?")
+        if path == "/api/resolve":
+            return self._resolve(dict(parse_qsl(query)), headers)
+        if method == "POST" and path == "/api/versions/prompts/support":
             self.versions.append(body["content"])
             if body["label"]:
                 self.labels[body["label"]] = len(self.versions)
             return 201, {}, self._version(len(self.versions))
-        tail = path.removeprefix("/api/versions/prompts/support").strip("/")
-        if tail:
-            return 200, {}, self._version(int(tail))
-        return 200, {}, json.dumps({"kind": "prompts", "name": "support", "labels": self.labels}).encode()
+        return self._gone("There is no prompt here.")
+
+    def _resolve(self, query: dict[str, str], headers: Any) -> tuple[int, dict[str, str], bytes]:
+        self.asked.append(query)
+        rest = query["address"].removeprefix("prompts:/")
+        name, _, label = rest.partition("@")
+        name, _, number = name.partition("/")
+        if name != "support":
+            return self._gone("There is no prompt here.")
+        if label and label not in self.labels:
+            return self._gone(f"There is no {name}@{label}.")
+        version = int(number) if number else self.labels[label]
+        said = {"x-trimtab-rollout": "", "x-trimtab-arm": "", "x-trimtab-sticky": self.rollout.get("sticky", "")}
+        key = query.get("key") or query.get("request", "")
+        if self.rollout and label and key:
+            arm = "candidate" if key in self.rollout["candidates"] else "base"
+            version = 2 if arm == "candidate" else 1
+            said |= {"x-trimtab-rollout": "rol_1", "x-trimtab-arm": arm}
+        said["etag"] = f'"d{version}"'
+        if said["etag"] in headers.get("if-none-match", ""):
+            return 304, said, b""
+        return 200, said, self._version(version)
+
+    def _gone(self, detail: str) -> tuple[int, dict[str, str], bytes]:
+        said = {"detail": detail, "mend": "There is: support."}
+        return 404, {"content-type": "application/problem+json"}, json.dumps(said).encode()
 
     def _version(self, number: int) -> bytes:
         return json.dumps({"name": "support", "number": number, "content": self.versions[number - 1]}).encode()
@@ -82,7 +107,7 @@ def test_other_addresses(registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("prompts:/support@nightly", "has no label 'nightly' It has production."),
+        ("prompts:/support@nightly", "There is no support@nightly. There is: support."),
         ("prompts:/other@production", "There is: support."),
     ],
 )
@@ -132,7 +157,7 @@ def test_a_redirect_does_not_carry_the_key_away(backend: Any) -> None:
     configure(url=backend.url, key="tt-secret")
     with pytest.raises(TrimtabError, match="302"):
         trimtab.load_prompt("support")
-    assert [path for _, path, _, _ in backend.requests] == ["/api/versions/prompts/support?limit=1"]
+    assert [path for _, path, _, _ in backend.requests] == ["/api/resolve?address=prompts%3A%2Fsupport%40production"]
 
 
 class Source:
@@ -142,16 +167,26 @@ class Source:
         self.now = 0.0
         self.away = False
         self.asked: list[Address] = []
+        self.sticky = ""
+        self.arms: dict[str, str] = {}
         self.cache = PromptCache(self.fetch, fresh=60.0, clock=lambda: self.now)
 
-    def fetch(self, _settings: Any, address: Address) -> Prompt:
+    def fetch(self, _settings: Any, address: Address, who: Sticky, _known: Any) -> Served:
         self.asked.append(address)
         if self.away:
             raise Unreachable("the server does not answer")
-        return Prompt(name=address.name, version=len(self.asked), messages=())
+        arm = self.arms.get(who.session, "") if self.sticky else ""
+        prompt = Prompt(
+            name=address.name, version=len(self.asked), messages=(), arm=arm, rollout="rol_1" if arm else ""
+        )
+        return Served(prompt=prompt, sticky=self.sticky)
 
-    def get(self, **address: Any) -> int:
-        return self.cache.get(current_settings(), Address(kind="prompts", name="p", **address)).version
+    def get(self, session: str = "", **address: Any) -> int:
+        return self.ask(session, **address).version
+
+    def ask(self, session: str = "", **address: Any) -> Prompt:
+        place = Address(kind="prompts", name="p", **address)
+        return self.cache.get(current_settings(), place, Sticky(session=session))
 
 
 def test_a_label_is_asked_for_again_after_a_minute_and_a_number_never() -> None:
@@ -183,6 +218,70 @@ def test_a_stale_prompt_is_better_than_none(caplog: pytest.LogCaptureFixture) ->
     source.away = False
     source.now = 240.0
     assert source.get(label="production") == 6
+
+
+def test_while_a_version_is_rolled_out_each_session_keeps_what_it_drew() -> None:
+    source = Source()
+    source.sticky, source.arms = "session", {"a": "base", "b": "candidate"}
+    assert [source.get("a", label="production"), source.get("b", label="production")] == [1, 2]
+    assert [source.get("a", label="production"), source.get("b", label="production")] == [1, 2]
+    source.now = 60.0
+    assert source.get("b", label="production") == 3
+    # The rollout is over: from the next look on everybody is served from one answer.
+    source.now, source.sticky = 120.0, ""
+    assert [source.get(session, label="production") for session in ("a", "b", "c")] == [4, 4, 4]
+
+
+def test_a_new_session_gets_the_base_while_the_server_is_away() -> None:
+    source = Source()
+    source.sticky, source.arms = "session", {"a": "base", "b": "candidate"}
+    source.get("a", label="production")
+    source.get("b", label="production")
+    source.away = True
+    source.now = 60.0
+    assert source.ask("b", label="production").arm == "candidate"
+    new = source.ask("c", label="production")
+    assert (new.version, new.arm, new.rollout) == (1, "", "")
+    asked = len(source.asked)
+    assert source.get("c", label="production") == 1
+    assert len(source.asked) == asked
+
+
+def test_a_draw_for_each_request_is_asked_for_each_time() -> None:
+    source = Source()
+    source.sticky, source.arms = "request", {"a": "base"}
+    assert [source.get("a", label="production") for _ in range(3)] == [1, 2, 3]
+    source.away = True
+    assert [source.get("a", label="production") for _ in range(3)] == [3, 3, 3]
+    assert len(source.asked) == 4
+
+
+def test_the_session_decides_and_the_span_says_which_arm(registry: Registry) -> None:
+    registry.versions.append({"messages": [{"role": "system", "content": "v2 {{word}}"}]})
+    registry.rollout = {"sticky": "session", "candidates": "s2"}
+
+    def serve(session: str) -> tuple[int, dict[str, Any]]:
+        with trimtab.start_span("answer") as span:
+            trimtab.set_session(session)
+            prompt = trimtab.load_prompt("support")
+            prompt.format(**dict.fromkeys(prompt.variables, "x"))
+        return prompt.version, span.attributes
+
+    version, said = serve("s1")
+    assert (version, said["gen_ai.prompt.version"], said["trimtab.arm"]) == (1, "1", "base")
+    version, said = serve("s2")
+    assert (version, said["trimtab.rollout"], said["trimtab.arm"]) == (2, "rol_1", "candidate")
+    assert [query.get("key") for query in registry.asked] == ["s1", "s2"]
+    assert registry.asked[0]["request"]
+
+
+def test_what_is_known_is_not_sent_again(registry: Registry, backend: Any) -> None:
+    cache = PromptCache(prompts.fetch_prompt, fresh=0.0)
+    place = Address(kind="prompts", name="support", label="production")
+    first = cache.get(current_settings(), place)
+    again = cache.get(current_settings(), place)
+    assert first == again
+    assert [headers.get("if-none-match") for _, _, headers, _ in backend.requests] == [None, '"d1"']
 
 
 def test_a_call_names_the_prompt_whose_text_it_carries() -> None:

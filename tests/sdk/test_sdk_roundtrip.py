@@ -67,6 +67,7 @@ def server(store: SpanStore, prompts: registry.Registry, keys: list[str]) -> Ite
 
     config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="none")
     listener = config.bind_socket()
+    listener.listen()  # from now on a caller waits, instead of being refused, until the server is there
     running = Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()

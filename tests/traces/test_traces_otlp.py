@@ -39,7 +39,7 @@ def _request(**changes: Any) -> dict[str, Any]:
 
 
 def _read(request: dict[str, Any]) -> tuple[list[Any], list[str]]:
-    return translate(decode(json.dumps(request).encode(), json=True), NOW)
+    return translate(decode(json.dumps(request).encode(), json=True), NOW)[:2]
 
 
 values = st.recursive(

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from trimtab.core import Layer, Score, Span, Stamp
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trimtab.core import BadInput, Layer, LimitReached, Overloaded, Score, Span, Stamp
 from trimtab.incidents import Desk, Incident
 from trimtab.registry import Registry
+from trimtab.rollouts import Controller
 from trimtab.store import Metadata, SpanStore
 from trimtab.watch import Watch, default_monitors
+from trimtab.web import create_app
 
 STEP_NS = 100_000_000
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>\"'><svg onload=window.pwned=3>"
@@ -47,9 +55,16 @@ class WebHouse:
     clock: Clock
     started_ns: int
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     admin_required: bool = False
     asked: int = 0
     draw: random.Random = field(default_factory=lambda: random.Random(7))
+    rollouts: Controller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rollouts = Controller(
+            metadata=self.metadata, registry=self.registry, store=self.spans, clock=self.clock
+        )  # fmt: skip
 
     def authenticate_admin(self, secret: str) -> bool:
         return secret == SECRET
@@ -181,8 +196,15 @@ class Client:
         self._host = host
 
     async def __call__(
-        self, method: str, target: str, *, headers: Mapping[str, str] | None = None, form: str = ""
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        form: str = "",
+        breaks: type[Exception] | None = None,
     ) -> Answer:
+        """``breaks`` is an exception that the app raises after it has answered, as it does for a mistake of ours."""
         path, _, query = target.partition("?")
         sent: list[dict[str, Any]] = []
         all_headers = {"host": self._host, "accept": "text/html", **(headers or {})}
@@ -195,13 +217,18 @@ class Client:
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 4100),
         }  # fmt: skip
 
+        waiting = [{"type": "http.request", "body": form.encode(), "more_body": False}]
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": form.encode(), "more_body": False}
+            if not waiting:  # the client stays: whoever listens for its leaving waits
+                await asyncio.Event().wait()
+            return waiting.pop()
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self._app(scope, receive, send)
+        with pytest.raises(breaks) if breaks else nullcontext():
+            await self._app(scope, receive, send)
         start = sent[0]
         body = b"".join(m.get("body", b"") for m in sent[1:])
         found = {k.decode(): v.decode() for k, v in start["headers"]}
@@ -256,3 +283,62 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+async def fails(request: Request) -> Response:
+    """A route that raises what its address names."""
+    match request.path_params["how"]:
+        case "limit":
+            raise LimitReached("Too many requests.", mend="Wait.", retry_after=1.2)
+        case "field":
+            raise BadInput("must be text.", field="name", mend="Send text.")
+        case "full":
+            raise Overloaded("The queue is full.")
+        case _:
+            raise RuntimeError("secret detail of the inside")
+
+
+@dataclass
+class Story:
+    """A house whose prompt broke, and the ids that its pages need."""
+
+    house: WebHouse
+    client: Client
+    incident: Incident
+    hostile: str
+    paths: list[str]
+
+
+def client_of(house: WebHouse) -> Client:
+    return Client(create_app(house, [Route("/api/fails/{how}", fails), Route("/fails/{how}", fails)]))
+
+
+async def tell(house: WebHouse) -> Story:
+    """Healthy traffic, a hostile request, and then a prompt that breaks."""
+    await house.healthy()
+    hostile, _ = await house.ask(
+        HOSTILE, HOSTILE, name=HOSTILE, session=HOSTILE, tags={"topic": "billing", HOSTILE: HOSTILE}, error=HOSTILE,
+        attributes={
+            "passages": [{"number": 1, "title": HOSTILE, "text": HOSTILE, "source": HOSTILE}], HOSTILE: HOSTILE,
+        },
+    )  # fmt: skip
+    await house.registry.register("prompts", "other", {"messages": [], HOSTILE: HOSTILE}, author=HOSTILE, note=HOSTILE)
+    await house.registry.move_label("prompts", "other", "production", 1, actor=HOSTILE, note=HOSTILE)
+    await house.registry.record_external(
+        "models", "scripted/steady", before="a=b@c", after=f"a={HOSTILE}@d", note=HOSTILE, actor=HOSTILE
+    )
+    incident = await house.break_prompt()
+    trace = f"{house.asked:032x}"
+    paths = [
+        "/", "/?w=1h", "/?w=24h", "/start", "/incidents", f"/incidents/{incident.id}",
+        f"/incidents/{incident.id}?confirm=rollback", f"/incidents/{incident.id}?confirm=close",
+        "/traces", "/traces?w=15m", "/traces?q=score:cites%3C0.5", f"/traces/{trace}", f"/traces/{hostile}",
+        f"/traces/{trace}?span={house.asked:015x}b", f"/traces/compare?t={trace}&t={hostile}",
+        "/prompts", "/prompts/support-answer", "/prompts/support-answer?v=2&show=text",
+        "/prompts/support-answer?confirm=rollback", "/prompts/other",
+        "/assets", "/assets/prompts", "/assets/prompts/support-answer", "/assets/prompts/other",
+        "/assets/prompts/support-answer?tab=versions&v=2", "/assets/prompts/support-answer?tab=scores",
+        "/assets/prompts/support-answer?tab=used", "/assets/prompts/support-answer?confirm=rollback", "/ledger",
+        "/ledger?layer=3&actor=mara",
+    ]  # fmt: skip
+    return Story(house, client_of(house), incident, hostile, paths)

@@ -16,9 +16,13 @@ COMMANDS = {
     "demo": "server, UI and a sample application, with a fault on its way",
     "init": "write a trimtab.yaml to start from",
     "prompt": "list, show, compare, publish and roll back prompts",
+    "rollout": "start, watch and steer staged rollouts",
+    "asset": "versions, labels, gates and protection of every kind of asset",
+    "change": "read the change ledger, add to it, undo a change",
+    "rollback": "take back one asset, or everything to a moment in time",
     "trace": "find and read traces",
     "incident": "read, acknowledge, roll back and close incidents",
-    "key": "create, list and disable virtual keys",
+    "key": "create, list, change, rotate and disable virtual keys; explain refusals",
     "doctor": "check this machine, the configuration and the store",
 }
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trimtab.core import BadInput
+from trimtab.prompts import read_prompt_file
 
 from .listing import json_option, moment, show_fields, show_json, show_table
+from .prompt_exchange import export, import_
+from .prompt_folder import check_folder, pull, push_folder
+from .prompt_trial import render, test
+from .prompt_version import find_version
 from .remote import Remote, server_options
 
 
@@ -21,7 +27,11 @@ from .remote import Remote, server_options
     "  trimtab prompt rollout support-answer 2 --share 10\n  trimtab prompt rollback support-answer --by mara",
 )
 def command() -> None:
-    """List, show, compare, publish and roll back prompts."""
+    """List, show, compare, test, publish and roll back prompts, and keep them in step with a folder."""
+
+
+for _command in (import_, export, pull, test, render):
+    command.add_command(_command)
 
 
 @command.command("list", epilog="Example:  trimtab prompt list --json")
@@ -44,7 +54,7 @@ def listing(remote: Remote, as_json: bool) -> None:
 @server_options
 def show(remote: Remote, prompt: str, as_json: bool) -> None:
     """One version: PROMPT is NAME (the live one) or NAME/NUMBER."""
-    found = _version(remote, prompt)
+    found = find_version(remote, prompt)
     if as_json:
         show_json(found)
         return
@@ -61,28 +71,43 @@ def show(remote: Remote, prompt: str, as_json: bool) -> None:
 @server_options
 def diff(remote: Remote, name: str, before: int, after: int) -> None:
     """What changed from one version to another."""
-    old, new = (_readable(_version(remote, f"{name}/{n}")["content"]).splitlines() for n in (before, after))
+    old, new = (_readable(find_version(remote, f"{name}/{n}")["content"]).splitlines() for n in (before, after))
     for line in difflib.unified_diff(old, new, f"{name}/{before}", f"{name}/{after}", lineterm=""):
         click.echo(line)
 
 
-@command.command("push", epilog="Example:  trimtab prompt push support-answer answer.json --author mara --live")
-@click.argument("name")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@command.command(
+    "push",
+    epilog="\b\nExamples:\n  trimtab prompt push support-answer answer.json --author mara --live\n"
+    "  trimtab prompt push prompts/ --note 'shorter'\n  trimtab prompt push prompts/ --check",
+)
+@click.argument("target")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--author", default="", help="Who wrote it.")
 @click.option("--note", default="", help="What changed and why.")
 @click.option("--live", is_flag=True, help="Let everybody have it at once, without a rollout.")
+@click.option("--check", is_flag=True, help="Change nothing; exit status 1 if a folder and the registry differ.")
 @server_options
-def push(remote: Remote, name: str, file: Path, author: str, note: str, live: bool) -> None:
-    """Make a version of a JSON file ({"messages": [...]}). The same content makes no new number."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"not valid JSON: {error}.", field=str(file), mend="Correct the file.") from None
-    made = remote.post(f"/api/versions/prompts/{name}", {"content": content, "author": author, "note": note})
-    click.echo(f"{name}/{made['number']}")
+def push(remote: Remote, target: str, file: Path | None, author: str, note: str, live: bool, check: bool) -> None:
+    """Make versions of files.
+
+    With FILE, TARGET is the name of a prompt and FILE holds its content as JSON ({"messages": [...]}) or as it was
+    exported. Without, TARGET is a folder that was pulled, and each changed file becomes a version. The same content
+    makes no new number.
+    """
+    if file is None:
+        folder = Path(target)
+        if not folder.is_dir():
+            raise BadInput(f"{target} is no folder.", field="target", mend="Name a prompt and a file, or a folder.")
+        apart = check_folder(remote, folder) if check else push_folder(remote, folder, author, note, live=live)
+        sys.exit(1 if apart else 0)
+    if check:
+        raise BadInput("is for a folder.", field="--check", mend="Name a folder only.")
+    content = read_prompt_file(file.read_text(encoding="utf-8"), file.name).content
+    made = remote.post(f"/api/versions/prompts/{target}", {"content": content, "author": author, "note": note})
+    click.echo(f"{target}/{made['number']}")
     if live:
-        remote.post("/api/labels", {"kind": "prompts", "name": name, "label": "production", "number": made["number"],
+        remote.post("/api/labels", {"kind": "prompts", "name": target, "label": "production", "number": made["number"],
                                     "actor": author or "cli", "note": note})  # fmt: skip
         click.echo("live for everybody", err=True)
 
@@ -120,16 +145,6 @@ def _standing(remote: Remote, name: str) -> dict[str, Any]:
         "versions": len(found["versions"]),
         "rollout": f"v{running['candidate']} {running['share'] * 100:g} %" if running else "",
     }
-
-
-def _version(remote: Remote, text: str) -> dict[str, Any]:
-    name, _, number = text.partition("/")
-    if not number:
-        number = str(remote.get(f"/api/versions/prompts/{name}")["labels"].get("production", ""))
-        if not number:
-            raise BadInput(f"{name} is not live.", field="prompt", mend=f"Name a version: {name}/1.")
-    found: dict[str, Any] = remote.get(f"/api/versions/prompts/{name}/{number}")
-    return found
 
 
 def _readable(content: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -36,11 +37,31 @@ class Remote:
         text = urllib.parse.urlencode([(k, v) for k, v in kept if v not in (None, "")])
         return self._ask("GET", path + (f"?{text}" if text else ""), None)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """POST a JSON body."""
-        return self._ask("POST", path, json.dumps(body).encode())
+    def post(self, path: str, body: Mapping[str, Any], *, timeout: float = TIMEOUT_S) -> Any:
+        """POST a JSON body. ``timeout`` is seconds."""
+        return self._ask("POST", path, json.dumps(body).encode(), timeout)
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PATCH with a JSON body."""
+        return self._ask("PATCH", path, json.dumps(body).encode())
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PUT a JSON body."""
+        return self._ask("PUT", path, json.dumps(body).encode())
+
+    def lines(self, path: str, **query: Any) -> Iterator[bytes]:
+        """GET a stream of lines, each as it comes; parameters that are None or empty are left out."""
+        text = urllib.parse.urlencode([(k, v) for k, v in query.items() if v not in (None, "")])
+        with self._open("GET", path + (f"?{text}" if text else ""), None, TIMEOUT_S) as answer:
+            yield from answer
+
+    def _ask(self, method: str, path: str, body: bytes | None, timeout: float = TIMEOUT_S) -> Any:
+        with self._open(method, path, body, timeout) as answer:
+            return json.loads(answer.read() or b"null")
+
+    @contextmanager
+    def _open(self, method: str, path: str, body: bytes | None, timeout: float) -> Iterator[IO[bytes]]:
+        """The answer to a request, to be read. Raises BadInput for what the server refuses."""
         request = urllib.request.Request(self._server + path, data=body, method=method)
         request.add_header("accept", "application/json")
         if body is not None:
@@ -48,8 +69,8 @@ class Remote:
         if self._key:
             request.add_header("authorization", f"Bearer {self._key}")
         try:
-            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                return json.loads(answer.read() or b"null")
+            with self._opener.open(request, timeout=timeout) as answer:
+                yield answer
         except urllib.error.HTTPError as error:
             raise _problem(error) from None
         except (urllib.error.URLError, OSError) as error:

@@ -13,7 +13,7 @@ from .remote import Remote, server_options
 @click.group(
     "trace",
     epilog="\b\nExamples:\n  trimtab trace list 'score:cites<1 stamp.prompt=support-answer/2'\n"
-    "  trimtab trace show TRACE_ID",
+    "  trimtab trace show TRACE_ID\n  trimtab trace export 'score:thumb=1' --format openai > train.jsonl",
 )
 def command() -> None:
     """Find and read traces."""
@@ -41,6 +41,25 @@ def listing(remote: Remote, query: str, limit: int, cursor: str, as_json: bool) 
     show_table([_row(span) for span in page["traces"]], columns, empty=mend)
     if page.get("cursor"):
         click.echo(f"More: --cursor {page['cursor']}", err=True)
+
+
+@command.command("export", epilog="Example:  trimtab trace export 'tag:topic=gateway' --format otlp --limit 5000")
+@click.argument("query", default="")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "openai", "otlp"]),
+    default="jsonl",
+    show_default=True,
+    help="Whole traces, conversations for fine-tuning, or OpenTelemetry's JSON; one a line.",
+)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option("--since", default="", help="So long ago (7d) or a time (2026-11-01).")
+@server_options
+def export(remote: Remote, query: str, form: str, limit: int, since: str) -> None:
+    """Traces to standard output, newest first, one a line. QUERY as for `trace list`."""
+    for line in remote.lines("/api/traces/export", q=query, format=form, limit=limit, since=since):
+        click.echo(line, nl=False)
 
 
 @command.command("show", epilog="Example:  trimtab trace show 4bf92f3577b34da6a3ce929d0e0e4736 --json")

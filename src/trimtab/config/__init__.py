@@ -3,8 +3,10 @@
 import os
 from collections.abc import Mapping
 
+from .libraries import tell_libraries
 from .settings import LOOPBACK, Config, ProviderSettings, load, route_content
 from .shape import Monitor, Owners, Route, Scoring, Target, Timeout, Watching
+from .telemetry import Telemetry
 
 __all__ = [
     "LOOPBACK",
@@ -15,11 +17,13 @@ __all__ = [
     "Route",
     "Scoring",
     "Target",
+    "Telemetry",
     "Timeout",
     "Watching",
     "environment",
     "load",
     "route_content",
+    "tell_libraries",
 ]
 
 

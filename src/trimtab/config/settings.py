@@ -6,22 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
 
 from trimtab.core import ConfigError, Layer
 
-from .shape import File, Monitor, Owners, Route, Scoring, Watching
-from .source import read_file, seconds, secret
+from .content import routing_content
+from .shape import File, Limits, Monitor, Owners, Route, Scoring, Target, Watching
+from .source import read_file
+from .telemetry import Telemetry, telemetry_of
+from .values import seconds, secret
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
-    """One provider with its key resolved; the key never shows in ``repr``."""
+    """One provider with key and headers resolved; they never show in ``repr``. ``timeout`` is in seconds, 0 = none."""
 
     kind: str
     base_url: str = ""
     api_key: str = field(default="", repr=False)
+    api_version: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,14 @@ class Config:
     scoring: Scoring = field(default_factory=Scoring)
     watching: Watching = field(default_factory=Watching)
     monitors: tuple[Monitor, ...] = ()
+    #: The URL of the metadata database; empty for SQLite in the data folder.
+    metadata: str = field(default="", repr=False)
+    #: Where limits and budgets are counted: ``memory:``, or the URL of a Valkey or Redis server.
+    shared: str = field(default="memory:", repr=False)
+    #: The limits of each team that the file names.
+    teams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: What is masked in recorded traffic, how long it is kept and where it is sent on to.
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     @property
     def loopback(self) -> bool:
@@ -71,6 +88,10 @@ def load(
         scoring=_scoring(file.scoring),
         watching=file.watching,
         monitors=tuple(file.monitors),
+        metadata=_metadata(file.storage.metadata, env),
+        shared=_shared(file.storage.shared, env),
+        teams={name: limits_content(limits, f"teams.{name}") for name, limits in file.teams.items()},
+        telemetry=telemetry_of(file.privacy, file.retention, file.export, env),
     )
     if not config.loopback and not config.admin_key:
         raise ConfigError(
@@ -87,7 +108,59 @@ def _provider(name: str, file: File, env: Mapping[str, str]) -> ProviderSettings
         kind=spec.kind,
         base_url=spec.base_url,
         api_key=secret(spec.api_key, env, f"providers.{name}.api_key"),
+        api_version=spec.api_version,
+        headers={
+            header: secret(value, env, f"providers.{name}.headers.{header}") if value.startswith("env:") else value
+            for header, value in spec.headers.items()
+        },
+        timeout=seconds(spec.timeout, f"providers.{name}.timeout") if spec.timeout else 0.0,
     )
+
+
+def _metadata(said: str, env: Mapping[str, str]) -> str:
+    where = "storage.metadata"
+    url = secret(said, env, where) if said.startswith("env:") else said
+    if url == "sqlite:":
+        return ""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ConfigError(
+            "is not a database that Trimtab knows.", field=where, mend="Write sqlite: or postgresql://user@host/database."
+        )
+    if parts.password and url is said:
+        raise ConfigError(
+            "a password does not belong in the file.",
+            field=where,
+            mend="Put the whole URL in the environment and write env:NAME.",
+        )
+    return url
+
+
+def _shared(said: str, env: Mapping[str, str]) -> str:
+    where = "storage.shared"
+    url = secret(said, env, where) if said.startswith("env:") else said
+    if url == "memory:":
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "valkey", "valkeys", "unix"):
+        raise ConfigError(
+            "is not shared state that Trimtab knows.", field=where, mend="Write memory: or redis://host:6379/0."
+        )
+    if parts.password and url is said:
+        raise ConfigError(
+            "a password does not belong in the file.",
+            field=where,
+            mend="Put the whole URL in the environment and write env:NAME.",
+        )
+    return url
+
+
+def limits_content(limits: Limits, where: str) -> dict[str, Any]:
+    """Limits as the house keeps them: what is given, with durations in seconds. Raises ConfigError."""
+    content: dict[str, Any] = msgspec.structs.asdict(limits)
+    if limits.queue_timeout is not None:
+        content["queue_timeout"] = seconds(limits.queue_timeout, f"{where}.queue_timeout")
+    return {name: value for name, value in content.items() if value is not None}
 
 
 def _scoring(scoring: Scoring) -> Scoring:
@@ -113,7 +186,7 @@ def route_content(name: str, route: Route) -> dict[str, Any]:
     if route.attempts < 1:
         raise ConfigError("must be at least 1.", field=f"{where}.attempts", mend="3 is usual.")
     content: dict[str, Any] = {
-        "targets": [{"model": t.model, "weight": t.weight} for t in route.targets],
+        "targets": [_target(target) for target in route.targets],
         "fallback": list(route.fallback),
         "strategy": route.strategy,
         "attempts": route.attempts,
@@ -122,4 +195,14 @@ def route_content(name: str, route: Route) -> dict[str, Any]:
             "total": seconds(route.timeout.total, f"{where}.timeout.total"),
         },
     }
+    if route.timeout.attempt:
+        content["timeout"]["attempt"] = seconds(route.timeout.attempt, f"{where}.timeout.attempt")
+    content |= routing_content(route, where)
+    if limits := limits_content(route.limits, f"{where}.limits"):
+        content["limits"] = limits
     return content | {key: value for key in ("guard", "prompt") if (value := getattr(route, key))}
+
+
+def _target(target: Target) -> dict[str, Any]:
+    limits = {name: value for name in ("max_parallel", "rpm") if (value := getattr(target, name))}
+    return {"model": target.model, "weight": target.weight, **limits}

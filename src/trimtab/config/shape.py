@@ -6,47 +6,82 @@ from typing import Literal
 
 import msgspec
 
+from .routing import Routing
+from .telemetry import Export, Keeping, Privacy
+
+#: What a provider may be: OpenAI-compatible vendors and servers, adapters of their own, the simulated one.
+ProviderKind = Literal[
+    "openai", "azure", "vllm", "sglang", "llamacpp", "ollama", "lmstudio", "mistral", "groq", "deepseek", "openrouter",
+    "together", "fireworks", "xai", "cerebras", "nvidia", "deepinfra", "perplexity", "anthropic", "gemini", "litellm",
+    "scripted",
+]  # fmt: skip
+
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One provider of models. ``api_key`` is a reference to the environment (``env:NAME``), never the secret."""
+    """One provider of models. ``api_key`` is a reference to the environment (``env:NAME``), never the secret.
 
-    kind: Literal["openai", "anthropic", "scripted"]
+    A value in ``headers`` may be such a reference too. ``timeout`` is a duration that bounds each call to the provider.
+    """
+
+    kind: ProviderKind
     base_url: str = ""
     api_key: str = ""
+    api_version: str = ""
+    headers: dict[str, str] = {}
+    timeout: str = ""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One model of a route, ``provider/model``, and its share among the route's targets."""
+    """One model of a route, ``provider/model``, its share among the route's targets and its limits (0: none)."""
 
     model: str
     weight: float = 1.0
+    max_parallel: int = 0
+    rpm: int = 0
 
 
 class Timeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Durations such as ``10s``, ``500ms`` or ``2m``: until the first byte, and for the whole request."""
+    """Durations such as ``10s``, ``500ms`` or ``2m``: until the first byte of a stream, for one attempt at a plain
+    reply (as long as the request where it is not given), and for the whole request."""
 
     first_byte: str = "10s"
+    attempt: str = ""
     total: str = "60s"
 
 
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What is let through: requests and tokens a minute, requests at once and how many may wait for how long
+    (``queue_timeout`` is a duration), US dollars in each ``period``. What is not given does not limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    max_queue: int | None = None
+    queue_timeout: str | None = None
+    budget_usd: float | None = None
+    period: Literal["day", "month"] | None = None
+
+
+class Route(Routing, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a model name that clients use stands for."""
 
     targets: list[Target]
-    strategy: Literal["ordered", "weighted"] = "ordered"
-    fallback: list[str] = []
+    fallback: list[str] = msgspec.field(default_factory=list)
     attempts: int = 3
     timeout: Timeout = Timeout()
     guard: str = ""
     prompt: str = ""
+    limits: Limits = Limits()
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where things are kept. This version knows the embedded engines only."""
+    """Where things are kept. ``metadata`` is ``sqlite:``, ``postgresql://user@host/database`` without a password, or a
+    reference to the environment (``env:NAME``) that holds such a URL with one. ``shared`` is ``memory:``, the address
+    of a Valkey or Redis server (``redis://``, ``valkey://``, ``unix://``) without a password, or such a reference."""
 
-    metadata: Literal["sqlite:"] = "sqlite:"
+    metadata: str = "sqlite:"
     spans: Literal["sqlite:"] = "sqlite:"
-    shared: Literal["memory:"] = "memory:"
+    shared: str = "memory:"
 
 
 class Owners(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +127,11 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     providers: dict[str, Provider] = {}
     routes: dict[str, Route] = {}
+    teams: dict[str, Limits] = {}
     storage: Storage = Storage()
+    privacy: Privacy = Privacy()
+    retention: Keeping = Keeping()
+    export: Export = Export()
     owners: Owners = Owners()
     scoring: Scoring = Scoring()
     watching: Watching = Watching()

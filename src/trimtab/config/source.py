@@ -17,8 +17,6 @@ from trimtab.core import ConfigError
 from .shape import File
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 def read_file(path: Path) -> File:
@@ -46,34 +44,12 @@ def read_file(path: Path) -> File:
         raise _located(path, tree, str(error)) from None
 
 
-def seconds(text: str, field: str) -> float:
-    """``10s``, ``500ms`` or ``2m`` in seconds. Raises ConfigError naming ``field``."""
-    match = _DURATION.fullmatch(text.strip())
-    if not match or float(match[1]) <= 0:
-        raise ConfigError(f"{text!r} is not a duration.", field=field, mend="Write 500ms, 10s or 2m.")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def secret(text: str, env: Mapping[str, str], field: str) -> str:
-    """Follow an ``env:NAME`` reference. Raises ConfigError; the message never holds the value."""
-    if not text:
-        return ""
-    kind, _, name = text.partition(":")
-    if kind != "env" or not name:
-        raise ConfigError(
-            "a secret does not belong in the file.", field=field, mend="Put it in the environment and write env:NAME."
-        )
-    if name not in env:
-        raise ConfigError(f"the environment has no {name}.", field=field, mend=f"Set {name} before starting.")
-    return env[name]
-
-
 def _plain(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_plain(value) for value in node]
-    return node
+    return float(node) if isinstance(node, float) else node  # the reader's own kind of float is not msgspec's
 
 
 def _located(path: Path, tree: Any, message: str) -> ConfigError:

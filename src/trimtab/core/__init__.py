@@ -1,6 +1,6 @@
 """The core types, standard library only. Every room may import them; they import no room."""
 
-from .call import Call, Chunk, Message, Model, Reply, Usage, collect
+from .call import Call, Chunk, Message, Model, Native, Reply, Usage, collect
 from .errors import (
     BadInput,
     ConfigError,
@@ -17,16 +17,18 @@ from .errors import (
     Unauthorized,
 )
 from .ids import new_id, new_span_id, new_trace_id, now_ns
-from .layers import LAYER_OF_KIND, Layer
+from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, Layer
 from .query import COLUMNS, Filter, SpanQuery
 from .score import Score
 from .span import KINDS, Span
 from .stamp import Stamp
+from .swift import evolve, swift
 from .version import Address, Change, Rollout, Version, digest_of, parse_address
 
 __all__ = [
     "COLUMNS",
     "KINDS",
+    "LAYER_OF_EVENT",
     "LAYER_OF_KIND",
     "Address",
     "BadInput",
@@ -44,6 +46,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelTimeout",
+    "Native",
     "NotFound",
     "Overloaded",
     "Reply",
@@ -59,9 +62,11 @@ __all__ = [
     "Version",
     "collect",
     "digest_of",
+    "evolve",
     "new_id",
     "new_span_id",
     "new_trace_id",
     "now_ns",
     "parse_address",
+    "swift",
 ]

@@ -7,8 +7,11 @@ import time
 
 
 def new_trace_id() -> str:
-    """32 hex digits, random."""
-    return secrets.token_hex(16)
+    """32 hex digits: the time in milliseconds, then 80 random bits.
+
+    Traces that come one after the other lie beside each other in every index, which spares a store most of its writing.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def new_span_id() -> str:

@@ -30,3 +30,6 @@ LAYER_OF_KIND: dict[str, Layer] = {
     "judges": Layer.OPERATIONS,
     "datasets": Layer.OPERATIONS,
 }
+
+#: What may change outside the registry and is only written down: no asset, so it has no versions and no labels.
+LAYER_OF_EVENT: dict[str, Layer] = {"application": Layer.OPERATIONS}

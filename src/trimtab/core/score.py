@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .stamp import Stamp
+from .swift import swift
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One opinion on a trace or span.

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .stamp import Stamp
+from .swift import swift
 
 #: Span kinds, the field's terms (OpenInference's, in lower case).
 KINDS = ("agent", "chain", "llm", "retriever", "embedding", "reranker", "tool", "guardrail", "evaluator")
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """One finished piece of work; a tree of spans is a trace.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from .layers import Layer
+from .swift import swift
 
 _FIELD_OF_LAYER = {
     Layer.MODEL: "model",
@@ -16,6 +17,7 @@ _FIELD_OF_LAYER = {
 }
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
     """Which version of each layer served one request.

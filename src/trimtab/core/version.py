@@ -9,14 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import BadInput
-from .layers import LAYER_OF_KIND, Layer
+from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, Layer
+from .swift import swift
 
 KindName = Literal["prompts", "models", "corpora", "guards", "routes", "judges", "datasets"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """An immutable version of an asset. ``number`` counts from 1 per (kind, name); ``created_ns`` is UTC."""
+    """An immutable version of an asset. ``number`` counts from 1 per (kind, name); ``created_ns`` is UTC.
+
+    ``parents`` are the numbers of the versions it was edited from. ``needs`` names what it was tested with, by kind:
+    ``{"models": "openai/gpt-4o-mini", "corpora": "docs/3"}``.
+    """
 
     kind: str
     name: str
@@ -26,6 +31,8 @@ class Version:
     author: str = ""
     note: str = ""
     created_ns: int = 0
+    parents: tuple[int, ...] = ()
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pin(self) -> str:
@@ -43,9 +50,11 @@ class Change:
     """One event of the change ledger: what moved, from where to where, by whom, for whom.
 
     ``action`` is ``label`` (everybody at once), ``rollout`` (a share starts), ``share`` (the share moves), ``promote``,
-    ``abort``, ``rollback`` or ``external`` (seen at a vendor, not done by us). ``before`` and ``after`` are pins.
+    ``abort``, ``rollback`` or ``external`` (seen elsewhere, not done by us). ``before`` and ``after`` are pins.
     ``share`` is the part of the traffic in [0, 1] that gets ``after`` from ``time_ns`` on. ``undo`` tells whether a
-    rollback of this asset would take it back.
+    rollback of this asset would take it back. ``label`` is the label that moved, or that its rollout stands on; changes
+    that were made together share a ``group``. ``override`` is the written reason for which a missing gate was passed
+    over. ``said_layer`` is the layer that an external event was logged for; 0 is the layer of its kind.
     """
 
     id: str
@@ -61,11 +70,17 @@ class Change:
     rollout: str = ""
     note: str = ""
     undo: bool = True
+    label: str = ""
+    group: str = ""
+    override: str = ""
+    said_layer: int = 0
 
     @property
     def layer(self) -> Layer:
         """The layer that this change touches."""
-        return LAYER_OF_KIND[self.kind]
+        if self.said_layer:
+            return Layer(self.said_layer)
+        return LAYER_OF_KIND[self.kind] if self.kind in LAYER_OF_KIND else LAYER_OF_EVENT[self.kind]
 
     @property
     def asset(self) -> str:
@@ -73,6 +88,7 @@ class Change:
         return f"{self.kind}:/{self.name}"
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """A parsed asset address: exactly one of ``label`` and ``number`` is set."""

@@ -24,8 +24,10 @@ from .screen import Terminal
 from .story import Outcome, learn, play
 from .traffic import Traffic
 
-LEARN_REQUESTS = 700
-BUSY_RATE, CALM_RATE = 150.0, 12.0
+LEARN_REQUESTS = 1000
+BUSY_RATE, STORY_RATE, CALM_RATE = 150.0, 30.0, 12.0
+#: Time for a person to open the page before something happens.
+PAUSE_S = 20.0
 
 OWNERS = Owners(
     default="Jonas Okafor, on call",
@@ -86,7 +88,7 @@ async def _house(options: Options, env: Mapping[str, str]) -> AsyncIterator[tupl
             golden=f"datasets:/{assets.GOLDEN}@production",
             golden_rate=0.5,
         ),
-        watching=Watching(reference=40),
+        watching=Watching(),
     )
     if not config.loopback and not config.admin_key:
         listener.close()
@@ -150,7 +152,9 @@ async def _story(options: Options, house: House, traffic: Traffic, models: asset
     await learn(house, traffic, LEARN_REQUESTS, screen)
     screen.say("usual", f"the monitors know what is usual after {traffic.asked} requests")
     if not options.once:
-        traffic.rate = CALM_RATE * 2
+        traffic.rate = STORY_RATE
+        screen.say("next", f"a change goes out in {PAUSE_S:.0f} s; open the address above and watch the Stack")
+        await asyncio.sleep(PAUSE_S)
     outcome = await play(house, traffic, FAULTS[options.fault], models, screen)
     for line in _summary(outcome):
         screen.say("done" if outcome.ok else "failed", line)

@@ -20,7 +20,8 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to ask. ``expected`` may be empty; ``source_trace`` is the trace it was taken from."""
+    """One thing to ask. ``expected`` may be empty; ``source_trace`` is the trace it was taken from; ``variables`` are
+    those of the prompt that it is asked with."""
 
     input: str
     id: str = ""
@@ -28,6 +29,7 @@ class Case:
     tags: Mapping[str, str] = field(default_factory=dict)
     source_trace: str = ""
     note: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,14 @@ def _validate_case(case: object, where: str) -> None:
         elif name == "tags":
             if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
                 raise BadInput("must map names to text.", field=f"{where}.tags")
+        elif name == "variables":
+            if not isinstance(value, Mapping):
+                raise BadInput("must be an object.", field=f"{where}.variables", mend='Write {"product": "lamps"}.')
         elif name == "passages":
             if not isinstance(value, list | tuple) or not all(isinstance(p, Mapping) for p in value):
                 raise BadInput("must be a list of objects.", field=f"{where}.passages")
         else:
-            known = ", ".join((*_TEXTS, "tags", *_GOLDEN))
+            known = ", ".join((*_TEXTS, "tags", "variables", *_GOLDEN))
             raise BadInput("is no field of a case.", field=f"{where}.{name}", mend=f"Fields are {known}.")
 
 
@@ -78,7 +83,7 @@ def cases_of(content: Mapping[str, Any]) -> list[Case]:
 
 
 def _case(case: Mapping[str, Any]) -> Case:
-    return Case(**{name: case[name] for name in (*_TEXTS, "tags") if name in case})
+    return Case(**{name: case[name] for name in (*_TEXTS, "tags", "variables") if name in case})
 
 
 def golden_of(content: Mapping[str, Any]) -> list[Golden]:
@@ -111,6 +116,8 @@ def case_content(case: Case) -> dict[str, Any]:
             found[name] = value
     if case.tags:
         found["tags"] = dict(case.tags)
+    if case.variables:
+        found["variables"] = dict(case.variables)
     return found
 
 

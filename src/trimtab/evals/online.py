@@ -15,6 +15,7 @@ from dataclasses import replace
 from trimtab.core import BadInput, Model, NotFound, Score, Span, TrimtabError, Version, now_ns
 from trimtab.registry import Registry
 
+from .assertions import Assertions, scores_of, values_of
 from .checks import CHECKS
 from .dataset import Golden, golden_of
 from .judge import Judge, Verdict
@@ -56,6 +57,7 @@ class Online:
         self._golden_rate = golden_rate
         self._rng = rng
         self._clock = clock
+        self._assertions = Assertions(registry)
         self._turns = asyncio.Semaphore(CONCURRENCY)
         self._golden_turn = 0
 
@@ -69,19 +71,21 @@ class Online:
         drawn: list[Output] = []
         now = self._clock()
         for output in outputs_of(spans):
-            output = replace(output, time_ns=min(output.time_ns, now))
-            values = await self.check(output)
-            found += [_score(output, name, value, by=f"check:{name}") for name, value in values.items()]
+            if output.time_ns > now:
+                output = replace(output, time_ns=now)
+            found += [_score(output, name, value, by=f"check:{name}") for name, value in checked(output).items()]
+            found += scores_of(output, await self._assertions.kept(output))
             if self.judge and output.answered and self._rng() < self._sample:
                 drawn.append(output)
+        if not drawn:
+            return found
         for scores in await asyncio.gather(*(self._live(output) for output in drawn)):
             found += scores
         return found
 
     async def check(self, output: Output) -> dict[str, float]:
-        """The deterministic checks that apply, by score name."""
-        values = {name: await check(output) for name, check in CHECKS.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        """The deterministic checks and the assertions that apply, by score name."""
+        return {**checked(output), **values_of(await self._assertions.kept(output))}
 
     async def judged(self, output: Output, version: Version) -> dict[str, float]:
         """What one judge version says: ``quality`` of the answer, and with a golden dataset ``judge_agreement``.
@@ -137,6 +141,16 @@ class Online:
     def _count(self, reason: str) -> None:
         self.errors += 1
         self.reasons[reason] += 1
+
+
+def checked(output: Output) -> dict[str, float]:
+    """The deterministic checks that apply, by score name; pure functions, called without the detour of a coroutine."""
+    values: dict[str, float] = {}
+    for name, check in CHECKS.items():
+        value = check.rule(output)
+        if value is not None:
+            values[name] = value
+    return values
 
 
 def _as_output(item: Golden) -> Output:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from trimtab.core import Layer, Span, Stamp
+from trimtab.core import Layer, Span, Stamp, swift
 
 #: Projects whose name begins so hold Trimtab's own calls (judges, probes); they are never scored as traffic.
 OWN_PROJECTS = "trimtab"
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One answer with what led to it.

@@ -2,11 +2,21 @@
 
 from .ask import Ask, read_ask
 from .attempts import Attempts, Candidate
+from .balance import order
+from .exposition import health_lines
 from .gateway import Gateway
+from .health import RouteHealth, TargetHealth
 from .keys import Key, Keys
+from .limits import Limits
 from .live import LiveTrace
-from .route import Route, order, read_route, validate_route
+from .refusals import Refusal
+from .reports import Reports
+from .route import Route, read_route, validate_route
 from .routes import routes
+from .surfaces import serves
+from .teams import Teams
+from .usage import Ledger
+from .usagerow import UsageRow
 
 __all__ = [
     "Ask",
@@ -15,11 +25,21 @@ __all__ = [
     "Gateway",
     "Key",
     "Keys",
+    "Ledger",
+    "Limits",
     "LiveTrace",
+    "Refusal",
+    "Reports",
     "Route",
+    "RouteHealth",
+    "TargetHealth",
+    "Teams",
+    "UsageRow",
+    "health_lines",
     "order",
     "read_ask",
     "read_route",
     "routes",
+    "serves",
     "validate_route",
 ]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trimtab.core import Chunk, NotFound, TrimtabError
+from trimtab.core import NotFound, Stamp, TrimtabError
 
 from .caller import Caller, Gone, Receive, Scope, Send
 from .live import LiveTrace
+from .models import model_answer
 from .serve import answer
-from .wire import DONE, completion, error_bytes, error_event, error_headers, error_status, event, model_list, whole
+from .surfaces import CHAT, MODELS, SURFACES, Surface, serves
+from .wire import error_headers, error_status, joined
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -35,19 +37,20 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
         raise RuntimeError(f"the gateway speaks HTTP, not {scope['type']}")  # how ASGI says "not supported"
     live = LiveTrace(gateway.clock)
     caller = Caller(scope, receive, send, live)
+    surface = SURFACES.get(scope["path"])
     try:
-        if scope["path"] == "/v1/chat/completions":
+        if surface is not None:
             _allow(scope, "POST")
-            await _chat(gateway, caller, live)
-        elif scope["path"] == "/v1/models":
+            await _ask(gateway, caller, live, surface)
+        elif serves(scope["path"]):
             _allow(scope, "GET")
-            await _models(gateway, caller)
+            await _models(gateway, caller, scope["path"][len(MODELS) + 1 :])
         else:
-            raise NotFound(f"There is no {scope['path'][:200]}.", mend="There is /v1/chat/completions and /v1/models.")
+            raise NotFound(f"There is no {scope['path'][:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
     except Gone:
         pass  # nobody is left to answer
     except TrimtabError as error:
-        await _refuse(caller, live, error)
+        await _refuse(caller, live, error, surface or CHAT)
     except asyncio.CancelledError:
         if not live.gone:
             raise
@@ -55,44 +58,52 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
     except Exception as error:  # house: except because a client must get an answer, and the log must not hold secrets
         place = "".join(traceback.format_tb(error.__traceback__))
         log.error("%s while serving %s:\n%s", type(error).__name__, scope["path"], place)
-        await _refuse(caller, live, TrimtabError("Something went wrong inside Trimtab.", mend="The log has the place."))
+        wrong = TrimtabError("Something went wrong inside Trimtab.", mend="The log has the place.")
+        await _refuse(caller, live, wrong, surface or CHAT)
     finally:
         caller.release()
 
 
-async def _chat(gateway: Gateway, caller: Caller, live: LiveTrace) -> None:
-    chunks = answer(gateway, caller, live)
+async def _ask(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> None:
+    chunks = answer(gateway, caller, live, surface)
     try:
         first = await anext(chunks, None)  # the status is not known before it
         if not live.ask.stream:
-            reply = await whole(_after(first, chunks))
-            body = completion(reply, live.trace_id, live.ask.model, live.start_ns)
-            await caller.start(200, JSON | {"content-length": str(len(body))} | _names(live))
+            pieces = [] if first is None else [first]
+            async for chunk in chunks:
+                pieces.append(chunk)
+            reply = joined(pieces)
+            body = surface.whole(reply, live)
+            sizes = {"content-length": str(len(body))} | surface.headers(reply)
+            await caller.start(200, JSON | sizes | _names(live))
             await caller.end(body)
             return
+        writer = surface.writer(live)
+        caller.broke = writer.broke
         await caller.start(200, STREAM | _names(live))
-        async for chunk in _after(first, chunks):
-            if data := event(chunk, live.trace_id, live.ask.model, live.start_ns):
+        if first is not None and (data := writer.piece(first)):
+            await caller.piece(data)
+        async for chunk in chunks:
+            if data := writer.piece(chunk):
                 await caller.piece(data)
-        await caller.end(DONE)
+        await caller.end(writer.end())
     finally:
         await chunks.aclose()
 
 
-async def _models(gateway: Gateway, caller: Caller) -> None:
-    key = gateway.keys.authenticate(caller.headers.get("authorization", ""))
-    body = model_list(((name, owner) for name, owner in gateway.model_names() if key.may_use(name)), gateway.started_ns)
+async def _models(gateway: Gateway, caller: Caller, name: str) -> None:
+    body = model_answer(gateway, caller.headers, name)
     await caller.start(200, JSON | {"content-length": str(len(body))})
     await caller.end(body)
 
 
-async def _refuse(caller: Caller, live: LiveTrace, error: TrimtabError) -> None:
+async def _refuse(caller: Caller, live: LiveTrace, error: TrimtabError, surface: Surface) -> None:
     """Tell the client: by status, or as the last event of a stream that has begun."""
     caller.release()
     if caller.started:
-        await caller.end(error_event(error))
+        await caller.end(caller.broke(error) if caller.broke else b"")
         return
-    body = error_bytes(error)
+    body = surface.error(error)
     sizes = {"content-length": str(len(body))}
     await caller.start(
         error_status(error), JSON | sizes | error_headers(error) | (_names(live) if live.ask.model else {})
@@ -102,16 +113,20 @@ async def _refuse(caller: Caller, live: LiveTrace, error: TrimtabError) -> None:
 
 def _names(live: LiveTrace) -> dict[str, str]:
     """The headers that lead from an answer to its trace."""
-    names = {"x-trimtab-trace-id": live.trace_id}
-    stamp = live.stamp.header()
-    return names | {"x-trimtab-stamp": stamp} if stamp else names
+    if not live.ask.record:
+        return {}
+    names = {"x-trimtab-trace-id": live.trace_id, **live.limit_headers}
+    if stamp := _stamp_header(live.stamp):
+        names["x-trimtab-stamp"] = stamp
+    if live.cache:
+        names["x-trimtab-cache"] = live.cache
+    return names
 
 
-async def _after(first: Chunk | None, rest: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
-    if first is not None:
-        yield first
-    async for chunk in rest:
-        yield chunk
+@lru_cache(maxsize=4096)
+def _stamp_header(stamp: Stamp) -> str:
+    """Thousands of requests share a handful of stamps."""
+    return stamp.header()
 
 
 def _allow(scope: Scope, method: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, TooLarge
+from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, Native, TooLarge, swift
 
 from .keys import Key
 
@@ -33,6 +33,7 @@ _PARAMS: dict[str, tuple[tuple[type, ...], str]] = {
 _TAGS, _TAG_NAME, _TAG_VALUE, _SESSION = 32, 100, 200, 200
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One request to the gateway.
@@ -41,7 +42,8 @@ class Ask:
     ``prompt`` is an address of a registered prompt ("" = the route's own). ``pins`` puts a version in place of what
     would be resolved, by registry kind: ``{"prompts": "support-answer/14"}``; for ``models`` it is the model's
     reference; an empty pin takes that layer out. ``record`` False keeps the request out of the store. ``timeout`` is
-    seconds for the whole request, 0 = the route's. ``key`` is None for Trimtab's own requests.
+    seconds for the whole request, 0 = the route's. ``key`` is None for Trimtab's own requests. ``native`` is the
+    request in its own words when it came in another dialect than chat completions.
     """
 
     model: str
@@ -57,6 +59,15 @@ class Ask:
     pins: Mapping[str, str] = field(default_factory=dict)
     record: bool = True
     timeout: float = 0.0
+    native: Native | None = None
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The key as an ``authorization`` header, wherever the client put it: Anthropic's clients send ``x-api-key``."""
+    given = headers.get("authorization", "")
+    if not given and (key := headers.get("x-api-key", "")):
+        return f"Bearer {key}"
+    return given
 
 
 def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
@@ -65,16 +76,30 @@ def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
     Raises BadInput or TooLarge naming the field, and Forbidden where the key may not use it.
     """
     data = decode(body)
+    for name, (types, words) in _PARAMS.items():
+        value = data.get(name)
+        if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+            raise wrong(name, words, value)
+    params = {name: value for name, value in data.items() if name not in _OURS}
+    return asked(data, headers, key, messages=read_messages(data.get("messages")), params=params)
+
+
+def asked(
+    data: Mapping[str, Any],
+    headers: Mapping[str, str],
+    key: Key,
+    *,
+    messages: tuple[Message, ...],
+    params: Mapping[str, Any],
+    native: Native | None = None,
+) -> Ask:
+    """The Ask of a decoded body: what every dialect has in common is read here. Raises like ``read_ask``."""
     model = data.get("model")
     if not isinstance(model, str) or not model:
         raise BadInput("is missing or not text.", field="model", mend="Name a route or provider/model; see /v1/models.")
     stream = data.get("stream")
     if stream is not None and not isinstance(stream, bool):
-        raise _wrong("stream", "true or false", stream)
-    for name, (types, words) in _PARAMS.items():
-        value = data.get(name)
-        if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
-            raise _wrong(name, words, value)
+        raise wrong("stream", "true or false", stream)
     ours = _trimtab(data.get("trimtab"))
     pins = _text_map(ours.get("pins"), "trimtab.pins")
     if pins:
@@ -82,8 +107,8 @@ def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
     tags = _header_tags(headers.get("x-trimtab-tags", "")) | _text_map(ours.get("tags"), "trimtab.tags")
     return Ask(
         model=model,
-        messages=read_messages(data.get("messages")),
-        params={name: value for name, value in data.items() if name not in _OURS},
+        messages=messages,
+        params=params,
         stream=bool(stream),
         prompt=_text(ours.get("prompt"), "trimtab.prompt") or headers.get("x-trimtab-prompt", ""),
         variables=_object(ours.get("variables"), "trimtab.variables"),
@@ -91,6 +116,7 @@ def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
         tags=_checked_tags(tags),
         key=key,
         pins=pins,
+        native=native,
     )
 
 
@@ -107,7 +133,7 @@ def decode(body: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _broken(body, error) from error
     if not isinstance(data, dict):
-        raise _wrong("body", "a JSON object", data)
+        raise wrong("body", "a JSON object", data)
     return data
 
 
@@ -121,12 +147,12 @@ def read_messages(messages: object) -> tuple[Message, ...]:
     if messages is None:
         raise BadInput("is missing.", field="messages", mend='Send [{"role": "user", "content": "..."}].')
     if not isinstance(messages, list):
-        raise _wrong("messages", "a list", messages)
+        raise wrong("messages", "a list", messages)
     if not messages:
         raise BadInput("is empty.", field="messages", mend='Send [{"role": "user", "content": "..."}].')
     for position, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise _wrong(f"messages[{position}]", "an object", message)
+            raise wrong(f"messages[{position}]", "an object", message)
         if message.get("role") not in ROLES:
             said = "is missing." if "role" not in message else f"is {_shown(message['role'])}."
             raise BadInput(said, field=f"messages[{position}].role", mend=f"Use one of {', '.join(ROLES)}.")
@@ -142,10 +168,10 @@ def _check_content(message: Message, content: object, where: str) -> None:
             raise BadInput("is missing.", field=where, mend="Send text or a list of parts.")
         return
     if not isinstance(content, list):
-        raise _wrong(where, "text or a list of parts", content)
+        raise wrong(where, "text or a list of parts", content)
     for position, part in enumerate(content):
         if not isinstance(part, dict):
-            raise _wrong(f"{where}[{position}]", "an object", part)
+            raise wrong(f"{where}[{position}]", "an object", part)
         if not isinstance(part.get("type"), str):
             raise BadInput("is missing or not text.", field=f"{where}[{position}].type", mend='Use "text".')
         if part["type"] == "text" and not isinstance(part.get("text"), str):
@@ -200,7 +226,7 @@ def _text(value: object, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _wrong(where, "text", value)
+        raise wrong(where, "text", value)
     return value
 
 
@@ -208,7 +234,7 @@ def _object(value: object, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _wrong(where, "an object", value)
+        raise wrong(where, "an object", value)
     return value
 
 
@@ -216,7 +242,7 @@ def _text_map(value: object, where: str) -> dict[str, str]:
     found = _object(value, where)
     for name, item in found.items():
         if not isinstance(item, str):
-            raise _wrong(f"{where}.{name}", "text", item)
+            raise wrong(f"{where}.{name}", "text", item)
     return found
 
 
@@ -233,7 +259,8 @@ def _broken(body: bytes, error: Exception) -> BadInput:
 _WORDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
-def _wrong(where: str, wanted: str, got: object) -> BadInput:
+def wrong(where: str, wanted: str, got: object) -> BadInput:
+    """The error for a value of the wrong type."""
     return BadInput(f"must be {wanted}, not {_WORDS.get(type(got), 'null')}.", field=where)
 
 

@@ -3,145 +3,144 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
 
-from trimtab.core import Call, Chunk, Model, ModelError, ModelTimeout, TrimtabError, Usage, new_span_id
+from trimtab.core import Call, Chunk, Model, ModelError, TrimtabError, evolve
 
-#: Seconds before the same model is asked again, doubled each time, unless the vendor says how long to wait.
-PAUSE, LONGEST_PAUSE = 0.1, 2.0
+from .attempt import Asking, Attempt, Candidate, merge_tool_call
+from .health import RouteState
+from .hedge import race
+from .prefix import Prompt
+from .route import Route
+from .turns import Turns
 
+__all__ = ["Attempt", "Attempts", "Candidate", "absent", "merge_tool_call"]
 
-class Candidate(NamedTuple):
-    """A model that may be asked, under the reference it was configured by."""
-
-    ref: str
-    model: Model
-
-
-@dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One model asked once. Times are nanoseconds UTC; ``first_ns`` is when its first piece came, 0 for never."""
-
-    ref: str
-    start_ns: int
-    span_id: str = field(default_factory=new_span_id)
-    first_ns: int = 0
-    end_ns: int = 0
-    model: str = ""
-    fingerprint: str = ""
-    finish: str = ""
-    usage: Usage | None = None
-    error: TrimtabError | None = None
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def pin(self) -> str:
-        """The stamp's pin of the model that answered: ``provider/model=reported@fingerprint``."""
-        return (
-            self.ref + (f"={self.model}" if self.model else "") + (f"@{self.fingerprint}" if self.fingerprint else "")
-        )
-
-    def note(self, chunk: Chunk) -> None:
-        """Read what a piece of the answer says about it."""
-        self.model = chunk.model or self.model
-        self.fingerprint = chunk.fingerprint or self.fingerprint
-        self.finish = chunk.finish or self.finish
-        self.usage = chunk.usage or self.usage
-        for part in chunk.tool_calls:
-            merge_tool_call(self.tool_calls, part)
+#: The golden ratio's fraction: multiples of it, added to a draw, are spread evenly and are draws of their own.
+_SPREAD = 0.6180339887498949
 
 
 class Attempts:
     """Asks the candidates in their order, and round again, until one begins to answer.
 
-    The next one is asked only while nothing was passed on, only after an error that may pass elsewhere, and only
-    within ``limit`` attempts and the call's ``timeout``. Before the *same* model is asked again there is a pause,
-    stretched by ``spread`` in [0, 1) so that many waiting requests do not come back together. Every attempt is
-    appended to ``log`` when it begins.
+    Another attempt is made only while nothing was passed on, only after an error that may pass elsewhere or later, and
+    only within the route's attempts, its retries and the call's ``timeout``. A candidate is asked again after a pause
+    that ``draw`` in [0, 1) spreads, or when its vendor said. A route that hedges asks a second one beside a first that
+    stays silent. Every attempt is appended to ``log`` when it begins; the one that answers ends up last.
     """
 
     def __init__(
         self,
         candidates: Sequence[Candidate],
         *,
-        limit: int,
-        first_byte: float,
-        spread: float,
+        route: Route,
+        state: RouteState,
+        draw: float,
         clock: Callable[[], int],
+        prompt: Prompt | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.log: list[Attempt] = []
-        self._candidates = candidates
-        self._limit = limit
-        self._first_byte = first_byte
-        self._spread = spread
+        self._models = {candidate.ref: candidate.model for candidate in candidates}
+        self._route = route
+        self._state = state
+        self._draw = draw
         self._clock = clock
+        self._prompt = prompt
         self._sleep = sleep
+        self._turns = Turns(list(self._models), route, state)
 
     async def __call__(self, call: Call) -> AsyncGenerator[Chunk]:
-        """Raises the last attempt's error."""
+        """Raises the last attempt's error; Overloaded when no candidate could be asked at all."""
         time = asyncio.get_running_loop().time
         deadline = time() + call.timeout
-        for number in range(self._limit):
-            candidate = self._candidates[number % len(self._candidates)]
-            attempt = Attempt(ref=candidate.ref, start_ns=self._clock())
-            self.log.append(attempt)
-            left = max(0.001, deadline - time())
+        self._state.asked(time())
+        turn = self._turns.next(time())
+        if turn is None:
+            raise self._turns.resting(time())
+        while True:
+            if turn.at > time():
+                await self._sleep(turn.at - time())
             try:
-                async with aclosing(
-                    self._ask(candidate, replace(call, model=candidate.ref, timeout=left), attempt)
-                ) as chunks:
-                    async for chunk in chunks:
+                asking, opening = await self._opening(turn.ref, call, deadline)
+            except TrimtabError:
+                turn = self._turns.next(time())
+                if turn is None or turn.at >= deadline:
+                    raise
+                continue
+            failure: TrimtabError | None = None
+            try:
+                for chunk in opening:
+                    yield chunk
+                async with aclosing(asking.rest()) as rest:
+                    async for chunk in rest:
                         yield chunk
                 return
             except TrimtabError as error:
-                attempt.error = error
-                if attempt.first_ns or not error.retryable or number + 1 == self._limit:
-                    raise
-                pause = self._pause(number, error)
-                if time() + pause >= deadline:
-                    raise
+                failure = error
+                raise
             finally:
-                attempt.end_ns = self._clock()
-            if pause:
-                await self._sleep(pause)
+                await asking.close(failure)
 
-    async def _ask(self, candidate: Candidate, call: Call, attempt: Attempt) -> AsyncGenerator[Chunk]:
-        """One attempt, its silence and its whole length bounded. Raises ModelTimeout, or what the model raises."""
-        start = asyncio.get_running_loop().time()
-        deadline = start + call.timeout
-        # A plain reply comes whole: its first byte is its last.
-        until = min(deadline, start + self._first_byte) if call.stream else deadline
-        async with aclosing(cast("Any", candidate.model(call))) as chunks:
-            while True:
-                try:
-                    async with asyncio.timeout_at(until):
-                        chunk = await anext(chunks, None)
-                except TimeoutError as error:
-                    waited = "sent nothing for" if until < deadline else "was not done within"
-                    raise ModelTimeout(f"{candidate.ref} {waited} {until - start:.3g} s.") from error
-                if chunk is None:
-                    break
-                if not attempt.first_ns:
-                    attempt.first_ns = self._clock()
-                    until = deadline
-                attempt.note(chunk)
-                yield chunk
-        if not attempt.first_ns:
-            raise ModelError(f"{candidate.ref} ended without an answer.")
+    async def _opening(self, ref: str, call: Call, deadline: float) -> tuple[Asking, list[Chunk]]:
+        """The attempt that answers, ``ref`` or one that overtook it, and the beginning of its answer. Whatever fails
+        here is closed, and the turns have heard of it."""
+        asking = self._ask(ref, call, deadline)
+        after = self._state.hedge_after(self._route, call.stream)
+        if after is None or not self._state.hedges.some:
+            opening = await self._alone(asking)
+        else:
+            asking, opening = await race(asking, after, lambda: self._second(ref, call, deadline), self._failed)
+            self.log.remove(asking.attempt)
+            self.log.append(asking.attempt)
+        withheld = asking.filtered(opening) if "filter" in self._route.fallback_on else None
+        if withheld is not None and self._turns.others(asking.attempt.ref, asyncio.get_running_loop().time()):
+            await asking.close(withheld)
+            self._failed(asking, withheld)
+            raise withheld
+        return asking, opening
 
-    def _pause(self, number: int, error: TrimtabError) -> float:
-        """Seconds to wait before the next attempt: none when it goes to another model."""
-        count = len(self._candidates)
-        round_, last_of_round = divmod(number + 1, count)
-        if count > 1 and last_of_round:
-            return 0.0
-        if error.retry_after is not None:
-            return error.retry_after
-        return min(LONGEST_PAUSE, PAUSE * 2.0 ** (round_ - 1)) * (0.5 + self._spread)
+    async def _alone(self, asking: Asking) -> list[Chunk]:
+        """The beginning of the answer of one attempt that nobody races."""
+        opened, failure = False, None
+        try:
+            opening = await asking.open()
+            opened = True
+        except TrimtabError as error:
+            failure = error
+            raise
+        finally:
+            if not opened:
+                await asking.close(failure)
+                if failure is not None:
+                    self._failed(asking, failure)
+        return opening
+
+    def _second(self, ref: str, call: Call, deadline: float) -> Asking | None:
+        """The attempt beside a silent one, where attempts and hedges allow and another target is ready now."""
+        now = asyncio.get_running_loop().time()
+        turn = self._turns.next(now, other_than=ref)
+        if turn is None or turn.at > now or not self._state.hedges.some:
+            return None
+        self._state.hedges.take()
+        self._turns.targets[turn.ref].hedges += 1
+        return self._ask(turn.ref, call, deadline)
+
+    def _ask(self, ref: str, call: Call, deadline: float) -> Asking:
+        left = max(0.001, deadline - asyncio.get_running_loop().time())
+        self._turns.took(ref)
+        asking = Asking(
+            Candidate(ref, self._models[ref]), evolve(call, model=ref, timeout=left), route=self._route,
+            state=self._state, target=self._turns.targets[ref], prompt=self._prompt, clock=self._clock,
+        )  # fmt: skip
+        self.log.append(asking.attempt)
+        return asking
+
+    def _failed(self, asking: Asking, error: TrimtabError) -> None:
+        """Tell the turns."""
+        draw = (self._draw + _SPREAD * len(self.log)) % 1.0
+        self._turns.failed(asking.attempt.ref, error, asyncio.get_running_loop().time(), draw)
 
 
 def absent(error: TrimtabError) -> Model:
@@ -152,15 +151,3 @@ def absent(error: TrimtabError) -> Model:
         yield Chunk()
 
     return model
-
-
-def merge_tool_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
-    """Add a tool call, or the next piece of one: a stream sends the arguments in pieces that share an index."""
-    index = part.get("index")
-    function = part.get("function")
-    known = next((call for call in calls if index is not None and call.get("index") == index), None)
-    if known is None:
-        calls.append({**part, "function": dict(function) if isinstance(function, Mapping) else {}})
-        return
-    if isinstance(function, Mapping) and isinstance(more := function.get("arguments"), str):
-        known["function"]["arguments"] = str(known["function"].get("arguments") or "") + more

@@ -7,12 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from trimtab.core import TrimtabError
+
 from .ask import MAX_BODY, too_large
 from .live import LiveTrace
 
 #: How much of a body that is too large is still read, and for how many seconds, so that its sender hears of it.
 SWALLOWED = 64 * 1024 * 1024
 SWALLOW_S = 10.0
+#: Seconds after which a client is watched for hanging up: most answers are there by then, and need no watch.
+WATCH_AFTER_S = 0.02
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,10 +33,12 @@ class Caller:
     def __init__(self, scope: Scope, receive: Receive, send: Send, live: LiveTrace) -> None:
         self.headers = read_headers(scope)
         self.started = False  # whether the status has been sent
+        self.broke: Callable[[TrimtabError], bytes] | None = None  # what ends a stream that breaks
         self._live = live
         self._receive = receive
         self._send = send
         self._watch: asyncio.Task[None] | None = None
+        self._soon: asyncio.TimerHandle | None = None
 
     async def body(self) -> bytes:
         """The whole body. Raises TooLarge as soon as it is known to be, Gone when the client hangs up."""
@@ -54,18 +60,25 @@ class Caller:
             pieces.append(piece)
             if not message.get("more_body", False):
                 break
-        self._begin_watch()
+        loop = asyncio.get_running_loop()
+        self._soon = loop.call_later(WATCH_AFTER_S, self._begin_watch, asyncio.current_task())
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def release(self) -> None:
         """The answer is sent: hanging up is now the client's good right."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send status and headers."""
-        pairs = [(name.encode(), plain(value).encode()) for name, value in headers.items()]
+        pairs = [
+            (name.encode(), (value if value.isascii() and value.isprintable() else plain(value)).encode())
+            for name, value in headers.items()
+        ]
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
@@ -89,9 +102,7 @@ class Caller:
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         break
 
-    def _begin_watch(self) -> None:
-        serving = asyncio.current_task()
-
+    def _begin_watch(self, serving: asyncio.Task[None] | None) -> None:
         def hung_up(_: asyncio.Task[None]) -> None:
             if self._watch is not None and serving is not None:
                 self._live.gone = True
@@ -106,12 +117,10 @@ class Caller:
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
-    """Headers by lower-case name, the last of each; bytes that are not UTF-8 are replaced."""
-    return {name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in scope["headers"]}
+    """Headers by name (lower-case, as ASGI has it), the last of each; bytes that are not UTF-8 are replaced."""
+    return {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in scope["headers"]}
 
 
 def plain(value: str) -> str:
     """Printable ASCII, as a header must be: a vendor may report a model by any name."""
-    if value.isascii() and value.isprintable():
-        return value
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in value)

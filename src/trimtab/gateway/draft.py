@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version
+from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version, swift
 from trimtab.knowledge import render
-from trimtab.prompts import fill as fill_template
-from trimtab.prompts import validate
+from trimtab.prompts import Template, params_of, validate
 
 from .ask import Ask
 from .live import LiveTrace, last_user_text
@@ -21,23 +20,30 @@ if TYPE_CHECKING:
 PASSAGES = 4
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """``messages`` and ``variables`` are the caller's; ``template`` is None when no prompt was asked for."""
+    """``messages`` and ``variables`` are the caller's; ``template`` is None when no prompt was asked for.
+
+    ``reading`` is the template, read, and ``partials`` the contents of the prompts that it puts in, by address.
+    """
 
     messages: tuple[Message, ...]
     variables: Mapping[str, Any]
     template: Mapping[str, Any] | None = None
     passages: Mapping[str, str] = field(default_factory=dict)
+    reading: Template | None = None
+    partials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def call(self, ask: Ask, route: Route) -> Call:
         """The call to the model. Raises BadInput (layer 3) naming a variable that is missing or unknown."""
         params = ask.params
         messages = self.messages
-        if self.template is not None:
-            params = {**self.template.get("params", {}), **params}
+        if self.template is not None and self.reading is not None:
+            params = {**params_of(self.template), **params}
             try:
-                messages = tuple(fill_template(self.template, {**self.variables, **self.passages}, messages))
+                values = {**self.variables, **self.passages}
+                messages = tuple(self.reading.fill(values, messages, self.partials.__getitem__))
             except BadInput as error:
                 error.layer, error.field = Layer.PROMPT, f"trimtab.{error.field}"
                 raise
@@ -47,6 +53,7 @@ class Draft:
             params=params,
             stream=ask.stream,
             timeout=min(ask.timeout, route.total) if ask.timeout else route.total,
+            native=ask.native,
         )
 
 
@@ -63,9 +70,31 @@ def fill(gateway: Gateway, route: Route, live: LiveTrace) -> Draft:
         version = gateway.pick("prompts", address, live)
     else:
         version = gateway.pick_named("prompts", address, live, f"the route {route.name}")
-    live.stamp = replace(live.stamp, prompt=version.pin)
-    gateway.once(version, _check_template)
-    return Draft(messages=ask.messages, variables=ask.variables, template=version.content)
+    live.pinned(prompt=version.pin)
+    reading = gateway.once(version, _read_template)
+    partials = _partials(gateway, version, reading, live) if reading.addresses else {}
+    return Draft(
+        messages=ask.messages, variables=ask.variables, template=version.content, reading=reading, partials=partials
+    )
+
+
+def _partials(gateway: Gateway, version: Version, reading: Template, live: LiveTrace) -> dict[str, Mapping[str, Any]]:
+    """The prompts that this one puts in, by address. What they are is the prompt's business and not the caller's."""
+    found: dict[str, Mapping[str, Any]] = {}
+
+    def resolve(address: str) -> Mapping[str, Any]:
+        part = gateway.pick("prompts", address, live, pinned=f"prompts:{address}")
+        live.partials[address] = part.pin
+        found[address] = part.content
+        return part.content
+
+    try:
+        reading.partials(resolve)
+    except BadInput as error:
+        broken = ConfigError(f"{version.address} cannot be used: {error}", mend="Roll it back or register a right one.")
+        broken.layer = Layer.PROMPT
+        raise broken from error
+    return found
 
 
 async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
@@ -82,7 +111,7 @@ async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
     since_ns = live.clock()
     try:
         version = gateway.pick_named("corpora", address, live, f"the prompt {live.stamp.prompt}")
-        live.stamp = replace(live.stamp, knowledge=version.pin)
+        live.pinned(knowledge=version.pin)
         query = last_user_text(draft.messages)
         found = await gateway.corpora.search(version, query, template.get("passages", PASSAGES))
     except TrimtabError as error:
@@ -94,12 +123,12 @@ async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
     return replace(draft, passages={"passages": text})
 
 
-def _check_template(version: Version) -> bool:
+def _read_template(version: Version) -> Template:
     """A template is checked where it is used: a registry holds whatever was put in."""
     try:
         validate(version.content)
+        return Template(version.content)
     except BadInput as error:
         broken = ConfigError(f"{version.address} cannot be used: {error}", mend="Roll it back or register a right one.")
         broken.layer = Layer.PROMPT
         raise broken from error
-    return True

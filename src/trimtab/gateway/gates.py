@@ -82,7 +82,7 @@ def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
     if address is DEFAULT_GUARD and "production" not in gateway.registry.labels("guards", "default"):
         return None
     version = gateway.pick_named("guards", address, live, f"the route {route.name}")
-    live.stamp = replace(live.stamp, guard=version.pin)
+    live.pinned(guard=version.pin)
     live.allowed = 1.0
     return _compiled(version)
 
@@ -98,7 +98,9 @@ def arrive(policy: Policy | None, draft: Draft, live: LiveTrace) -> Draft:
     if watch.idle:
         return draft
     variables = {name: _through(value, f"trimtab.variables.{name}", watch) for name, value in draft.variables.items()}
-    messages = tuple(_arriving(message, f"messages[{n}]", watch) for n, message in enumerate(draft.messages))
+    messages = tuple([_arriving(message, f"messages[{n}]", watch) for n, message in enumerate(draft.messages)])
+    if not watch.found:  # the common case, and then nothing was changed
+        return draft
     if any(found["action"] == "redact" for found in watch.found):
         live.keep_as(messages, variables)
     watch.write()
@@ -141,14 +143,16 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk]) -> AsyncGen
             passing = rewritten(chunk, window)
             if any(scanner.blocked for scanner in windows.values()):
                 break
-            if _says(passing) or chunk.finish or chunk.usage or chunk.tool_calls:
+            # An event in the client's own dialect that says no text passes; one whose text is held back does not.
+            event = chunk.native is not None and not chunk.text
+            if _says(passing) or event or chunk.finish or chunk.usage or chunk.tool_calls:
                 yield passing
             if chunk.body is None or chunk.body.get("choices"):
                 last_said = chunk
         else:  # a stream that ended without saying so still holds text back
             rest = rewritten(last_said, lambda index, text, last: window(index, "", True))
             if _says(rest):
-                yield replace(rest, finish=None, usage=None, tool_calls=())
+                yield replace(rest, finish=None, usage=None, tool_calls=(), native=None)
     for index, scanner in windows.items():
         watch.note(f"choices[{index}]", scanner.verdict)
     watch.write()

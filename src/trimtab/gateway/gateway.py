@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,7 @@ from trimtab.core import (
     Model,
     NotFound,
     Span,
+    TrimtabError,
     Version,
     now_ns,
     parse_address,
@@ -30,10 +32,16 @@ from trimtab.traces import Recorder
 from . import app, replay
 from .ask import Ask
 from .attempts import Attempts, Candidate, absent
+from .balance import order
+from .cache import Embed
+from .health import Health, RouteHealth
 from .keys import Keys
 from .limits import Limits
 from .live import LiveTrace
-from .route import Route, Target, direct_route, order, read_route
+from .prefix import Prompt
+from .pricing import prices_of
+from .remembered import Caches, Remembered, wished
+from .route import Route, Target, direct_route, read_route
 from .serve import serve
 
 T = TypeVar("T")
@@ -63,11 +71,12 @@ class Gateway:
         self.corpora = corpora
         self.providers = providers
         self.recorder = recorder
-        self.limits = Limits()
+        self.limits = Limits(clock=clock)
         self.clock = clock
         self.started_ns = clock()
         self._route_defaults = dict(route_defaults or {})
         self._read: dict[str, Any] = {}
+        self._health = Health()
 
     def serve(self, ask: Ask, live: LiveTrace | None = None) -> AsyncGenerator[Chunk]:
         """The answer to ``ask``, piece by piece; a plain one is one piece. ``live`` tells trace id and stamp.
@@ -82,7 +91,7 @@ class Gateway:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
-        """The ASGI application: ``POST /v1/chat/completions``, ``GET /v1/models``."""
+        """The ASGI application: the surfaces that clients speak, and ``GET /v1/models``."""
         await app.app(self, scope, receive, send)
 
     async def replay(self, root: Span, pins: Mapping[str, str]) -> list[Span]:
@@ -125,33 +134,60 @@ class Gateway:
         if pinned or "/" not in ask.model:
             version = self._route_version(ask.model, live)
             route = self.once(version, self._read_route)
-            live.stamp = replace(live.stamp, route=version.pin)
+            live.pinned(route=version.pin)
         else:
             self._direct(ask.model)
-            route = direct_route(ask.model, self._route_defaults)
+            route = self._remembered(ask.model, lambda: direct_route(ask.model, self._route_defaults))
         live.route = route.name
         if ref := ask.pins.get("models", "").partition("=")[0]:
             self._direct(ref)
-            return replace(route, targets=(Target(model=ref),), fallback=())
+            # Under a name of its own: what is known of the route's targets must not be mixed with it.
+            own = f"{route.name} {ref}"
+            return replace(route, name=own, targets=(Target(model=ref),), fallback=(), breaker=None, cache=None)
         return route
 
-    def choose(self, route: Route, call: Call, live: LiveTrace) -> Attempts:
-        """The models to ask, in order, behind one budget. A model that is not there counts as one that fails."""
+    def choose(self, route: Route, call: Call, live: LiveTrace) -> Attempts | Remembered:
+        """The models to ask, in order, behind one budget and the route's cache. A model that is not there counts as
+        one that fails."""
+        now = asyncio.get_running_loop().time()
+        state = self._health.of(route, now)
+        prompt = Prompt.of(call, route.prefix.block) if route.strategy == "prefix" else None
+        sights = state.sights(route, prompt, prices_of(route, call), now)
+        session = sticky_key(route.sticky, live.ask, "") if route.sticky else ""
         attempts = Attempts(
-            [Candidate(ref, self._model(ref)) for ref in order(route, live.draw)],
-            limit=route.attempts,
-            first_byte=route.first_byte,
-            spread=live.draw,
+            [Candidate(ref, self._model(ref)) for ref in order(route, live.draw, sights, session=session)],
+            route=route,
+            state=state,
+            draw=live.draw,
+            prompt=prompt,
             clock=self.clock,
         )
         live.attempts = attempts.log
         live.call_messages = call.messages
-        return attempts
+        if route.cache is None or not wished(live, route, call):
+            return attempts
+        semantic = route.cache.semantic
+        embed = self._embedder(semantic.model) if semantic is not None else None
+        return Remembered(attempts, Caches(*state.caches(route.cache, embed)), route, live, self.clock)
 
-    def pick(self, kind: str, address: str, live: LiveTrace) -> Version:
-        """The version of an asset that serves this request; an arm of a running rollout is noted in the trace."""
+    def health(self) -> list[RouteHealth]:
+        """Every route that was asked of late: its targets' state, load, speed and share, and what its caches saved."""
+        return self._health.seen(asyncio.get_running_loop().time())
+
+    async def ready(self, route: Route, ask: Ask) -> None:
+        """See that what is named by number is in memory, so that ``pick`` does not have to look it up."""
+        for kind, address in (*ask.pins.items(), ("prompts", ask.prompt or route.prompt), ("guards", route.guard)):
+            if "/" in address.removeprefix(f"{kind}:/"):
+                with suppress(TrimtabError):  # what is not there is said where it is picked
+                    await self.registry.ready(address, kind=kind.partition(":")[0])
+
+    def pick(self, kind: str, address: str, live: LiveTrace, *, pinned: str = "") -> Version:
+        """The version of an asset that serves this request; an arm of a running rollout is noted in the trace.
+
+        ``pinned`` is the name of the pin that overrules the address, where it is not the kind's own.
+        """
         ask = live.ask
-        if pin := ask.pins.get(kind):
+        if pin := ask.pins.get(pinned or kind):
             return self.registry.resolve(pin, kind=kind).version
         where = parse_address(address, kind)
         if where.kind != kind:
@@ -176,12 +212,7 @@ class Gateway:
 
     def once(self, version: Version, read: Callable[[Version], T]) -> T:
         """``read(version)``, remembered: versions never change."""
-        found = self._read.get(version.address)
-        if found is None:
-            if len(self._read) >= _READ:
-                self._read.clear()
-            found = self._read[version.address] = read(version)
-        return cast("T", found)
+        return self._remembered(version.address, lambda: read(version))
 
     def model_names(self) -> list[tuple[str, str]]:
         """Every name that may be asked for as (name, owner): routes, then the models that are known by name."""
@@ -192,6 +223,24 @@ class Gateway:
             refs.update(target["model"] for target in content.get("targets", ()))
             refs.update(content.get("fallback", ()))
         return [(name, "route") for name in routes] + [(ref, ref.partition("/")[0]) for ref in sorted(refs)]
+
+    def owner_of(self, name: str) -> str:
+        """Who answers under a name: ``route``, a provider, or nobody (empty). A vendor's models are not all known."""
+        if "/" in name:
+            try:
+                self.providers.model(name)
+            except (NotFound, BadInput):
+                return ""
+            return name.partition("/")[0]
+        return "route" if self.registry.labels("routes", name) else ""
+
+    def _remembered(self, name: str, make: Callable[[], T]) -> T:
+        found = self._read.get(name)
+        if found is None:
+            if len(self._read) >= _READ:
+                self._read.clear()
+            found = self._read[name] = make()
+        return cast("T", found)
 
     def _route_version(self, name: str, live: LiveTrace) -> Version:
         try:
@@ -221,6 +270,13 @@ class Gateway:
             return self.providers.model(ref)
         except (NotFound, BadInput) as error:
             return absent(error)
+
+    def _embedder(self, ref: str) -> Embed | None:
+        """What makes vectors of questions; nothing, and so no hits by meaning, where its provider is not there."""
+        try:
+            return self.providers.embedder(ref)
+        except (NotFound, BadInput):
+            return None
 
     def _unknown(self, name: str) -> NotFound:
         names = [known for known, _ in self.model_names()]

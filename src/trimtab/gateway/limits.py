@@ -1,81 +1,369 @@
-"""Limits of a key, in memory: requests a minute (a token bucket) and requests at once."""
+"""Limits and budgets on a request's way: counted before it is let in, settled when it has ended.
+
+``admit`` is on the path of every request, so it costs next to nothing where nothing is limited. Where something is,
+the request takes all that it needs of every counter in one step, waits in line for a place or for reserved money if it
+may, or is refused with the check that it failed. When it ends, by whatever way, places are given back, and tokens and
+money are settled on what the provider says was used; on what was sent and relayed where it does not say.
+"""
 
 from __future__ import annotations
 
-import math
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
-from trimtab.core import LimitReached
+from trimtab.core import TrimtabError, now_ns
+from trimtab.store import Answer, Demand, Level, Shared, SharedState
+from trimtab.traces import price
 
+from .accounting import Account, account, sent_bytes
+from .budgets import PERIODS, Period, nano, period_of
+from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of
+from .estimate import Estimator, Size
 from .keys import Key
+from .limitset import NO_LIMITS, LimitSet, read_limits
+from .lines import Lines, Place
+from .live import LiveTrace
+from .refusals import refusal_of
+from .route import Route
+from .teams import Teams
+from .usage import UsageLedger
+from .usagerow import UsageRow
 
-_MINUTE_NS = 60_000_000_000
+log = logging.getLogger("trimtab.limits")
+
+#: Requests that may wait for reserved money, and seconds they do at least: running requests end soon.
+MONEY_LINE, MONEY_WAIT_S = 1000, 30.0
+#: Seconds beyond a request's own time after which what it holds falls free, should nobody settle it.
+SPARE_S = 15.0
+#: Seconds between two comparisons of the counters with the ledger; counters that are compared; plans that are kept.
+AUDIT_S, AUDITED, PLANS = 60.0, 10_000, 10_000
+_NO_SIZE = Size(0, 0, 0, 0)
+_NOTHING = Plan(None, NO_LIMITS, NO_LIMITS, (), False, False)
 
 
-class Lease:
-    """One admitted request. Leaving its ``with`` block gives the place back."""
+class Admission:
+    """One request's way in and out: ``async with``. What it holds is settled however the block is left."""
 
-    __slots__ = ("_key_id", "_limits")
+    __slots__ = ("_limits", "demands", "live", "plan", "route", "size")
 
-    def __init__(self, limits: Limits, key_id: str) -> None:
+    def __init__(self, limits: Limits, plan: Plan, route: Route, live: LiveTrace) -> None:
         self._limits = limits
-        self._key_id = key_id
+        self.plan = plan
+        self.route = route
+        self.live = live
+        self.demands: tuple[Demand, ...] = ()
+        self.size = _NO_SIZE
 
-    def __enter__(self) -> Lease:
+    async def __aenter__(self) -> Admission:
+        if self.plan.checks:
+            await self._limits.enter(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._key_id:
-            self._limits.release(self._key_id)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._limits.leave(self)
 
 
 class Limits:
-    """Counts per key. A bucket holds one minute's requests and fills evenly, so a burst of that many is let through."""
+    """Every limit of this process's requests. ``node`` names the process in the ledger."""
 
-    def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, int]] = {}  # key id -> tokens, when they were counted
-        self._running: dict[str, int] = {}
+    def __init__(
+        self,
+        *,
+        shared: SharedState | None = None,
+        ledger: UsageLedger | None = None,
+        teams: Teams | None = None,
+        clock: Callable[[], int] = now_ns,
+        node: str = "",
+    ) -> None:
+        self.shared: SharedState = shared or Shared()
+        self.teams = teams or Teams()
+        self.estimator = Estimator()
+        self.refused_total = 0
+        self._ledger = ledger
+        self._clock = clock
+        self._node = node
+        self._lines = Lines()
+        self._plans: dict[tuple[str, str], Plan] = {}
+        self._purses: OrderedDict[str, tuple[str, str, Period]] = OrderedDict()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._auditor: asyncio.Task[None] | None = None
 
-    def admit(self, key: Key | None, now_ns: int) -> Lease:
-        """A lease for one request. Raises LimitReached naming the limit, with the seconds until it is worth asking.
+    def admit(self, route: Route, live: LiveTrace) -> Admission:
+        """The way in for one request. Entering it raises OverLimit (429) or BudgetSpent (402), naming the limit, what
+        was used and when to come back. Trimtab's own requests (no key) are counted and not limited."""
+        key = live.ask.key
+        return Admission(self, _NOTHING if key is None else self._plan(key, route), route, live)
 
-        No key is Trimtab's own request, which has no limits.
-        """
-        if key is None or not key.limits:
-            return Lease(self, "")
-        running = self._running.get(key.id, 0)
-        parallel: Any = key.limits.get("max_parallel")
-        if parallel is not None and running >= parallel:
-            raise LimitReached(
-                f"The key {key.name!r} has {running} requests running, max_parallel is {parallel}.",
-                field="max_parallel",
-                mend="Wait for one to finish.",
-                retry_after=1.0,
+    async def enter(self, admission: Admission) -> None:
+        """Take what the request needs, or raise. Waiting requests are served in their order."""
+        plan, live = admission.plan, admission.live
+        now = live.start_ns  # the ledger puts the request into the period of its start, and so do the counters
+        money = 0
+        if plan.sized:
+            admission.size = self.estimator.size(admission.route.name, sent_bytes(live), live.ask.params)
+            money = _dearest(admission.route, admission.size) if plan.money else 0
+        demands = tuple(check.demand(admission.size, money, now) for check in plan.checks)
+        ttl = admission.route.total + SPARE_S
+        if plan.money:
+            for check, demand in zip(plan.checks, demands, strict=True):
+                if check.what == "budget_usd" and demand.name not in self._purses:
+                    await self._meet(demand.name, check.scope, check.who, check.period(now))
+        try:
+            answer = await self._acquire(plan, demands, live, ttl)
+        except asyncio.CancelledError:  # what was asked for may have been given by now
+            held = tuple(demand for demand in demands if demand.kind != "rate")
+            self._finish(self._give(live, held, Account()))
+            raise
+        live.limit_headers = headers_of(plan.checks, answer.levels, demands, -1)
+        admission.demands = demands
+        if plan.money and self._ledger is not None:
+            try:
+                await self._ledger.reserve(self._reservation(admission, money))
+            except asyncio.CancelledError:  # what fails to be entered is not left either
+                self._finish(self._end(admission, account(live, admission.route.name, self.estimator, reserved=True)))
+                raise
+
+    async def leave(self, admission: Admission) -> None:
+        """Settle on what was used. Never raises, and is not undone by a second cancellation."""
+        live, route = admission.live, admission.route
+        found = account(live, route.name, self.estimator, reserved=admission.plan.money)
+        if admission.demands and not self.shared.poll_s and not admission.plan.money:
+            await self._end(admission, found)  # all of it is in memory: nothing waits, so nothing can come between
+        elif admission.demands:
+            await asyncio.shield(self._finish(self._end(admission, found)))
+        elif found.rows and self._ledger is not None:
+            self._ledger.note(found.rows)
+
+    def turned_away(self, live: LiveTrace, error: TrimtabError) -> None:
+        """Keep a refusal, so that it can be explained afterwards."""
+        if live.ask.key is not None and self._ledger is not None and (refusal := refusal_of(live, error)) is not None:
+            self.refused_total += 1
+            self._ledger.refuse(refusal)
+
+    async def audit(self) -> dict[str, int]:
+        """Compare the counters of money that were used lately with the ledger, and put right those that differ and
+        that nobody uses at this moment. Returns by how much each of them was off."""
+        off: dict[str, int] = {}
+        for name, (scope, who, period) in list(self._purses.items()):
+            if period.end_ns <= self._clock():
+                del self._purses[name]
+            elif difference := await self._compare(name, scope, who, period):
+                off[name] = difference
+        return off
+
+    async def charge(self, row: UsageRow) -> None:
+        """Settle the reservation of a process that is gone, in every counter that may hold it."""
+        demands = []
+        for scope, who in (("key", row.key), ("team", row.team), ("route", row.route)):
+            for kind in PERIODS if who else ():
+                period = period_of(kind, row.time_ns)
+                name = purse_name(scope, who, period)
+                demands.append(Demand(name=name, kind="money", limit=0, ends_ns=period.end_ns))
+        amounts = [row.cost_nano or 0] * len(demands)
+        await self.shared.settle(row.id, demands, amounts, now_ns=self._clock())
+
+    async def levels(self, scope: str, who: str, rules: LimitSet) -> dict[str, float | str]:
+        """What a budget of somebody stands at: used, reserved, limit, and when it starts anew."""
+        if not rules.budget:
+            return {}
+        now = self._clock()
+        period = period_of(rules.period, now)
+        name = purse_name(scope, who, period)
+        await self._meet(name, scope, who, period)
+        purse = await self.shared.look(name, now_ns=now)
+        spent = purse.spent
+        if spent is None:
+            spent = await self._spent(scope, who, period)
+        return {
+            "period": period.name,
+            "limit_usd": rules.budget / 1e9,
+            "spent_usd": spent / 1e9,
+            "reserved_usd": purse.reserved / 1e9,
+            "resets_at": period.ends,
+        }
+
+    def start(self) -> None:
+        """Compare counters and ledger from now on, now and then."""
+        self._auditor = asyncio.get_running_loop().create_task(self._audit_for_ever(), name="trimtab-limits-audit")
+
+    async def close(self) -> None:
+        """Let what is ending end."""
+        if self._auditor is not None:
+            self._auditor.cancel()
+            await asyncio.gather(self._auditor, return_exceptions=True)
+            self._auditor = None
+        while self._ending:
+            await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _plan(self, key: Key, route: Route) -> Plan:
+        of_team = self.teams.limits(key.team) if key.team else NO_LIMITS
+        if not key.limits and of_team is NO_LIMITS and route.limits is NO_LIMITS:
+            return _NOTHING
+        plan = self._plans.get((key.id, route.name))
+        if plan is None or plan.of_key is not key or plan.of_team is not of_team or plan.of_route is not route.limits:
+            of_key = read_limits({name: value for name, value in key.limits.items() if name != "routes"})
+            scopes = (
+                ("key", key.id, key.name, of_key),
+                ("team", key.team, key.team, of_team),
+                ("route", route.name, route.name, route.limits),
             )
-        rpm: Any = key.limits.get("rpm")
-        if rpm is not None:
-            self._take(key, int(rpm), now_ns)
-        self._running[key.id] = running + 1
-        return Lease(self, key.id)
+            checks = plan_of(scopes)
+            money = any(check.what == "budget_usd" for check in checks)
+            sized = money or any(check.what == "tpm" for check in checks)
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            plan = self._plans[key.id, route.name] = Plan(key, of_team, route.limits, checks, money, sized)
+        return plan
 
-    def release(self, key_id: str) -> None:
-        """Give one place back."""
-        left = self._running[key_id] - 1
-        if left:
-            self._running[key_id] = left
-        else:
-            del self._running[key_id]
+    async def _acquire(self, plan: Plan, demands: Sequence[Demand], live: LiveTrace, ttl: float) -> Answer:
+        place: Place | None = None
+        until = 0.0
+        try:
+            while True:
+                denied = self._lines.before(demand.name for demand in demands) if place is None else -1
+                if denied >= 0:  # nobody overtakes those who wait
+                    answer = Answer(denied=denied, levels=_unknown(plan.checks[: denied + 1]))
+                else:
+                    now = self._clock()
+                    answer = await self.shared.acquire(live.trace_id, demands, now_ns=now, ttl_s=ttl)
+                    if answer.denied < 0:
+                        return answer
+                    if answer.unseeded:
+                        await self._seed(plan.checks[answer.denied], demands[answer.denied], now)
+                        continue
+                check, level = plan.checks[answer.denied], answer.levels[answer.denied]
+                name = demands[answer.denied].name
+                if place is not None and place.name != name:
+                    self._lines.leave(place)
+                    place = None
+                room, patience = _patience(check, level)
+                if not room or (place is None and self._lines.length(name) >= room):
+                    raise self._refusal(plan, answer, demands, live, f" and {room} wait" if room else "")
+                if place is None:
+                    place = self._lines.join(name)
+                    until = until or asyncio.get_running_loop().time() + patience
+                if not await self._lines.wait(place, until, self.shared.poll_s):
+                    raise self._refusal(plan, answer, demands, live, "; this request waited its time")
+        finally:
+            if place is not None:
+                self._lines.leave(place)
 
-    def _take(self, key: Key, rpm: int, now_ns: int) -> None:
-        tokens, counted_ns = self._buckets.get(key.id, (float(rpm), now_ns))
-        tokens = min(float(rpm), tokens + max(0, now_ns - counted_ns) * rpm / _MINUTE_NS)
-        if tokens < 1.0:
-            self._buckets[key.id] = (tokens, now_ns)
-            raise LimitReached(
-                f"The key {key.name!r} has used its rpm of {rpm} requests a minute.",
-                field="rpm",
-                mend="Ask less often, or have the limit raised.",
-                retry_after=math.ceil((1.0 - tokens) * 60.0 / rpm * 1000) / 1000,
-            )
-        self._buckets[key.id] = (tokens - 1.0, now_ns)
+    def _refusal(
+        self, plan: Plan, answer: Answer, demands: Sequence[Demand], live: LiveTrace, waited: str
+    ) -> TrimtabError:
+        now = self._clock()
+        live.limit_headers = headers_of(plan.checks, answer.levels, demands, answer.denied)
+        steps = steps_of(plan.checks, answer.levels, answer.denied, now)
+        return refuse(plan.checks[answer.denied], answer.levels[answer.denied], steps, now, waited)
+
+    async def _seed(self, check: Check, demand: Demand, now: int) -> None:
+        """Tell a budget's counter what was spent in its period before anybody counted: the ledger knows."""
+        period = check.period(now)
+        await self.shared.seed(demand.name, await self._spent(check.scope, check.who, period), period.end_ns)
+
+    async def _spent(self, scope: str, who: str, period: Period) -> int:
+        if self._ledger is None:
+            return 0
+        return await self._ledger.spent(scope, who, period.first_day, period.last_day)
+
+    async def _meet(self, name: str, scope: str, who: str, period: Period) -> None:
+        """Remember a counter of money, so that it is compared with the ledger now and then. One that others may have
+        left behind is compared at once: a crash may have come between the ledger and the counter."""
+        if name in self._purses:
+            return
+        if len(self._purses) >= AUDITED:
+            self._purses.popitem(last=False)
+        self._purses[name] = (scope, who, period)
+        if self.shared.poll_s:
+            await self._compare(name, scope, who, period)
+
+    async def _compare(self, name: str, scope: str, who: str, period: Period) -> int:
+        """By how much a counter was off, and was put right."""
+        purse = await self.shared.look(name, now_ns=self._clock())
+        if self._ledger is None or purse.spent is None or purse.reserved:
+            return 0
+        spent = await self._spent(scope, who, period)
+        if spent == purse.spent or not await self.shared.recount(name, spent, version=purse.version):
+            return 0
+        log.warning("The counter %s was off by %d billionths of a dollar; it is right now.", name, purse.spent - spent)
+        return purse.spent - spent
+
+    def _finish(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it to its end, whatever becomes of the request."""
+        ending = asyncio.get_running_loop().create_task(work)
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
+
+    async def _end(self, admission: Admission, found: Account) -> None:
+        try:
+            if found.rows and self._ledger is not None:
+                if admission.plan.money:
+                    await self._ledger.settle(found.rows)  # before the counter: no counter may be ahead of the ledger
+                else:
+                    self._ledger.note(found.rows)
+            await self._give(admission.live, admission.demands, found)
+        except TrimtabError as error:  # the answer is there; the next comparison puts the counter right
+            log.warning("The request %s could not be settled: %s", admission.live.trace_id, error)
+
+    async def _give(self, live: LiveTrace, demands: Sequence[Demand], found: Account) -> None:
+        amounts = [
+            found.money if demand.kind == "money" else found.tokens if demand.name.endswith(":tpm") else 1
+            for demand in demands
+        ]
+        await self.shared.settle(live.trace_id, demands, amounts, now_ns=self._clock())
+        for demand in demands:
+            if demand.kind != "rate":
+                self._lines.wake(demand.name)
+
+    def _reservation(self, admission: Admission, money: int) -> UsageRow:
+        live, size = admission.live, admission.size
+        key = live.ask.key
+        return UsageRow(
+            id=live.trace_id,
+            time_ns=live.start_ns,
+            key=key.id if key else "",
+            team=key.team if key else "",
+            route=admission.route.name,
+            model=admission.route.targets[0].model,
+            state="reserved",
+            input_tokens=size.high_input,
+            output_tokens=size.high_output,
+            cost_nano=money,
+            node=self._node,
+        )
+
+    async def _audit_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(AUDIT_S)
+            try:
+                await self.audit()
+            except TrimtabError as error:
+                log.warning("The counters could not be compared with the ledger: %s", error)
+
+
+def _patience(check: Check, level: Level) -> tuple[int, float]:
+    """How many may wait for a check that was not passed, and for how many seconds; none for what time alone brings."""
+    if check.what == "max_parallel":
+        return check.rules.max_queue, check.rules.queue_timeout
+    if check.what == "budget_usd" and level.used < check.limit:
+        return MONEY_LINE, max(MONEY_WAIT_S, check.rules.queue_timeout)
+    return 0, 0.0
+
+
+def _unknown(checks: Sequence[Check]) -> tuple[Level, ...]:
+    """What is known of counters that others wait for already: the last of them has no room."""
+    last = checks[-1]
+    return (*(Level() for _ in checks[:-1]), Level(used=last.limit if last.what == "max_parallel" else 0, wait_s=1.0))
+
+
+def _dearest(route: Route, size: Size) -> int:
+    """What the request costs at most, should the dearest model of the route answer; 0 when none has a price."""
+    costs = [cost for ref in route.refs if (cost := price(ref, size.high)) is not None]
+    return nano(max(costs)) if costs else 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from trimtab.core import (
     Chunk,
+    Forbidden,
     GuardRefused,
     Layer,
+    LimitReached,
     Message,
     Score,
     Span,
@@ -21,6 +24,7 @@ from trimtab.core import (
     new_span_id,
     new_trace_id,
 )
+from trimtab.providers import EMBEDDINGS
 from trimtab.traces import price
 
 from .ask import Ask
@@ -29,6 +33,8 @@ from .attempts import Attempt
 GONE = "client went away"
 
 _NOT_ASKED = Ask(model="", messages=())
+_NO_STAMP = Stamp()
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class LiveTrace:
@@ -41,15 +47,20 @@ class LiveTrace:
         self.start_ns = clock()
         self.draw = fraction(self.trace_id)
         self.ask = _NOT_ASKED
-        self.stamp = Stamp()
+        self.stamp = _NO_STAMP
         self.route = ""  # the route's or model's name once it is known to exist
         self.arms: dict[str, str] = {}
+        self.partials: dict[str, str] = {}  # the pins of the prompts that the prompt puts in, by address
         self.passages: list[dict[str, Any]] = []
         self.allowed: float | None = None  # the guard's verdict; None when no policy took part
         self.why = ""
         self.attempts: Sequence[Attempt] = ()
         self.call_messages: tuple[Message, ...] = ()
         self.gone = False
+        self.size = 0  # bytes of the body, once they are known
+        self.limit_headers: Mapping[str, str] = _NO_HEADERS
+        self.cache = ""  # hit or miss, where the route has a cache and the request may use it
+        self.cache_wish = ""  # what the client said about it
         self._kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
         self._steps: list[Span] = []
         self._answer: list[str] = []
@@ -59,6 +70,10 @@ class LiveTrace:
         self._layer: Layer | None = None
 
     # What the steps say.
+
+    def pinned(self, **pins: str) -> None:
+        """Note which version serves a layer, by the stamp's own names."""
+        self.stamp = _stamped(self.stamp, **pins)
 
     def keep_as(self, messages: tuple[Message, ...], variables: Mapping[str, Any]) -> None:
         """Keep these in place of what was asked: what the guard redacted must not come to lie in the store."""
@@ -84,7 +99,7 @@ class LiveTrace:
         """A piece of the answer is about to leave."""
         if not self._first_ns:
             self._first_ns = self.clock()
-            self.stamp = replace(self.stamp, model=self.attempts[-1].pin)
+            self._pin_model()
         if chunk.text:
             self._answer.append(chunk.text)
         if chunk.finish:
@@ -92,7 +107,7 @@ class LiveTrace:
 
     def failed(self, error: TrimtabError) -> None:
         """The request ended in an error of ours or of the model's."""
-        self._status = "refused" if isinstance(error, GuardRefused) else "error"
+        self._status = "refused" if isinstance(error, GuardRefused | LimitReached | Forbidden) else "error"
         self._error, self._layer = str(error), error.layer
 
     def broke(self, error: BaseException) -> None:
@@ -114,31 +129,40 @@ class LiveTrace:
 
     def finish(self) -> tuple[list[Span], list[Score]]:
         """The spans of the whole request, root first, and the guard's score."""
-        if self.attempts:
-            self.stamp = replace(self.stamp, model=self.attempts[-1].pin)
+        self._pin_model()
         shared: dict[str, Any] = {"project": self.ask.project, "session": self.ask.session, "tags": self.ask.tags}
         # What was searched for is what the user said, as far as it may be kept.
         asked = {"retriever": self.question}
         steps = [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
-        calls = [self._call_span(attempt, shared) for attempt in self.attempts]
-        return [self._root(shared), *steps, *calls], list(self._scores())
+        costs = [cost_of(attempt) for attempt in self.attempts]
+        calls = [self._call_span(attempt, cost, shared) for attempt, cost in zip(self.attempts, costs, strict=True)]
+        return [self._root(costs, shared), *steps, *calls], list(self._scores())
+
+    def _pin_model(self) -> None:
+        if self.attempts and (pin := self.attempts[-1].pin) != self.stamp.model:
+            self.stamp = _stamped(self.stamp, model=pin)
+
+    @property
+    def _embeds(self) -> bool:
+        return self.ask.native is not None and self.ask.native.dialect == EMBEDDINGS
 
     def _asked(self) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
         return self._kept or (self.ask.messages, self.ask.variables)
 
-    def _root(self, shared: Mapping[str, Any]) -> Span:
+    def _root(self, costs: Sequence[float | None], shared: Mapping[str, Any]) -> Span:
         last = self.attempts[-1] if self.attempts else None
         messages, variables = self._asked()
         ask = {
             "model": self.ask.model,
-            "messages": messages,
+            "messages": list(messages),
             "params": self.ask.params,
             "stream": self.ask.stream,
             "prompt": self.ask.prompt,
             "variables": variables,
         }
         attributes: dict[str, Any] = {
-            "gateway": bool(self.route),
+            # Embeddings are no answer that could be scored or asked again.
+            "gateway": bool(self.route) and not self._embeds,
             "ask": ask,
             "finish": self._finish,
             "attempts": len(self.attempts),
@@ -146,9 +170,15 @@ class LiveTrace:
             "arms": self.arms,
             "key": self.ask.key.id if self.ask.key else "",
         }
+        if self.partials:
+            attributes["partials"] = self.partials
         if last and last.tool_calls:
             attributes["tool_calls"] = last.tool_calls
-        costs = [cost for attempt in self.attempts if (cost := cost_of(attempt)) is not None]
+        if self.cache:
+            attributes["cache"] = self.cache
+        if last:
+            attributes.update(_special(last))
+        priced = [cost for cost in costs if cost is not None]
         return Span(
             trace_id=self.trace_id,
             span_id=self.root_id,
@@ -160,7 +190,7 @@ class LiveTrace:
             error=self._error,
             layer=self._layer,
             stamp=self.stamp,
-            cost_usd=sum(costs) if costs and last and cost_of(last) is not None else None,
+            cost_usd=sum(priced) if priced and costs[-1] is not None else None,
             ttft_ns=self._first_ns - self.start_ns if self._first_ns else None,
             input=last_user_text(messages),
             output="".join(self._answer),
@@ -169,10 +199,10 @@ class LiveTrace:
             **_model_fields(last),
         )
 
-    def _call_span(self, attempt: Attempt, shared: Mapping[str, Any]) -> Span:
+    def _call_span(self, attempt: Attempt, cost: float | None, shared: Mapping[str, Any]) -> Span:
         answered = attempt is self.attempts[-1]
         error = attempt.error
-        attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish}
+        attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish, **_special(attempt)}
         if attempt.tool_calls:
             attributes["tool_calls"] = attempt.tool_calls
         cut = self._error if answered and not error and self._error in (GONE, "cancelled") else ""
@@ -181,14 +211,14 @@ class LiveTrace:
             span_id=attempt.span_id,
             parent_id=self.root_id,
             name=attempt.ref,
-            kind="llm",
+            kind="embedding" if self._embeds else "llm",
             start_ns=attempt.start_ns,
             end_ns=attempt.end_ns or self.clock(),
             status="error" if error or cut else "ok",
             error=str(error) if error else cut,
             layer=Layer.MODEL,
-            stamp=replace(self.stamp, model=attempt.pin),
-            cost_usd=cost_of(attempt),
+            stamp=self.stamp if answered else _stamped(self.stamp, model=attempt.pin),
+            cost_usd=cost,
             ttft_ns=attempt.first_ns - attempt.start_ns if attempt.first_ns else None,
             input=msgspec.json.encode(self.call_messages).decode(),
             # What was let through, not what the model said: the guard may have redacted the rest.
@@ -217,9 +247,18 @@ class LiveTrace:
         )
 
 
+@lru_cache(maxsize=4096)
+def _stamped(stamp: Stamp, **pins: str) -> Stamp:
+    """The stamp with these pins. Thousands of requests share a handful of stamps, so they share the objects too."""
+    return replace(stamp, **pins)
+
+
 def fraction(trace_id: str) -> float:
-    """A number in [0, 1) that is uniform over trace ids and the same for the same one: a request's own random draw."""
-    return int(trace_id[:13], 16) / 16**13
+    """A number in [0, 1) that is uniform over trace ids and the same for the same one: a request's own random draw.
+
+    It is made of the end of the id: its beginning may be a time.
+    """
+    return int(trace_id[-13:], 16) / 16**13
 
 
 def last_user_text(messages: Sequence[Message]) -> str:
@@ -235,11 +274,29 @@ def last_user_text(messages: Sequence[Message]) -> str:
 
 def cost_of(attempt: Attempt) -> float | None:
     """US dollars of one attempt; None when the vendor told no usage or the model has no price."""
-    if attempt.usage is None:
+    if attempt.cache:
+        return 0.0
+    return _priced(attempt, attempt.usage)
+
+
+def _priced(attempt: Attempt, usage: Usage | None) -> float | None:
+    if usage is None:
         return None
     provider = attempt.ref.partition("/")[0]
-    cost = price(f"{provider}/{attempt.model}", attempt.usage) if attempt.model else None
-    return price(attempt.ref, attempt.usage) if cost is None else cost
+    cost = price(f"{provider}/{attempt.model}", usage) if attempt.model else None
+    return price(attempt.ref, usage) if cost is None else cost
+
+
+def _special(attempt: Attempt) -> dict[str, Any]:
+    """What is out of the ordinary about an attempt, as attributes of its span."""
+    found: dict[str, Any] = {}
+    if attempt.estimated:
+        found["estimated"] = True
+    if attempt.hedge:
+        found["hedge"] = attempt.hedge
+    if attempt.cache:
+        found |= {"cached_by": attempt.cache, "saved_usd": _priced(attempt, attempt.saved)}
+    return found
 
 
 def _model_fields(attempt: Attempt | None) -> dict[str, Any]:

@@ -1,47 +1,236 @@
-"""All SQL of the gateway: the keys."""
+"""All SQL of the gateway: keys, teams, the usage ledger and refusals."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from trimtab.store import tables
 
+from .budgets import DAY_NS
+from .usagerow import KEEP_NS, KEEP_REFUSALS_NS, UsageRow
+
 if TYPE_CHECKING:
     from .keys import Key
+    from .refusals import Refusal
 
-_COLUMNS = tables.keys.c
+T = TypeVar("T")
+
+_ROW = tuple(field.name for field in fields(UsageRow))
+_SUMS = ("requests", "input_tokens", "output_tokens", "cached_tokens", "cost_nano", "unpriced", "interrupted")
+_GROUPS = ("day", "key", "team", "route", "model")
+#: Values in one statement, and rows that one sweep deletes: a long transaction would hold up everybody who writes.
+_AT_ONCE, _SWEPT = 500, 5000
+
+# -- keys and teams --------------------------------------------------------------------------------------------------
 
 
 def read_keys(connection: Connection) -> list[dict[str, Any]]:
-    """Every row as the fields of a Key, with its ``hash``."""
+    """Every row as the fields of a Key, with its ``hash`` and ``old_hash``."""
     return [{**row, "limits": row["limits"] or {}} for row in connection.execute(select(tables.keys)).mappings()]
 
 
 def insert_key(connection: Connection, key: Key, digest: str) -> None:
     """Add a key under the SHA-256 of its secret."""
-    connection.execute(
-        insert(tables.keys).values(
-            id=key.id,
-            name=key.name,
-            hash=digest,
-            prefix=key.prefix,
-            owner=key.owner,
-            role=key.role,
-            created_ns=key.created_ns,
-            expires_ns=key.expires_ns,
-            disabled=key.disabled,
-            limits=dict(key.limits),
-        )
-    )
+    connection.execute(insert(tables.keys).values(**{**asdict(key), "limits": dict(key.limits)}, hash=digest))
 
 
-def disable_key(connection: Connection, key_id: str) -> None:
-    """Shut one key out."""
-    connection.execute(update(tables.keys).where(_COLUMNS.id == key_id).values(disabled=True))
+def update_key(connection: Connection, key: Key, hashes: Mapping[str, str]) -> None:
+    """Write a key anew; ``hashes`` may hold ``hash`` and ``old_hash``."""
+    values = {**asdict(key), "limits": dict(key.limits), **hashes}
+    connection.execute(update(tables.keys).where(tables.keys.c.id == values.pop("id")).values(**values))
 
 
 def delete_key(connection: Connection, key_id: str) -> None:
     """Take one key away, so that its secret may come back under another name."""
-    connection.execute(delete(tables.keys).where(_COLUMNS.id == key_id))
+    connection.execute(delete(tables.keys).where(tables.keys.c.id == key_id))
+
+
+def read_teams(connection: Connection) -> dict[str, Mapping[str, Any]]:
+    """The limits of every team."""
+    return {row.name: row.limits or {} for row in connection.execute(select(tables.teams))}
+
+
+def put_team(connection: Connection, name: str, limits: Mapping[str, Any]) -> None:
+    """Write the limits of a team anew."""
+    connection.execute(delete(tables.teams).where(tables.teams.c.name == name))
+    connection.execute(insert(tables.teams).values(name=name, limits=dict(limits)))
+
+
+def delete_team(connection: Connection, name: str) -> None:
+    """Take a team's limits away."""
+    connection.execute(delete(tables.teams).where(tables.teams.c.name == name))
+
+
+# -- the usage ledger ------------------------------------------------------------------------------------------------
+
+
+def write_usage(connection: Connection, rows: Sequence[UsageRow], refusals: Sequence[Refusal] = ()) -> None:
+    """Add reservations and write how requests ended, with the sums by day. A row that has ended is left alone, so
+    that writing the same thing twice changes nothing."""
+    newest: dict[str, UsageRow] = {}
+    for row in rows:  # a reservation and its end may come together: the end counts, whatever the order
+        if row.id not in newest or newest[row.id].state == "reserved":
+            newest[row.id] = row
+    known = _states(connection, list(newest))
+    fresh = [row for row in newest.values() if row.id not in known]
+    ended = [row for row in newest.values() if row.state != "reserved" and known.get(row.id) == "reserved"]
+    if fresh:
+        connection.execute(insert(tables.usage), [_columns(row) for row in fresh])
+    if ended:  # one statement for all: making one a row costs more than running it
+        statement = update(tables.usage).where(tables.usage.c.id == bindparam("ended"))
+        connection.execute(statement, [{"ended": row.id, **_columns(row)} for row in ended])
+    _add_to_days(connection, [row for row in (*fresh, *ended) if row.state != "reserved"])
+    _add_refusals(connection, refusals)
+
+
+def interrupt(
+    connection: Connection, *, node: str = "", stale_ns: int = 0, ids: Sequence[str] | None = None
+) -> list[UsageRow]:
+    """End reservations that nobody will settle: those of ``ids``, or all of ``node`` and all from before ``stale_ns``.
+
+    They are charged as they were reserved.
+    """
+    usage = tables.usage
+    found: list[UsageRow] = []
+    conditions: list[ColumnElement[bool]] = (
+        [usage.c.id.in_(chunk) for chunk in _chunks(ids)]
+        if ids is not None
+        else [(usage.c.node == node) | (usage.c.time_ns < stale_ns)]
+    )
+    for condition in conditions:
+        rows = connection.execute(select(usage).where(condition, usage.c.state == "reserved")).mappings()
+        found += [replace(UsageRow(**row), state="interrupted") for row in rows]
+    for row in found:
+        connection.execute(update(usage).where(usage.c.id == row.id).values(state="interrupted"))
+    _add_to_days(connection, found)
+    return found
+
+
+def spent(connection: Connection, scope: str, who: str, days: tuple[int, int]) -> int:
+    """Billionths of a dollar that ``who`` of a scope (key, team, route) spent from the first to the last day."""
+    table = tables.usage_days
+    total = connection.scalar(
+        select(func.coalesce(func.sum(table.c.cost_nano), 0)).where(
+            table.c.day >= days[0], table.c.day <= days[1], table.c[scope] == who
+        )
+    )
+    return int(total or 0)
+
+
+def spent_by_rows(connection: Connection, scope: str, who: str, since_ns: int, until_ns: int) -> int:
+    """The same from the rows themselves, as far as they are kept: what the sums must be equal to."""
+    table = tables.usage
+    total = connection.scalar(
+        select(func.coalesce(func.sum(table.c.cost_nano), 0)).where(
+            table.c.time_ns >= since_ns,
+            table.c.time_ns < until_ns,
+            table.c[scope] == who,
+            table.c.state != "reserved",
+        )
+    )
+    return int(total or 0)
+
+
+def usage_by(
+    connection: Connection, by: Sequence[str], where: Mapping[str, str], days: tuple[int, int], limit: int
+) -> list[dict[str, Any]]:
+    """Sums from the first to the last day, grouped by some of day, key, team, route, model; newest or dearest first."""
+    table = tables.usage_days
+    groups = [table.c[name] for name in by]
+    sums = [func.sum(table.c[name]).label(name) for name in _SUMS]
+    conditions = [table.c.day >= days[0], table.c.day <= days[1]]
+    conditions += [table.c[name] == value for name, value in where.items()]
+    order = [table.c.day.desc()] if "day" in by else []
+    statement = select(*groups, *sums).where(*conditions).group_by(*groups).limit(limit)
+    rows = connection.execute(statement.order_by(*order, func.sum(table.c.cost_nano).desc())).mappings()
+    return [{**row, **{name: int(row[name] or 0) for name in _SUMS}} for row in rows]
+
+
+def sweep(connection: Connection, now_ns: int) -> None:
+    """Delete some of the rows and refusals that are old; the sums by day stay."""
+    for table, before_ns in ((tables.usage, now_ns - KEEP_NS), (tables.refusals, now_ns - KEEP_REFUSALS_NS)):
+        old = select(table.c.id).where(table.c.time_ns < before_ns).limit(_SWEPT)
+        if table is tables.usage:
+            old = old.where(table.c.state != "reserved")
+        connection.execute(delete(table).where(table.c.id.in_(old)))
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------
+
+
+def read_refusal(connection: Connection, refusal_id: str) -> dict[str, Any] | None:
+    """One refusal."""
+    row = connection.execute(select(tables.refusals).where(tables.refusals.c.id == refusal_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def read_refusals(connection: Connection, where: Mapping[str, str], before_ns: int, limit: int) -> list[dict[str, Any]]:
+    """Refusals, newest first, from before a time."""
+    table = tables.refusals
+    conditions = [table.c[name] == value for name, value in where.items()]
+    statement = select(table).where(table.c.time_ns < before_ns, *conditions).order_by(table.c.time_ns.desc())
+    return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
+
+
+def count_refusals(connection: Connection, key: str, since_ns: int) -> int:
+    """How many requests of a key were turned away since a time."""
+    table = tables.refusals
+    conditions = (table.c.key == key, table.c.time_ns >= since_ns)
+    return int(connection.scalar(select(func.count()).select_from(table).where(*conditions)) or 0)
+
+
+def _add_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        rows = {refusal.id: refusal.shown() for refusal in refusals}
+        connection.execute(_upsert(connection, tables.refusals).on_conflict_do_nothing(), list(rows.values()))
+
+
+def _columns(row: UsageRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _ROW}
+
+
+def _states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    table = tables.usage
+    found: dict[str, str] = {}
+    for chunk in _chunks(ids):
+        found.update(
+            (row.id, row.state)
+            for row in connection.execute(select(table.c.id, table.c.state).where(table.c.id.in_(chunk)))
+        )
+    return found
+
+
+def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
+    sums: dict[tuple[Any, ...], dict[str, int]] = {}
+    for row in rows:
+        group = (row.time_ns // DAY_NS, row.key, row.team, row.route, row.model)
+        total = sums.setdefault(group, dict.fromkeys(_SUMS, 0))
+        total["requests"] += row.requests
+        total["input_tokens"] += row.input_tokens
+        total["output_tokens"] += row.output_tokens
+        total["cached_tokens"] += row.cached_tokens
+        total["cost_nano"] += row.cost_nano or 0
+        total["unpriced"] += row.cost_nano is None
+        total["interrupted"] += row.state == "interrupted"
+    if not sums:
+        return
+    table = tables.usage_days
+    put = _upsert(connection, table)
+    added = {name: table.c[name] + put.excluded[name] for name in _SUMS}
+    values = [{**dict(zip(_GROUPS, group, strict=True)), **total} for group, total in sums.items()]
+    connection.execute(put.on_conflict_do_update(index_elements=list(_GROUPS), set_=added), values)
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """The insert of the dialect at hand that knows ``ON CONFLICT``: both have it, and spell it alike."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

@@ -38,7 +38,7 @@ async def replay(gateway: Gateway, root: Span, pins: Mapping[str, str]) -> list[
         session=root.session,
         tags=root.tags,
         project=root.project,
-        pins={**served(root.stamp), **pins},
+        pins={**_partials(root), **served(root.stamp), **pins},
         record=False,
     )
     live = LiveTrace(gateway.clock)
@@ -57,3 +57,9 @@ def served(stamp: Stamp) -> dict[str, str]:
     reached: in a request that ended before, an empty pin says nothing."""
     pins = {kind: str(getattr(stamp, name)) for kind, name in _KINDS.items()}
     return pins if stamp.model else {kind: pin for kind, pin in pins.items() if pin}
+
+
+def _partials(root: Span) -> dict[str, str]:
+    """The versions of the prompts that the prompt put in, as pins of their own."""
+    kept = root.attributes.get("partials")
+    return {f"prompts:{address}": str(pin) for address, pin in kept.items()} if isinstance(kept, Mapping) else {}

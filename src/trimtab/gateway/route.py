@@ -1,14 +1,31 @@
-"""A route: which models answer under one name, in which order. Pure; the draw is passed in."""
+"""A route: which models answer under one name, and by which rules. Pure. ``balance`` has the order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trimtab.core import BadInput, parse_address
 
-STRATEGIES = ("ordered", "weighted")
+from .breaker import BreakerRules
+from .limitset import NO_LIMITS, LimitSet, read_limits
+from .retry import RetryRules
+from .rules import (
+    REASONS,
+    CacheRules,
+    HedgeRules,
+    PrefixRules,
+    read_breaker,
+    read_cache,
+    read_hedge,
+    read_prefix,
+    read_reasons,
+    read_retry,
+)
+
+STRATEGIES = ("ordered", "weighted", "least_busy", "latency", "cost", "prefix")
+STICKY = ("", "session", "user")
 #: What a route has where it says nothing.
 DEFAULTS: Mapping[str, Any] = {
     "fallback": [],
@@ -17,16 +34,27 @@ DEFAULTS: Mapping[str, Any] = {
     "timeout": {"first_byte": 10.0, "total": 60.0},
     "guard": "",
     "prompt": "",
+    "sticky": "",
+    "fallback_on": list(REASONS),
+    "retry": {},
+    "breaker": {},
+    "hedge": None,
+    "prefix": {},
+    "cache": None,
+    "limits": {},
 }
 _KNOWN = (*DEFAULTS, "targets", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One model of a route. ``weight`` counts relative to the other targets, for the weighted strategy."""
+    """One model of a route. ``weight`` is its share, or its capacity, relative to the other targets. ``max_parallel``
+    requests may run there at once and ``rpm`` be sent in a minute; 0 is no limit."""
 
     model: str
     weight: float = 1.0
+    max_parallel: int = 0
+    rpm: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +62,9 @@ class Route:
     """A route version, read. ``pin`` is empty for ``provider/model`` asked directly.
 
     ``attempts`` and ``total`` (seconds) are budgets of the whole request over all models; ``first_byte`` (seconds) is
-    how long a model that streams may stay silent before the next is tried.
+    how long a model that streams may stay silent before the next is tried, and ``attempt`` how long a plain reply may
+    take (0: as long as the request). ``sticky`` keeps a session or a user on one target. ``fallback_on`` says for which
+    reasons another model is asked.
     """
 
     name: str
@@ -45,20 +75,36 @@ class Route:
     attempts: int = 3
     first_byte: float = 10.0
     total: float = 60.0
+    attempt: float = 0.0
     guard: str = ""
     prompt: str = ""
+    sticky: str = ""
+    fallback_on: frozenset[str] = frozenset(REASONS)
+    retry: RetryRules = field(default_factory=RetryRules)
+    breaker: BreakerRules | None = field(default_factory=BreakerRules)
+    hedge: HedgeRules | None = None
+    prefix: PrefixRules = field(default_factory=PrefixRules)
+    cache: CacheRules | None = None
+    limits: LimitSet = NO_LIMITS
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Every model of the route, none twice."""
+        return tuple(dict.fromkeys((*(target.model for target in self.targets), *self.fallback)))
 
 
 def read_route(name: str, pin: str, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> Route:
     """A route from its version's content over the house's ``defaults``. Raises BadInput naming the field."""
-    for field in content:
-        if field not in _KNOWN:
-            raise BadInput("is not known.", field=field, mend=f"A route has {', '.join(_KNOWN)}.")
+    for given in content:
+        if given not in _KNOWN:
+            raise BadInput("is not known.", field=given, mend=f"A route has {', '.join(_KNOWN)}.")
     full = {**DEFAULTS, **defaults, **content}
     timeout = {**DEFAULTS["timeout"], **_mapping(defaults.get("timeout", {}), "timeout")}
     timeout |= _mapping(content.get("timeout", {}), "timeout")
     if full["strategy"] not in STRATEGIES:
         raise BadInput("is not a strategy.", field="strategy", mend=f"Use one of {', '.join(STRATEGIES)}.")
+    if full["sticky"] not in STICKY:
+        raise BadInput("must be session or user.", field="sticky", mend="Leave it out to let every request choose.")
     attempts = full["attempts"]
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise BadInput("must be a whole number from 1.", field="attempts")
@@ -74,8 +120,17 @@ def read_route(name: str, pin: str, content: Mapping[str, Any], defaults: Mappin
         attempts=attempts,
         first_byte=_seconds(timeout["first_byte"], "timeout.first_byte"),
         total=_seconds(timeout["total"], "timeout.total"),
+        attempt=_seconds(timeout["attempt"], "timeout.attempt") if timeout.get("attempt") else 0.0,
         guard=_address(full["guard"], "guard"),
         prompt=_address(full["prompt"], "prompt"),
+        sticky=full["sticky"],
+        fallback_on=read_reasons(full["fallback_on"]),
+        retry=read_retry(full["retry"]),
+        breaker=read_breaker(full["breaker"]),
+        hedge=read_hedge(full["hedge"]),
+        prefix=read_prefix(full["prefix"]),
+        cache=read_cache(full["cache"]),
+        limits=read_limits(full["limits"]),
     )
 
 
@@ -85,38 +140,10 @@ def validate_route(content: Mapping[str, Any]) -> None:
 
 
 def direct_route(model: str, defaults: Mapping[str, Any]) -> Route:
-    """The route of one model asked by its own name: no fallback and no pin."""
-    own = {name: defaults[name] for name in ("attempts", "timeout", "guard") if name in defaults}
-    return read_route(model, "", {"targets": [{"model": model}]}, own)
-
-
-def order(route: Route, draw: float) -> list[str]:
-    """The models to try, best first, none twice: the targets, then the fallbacks.
-
-    ``draw`` in [0, 1) picks by weight without replacement: after each pick the rest of the draw, scaled back to
-    [0, 1), is uniform again and picks the next. The same draw gives the same order.
-    """
-    models = [target.model for target in route.targets]
-    if route.strategy == "weighted":
-        models = _weighted(route.targets, draw)
-    return list(dict.fromkeys((*models, *route.fallback)))
-
-
-def _weighted(targets: Sequence[Target], draw: float) -> list[str]:
-    left = [target for target in targets if target.weight > 0]
-    models: list[str] = []
-    while left:
-        point = draw * sum(target.weight for target in left)
-        for target in left[:-1]:
-            if point < target.weight:
-                break
-            point -= target.weight
-        else:
-            target = left[-1]
-        models.append(target.model)
-        left.remove(target)
-        draw = min(point / target.weight, 1.0 - 1e-16)
-    return models
+    """The route of one model asked by its own name: no fallback, no pin, and no breaker, for who names a model wants
+    that one and hears from it what is wrong."""
+    own = {name: defaults[name] for name in ("attempts", "timeout", "guard", "retry") if name in defaults}
+    return replace(read_route(model, "", {"targets": [{"model": model}]}, own), breaker=None)
 
 
 def _targets(value: object) -> tuple[Target, ...]:
@@ -131,10 +158,20 @@ def _targets(value: object) -> tuple[Target, ...]:
         weight = item.get("weight", 1)
         if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < float("inf"):
             raise BadInput("must be a number from 0.", field=f"{where}.weight", mend=mend)
-        targets.append(Target(model=item["model"], weight=float(weight)))
+        for name in item:
+            if name not in ("model", "weight", "max_parallel", "rpm"):
+                raise BadInput("is not known.", field=f"{where}.{name}", mend=mend)
+        limits = {name: _limit(item.get(name, 0), f"{where}.{name}") for name in ("max_parallel", "rpm")}
+        targets.append(Target(model=item["model"], weight=float(weight), **limits))
     if not any(target.weight for target in targets):
         raise BadInput("have no weight at all.", field="targets", mend="Give one of them a weight above 0.")
     return tuple(targets)
+
+
+def _limit(value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise BadInput("must be a whole number from 0.", field=where, mend="0 is no limit.")
+    return value
 
 
 def _is_model(value: object) -> bool:

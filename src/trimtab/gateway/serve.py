@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.core import Chunk, TrimtabError
 
-from .ask import Ask, read_ask
+from .ask import Ask, bearer
 from .draft import fill, ground
 from .gates import arrive, leave, on_duty
 from .live import LiveTrace
@@ -17,12 +17,16 @@ from .live import LiveTrace
 if TYPE_CHECKING:
     from .caller import Caller
     from .gateway import Gateway
+    from .surfaces import Surface
 
 
-async def answer(gateway: Gateway, caller: Caller, live: LiveTrace) -> AsyncGenerator[Chunk]:
+async def answer(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> AsyncGenerator[Chunk]:
     """A request from the wire, its key checked before its body is read."""
-    key = gateway.keys.may_ask(caller.headers.get("authorization", ""))  # authenticate: 401, 403      layer 5
-    ask = read_ask(await caller.body(), caller.headers, key)  # bytes -> Ask: 400, 413
+    key = gateway.keys.may_ask(bearer(caller.headers))  # authenticate: 401, 403                        layer 5
+    body = await caller.body()  # 413
+    ask = surface.read(body, caller.headers, key)  # bytes -> Ask: 400
+    live.size = len(body)
+    live.cache_wish = caller.headers.get("x-trimtab-cache", "")
     async with aclosing(serve(gateway, ask, live)) as chunks:
         async for chunk in chunks:
             yield chunk
@@ -32,8 +36,9 @@ async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[C
     """One request: the pieces of its answer come out, its spans and the guard's score go to the recorder."""
     live.ask = ask
     try:
-        with gateway.limits.admit(ask.key, live.start_ns):  # 429                                       layer 5
-            route = gateway.find_route(live)  # 404; stamp.route
+        route = gateway.find_route(live)  # 403, 404; stamp.route
+        await gateway.ready(route, ask)  # nothing to wait for unless an old version is asked for by its number
+        async with gateway.limits.admit(route, live):  # 429, 402; settled however this block is left   layer 5
             draft = fill(gateway, route, live)  # stamp.prompt: the rollout's arm, by sticky key          layer 3
             draft = await ground(gateway, draft, live)  # stamp.knowledge, if the prompt names a corpus   layer 2
             policy = on_duty(gateway, route, live)  # stamp.guard
@@ -47,6 +52,7 @@ async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[C
                     yield chunk
     except TrimtabError as error:
         live.failed(error)
+        gateway.limits.turned_away(live, error)  # a refusal is kept, to be explained afterwards
         raise
     except (asyncio.CancelledError, GeneratorExit) as end:
         live.stopped(end)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from trimtab.core import Chunk, Forbidden, ModelError, TrimtabError, Unauthorized, Usage
+from trimtab.core import Chunk, Forbidden, ModelError, TrimtabError, Unauthorized, Usage, evolve
 
 from .attempts import merge_tool_call
 
@@ -26,7 +25,11 @@ _encode = msgspec.json.encode
 
 async def whole(chunks: AsyncIterator[Chunk]) -> Chunk:
     """A plain reply as one piece: the only one there is, or all of them put together."""
-    pieces = [chunk async for chunk in chunks]
+    return joined([chunk async for chunk in chunks])
+
+
+def joined(pieces: Sequence[Chunk]) -> Chunk:
+    """Pieces of a plain reply as one."""
     if len(pieces) == 1:
         return pieces[0]
     calls: list[dict[str, Any]] = []
@@ -49,8 +52,9 @@ def rewritten(chunk: Chunk, change: Callable[[int, str, bool], str]) -> Chunk:
     The log-probabilities of a choice whose text changed are left out, since they spell the text.
     """
     if chunk.body is None:
-        return replace(chunk, text=change(0, chunk.text, chunk.finish is not None))
+        return evolve(chunk, text=change(0, chunk.text, chunk.finish is not None))
     first = ""
+    changed = False
     choices = []
     for choice in chunk.body.get("choices") or ():
         part = "message" if "message" in choice else "delta"
@@ -59,13 +63,16 @@ def rewritten(chunk: Chunk, change: Callable[[int, str, bool], str]) -> Chunk:
         before = before if isinstance(before, str) else ""
         after = change(choice.get("index") or 0, before, bool(choice.get("finish_reason")))
         if after != before:
+            changed = True
             choice = {**choice, part: {**said, "content": after}}
             if choice.get("logprobs"):
                 choice["logprobs"] = None
         choices.append(choice)
         if not choice.get("index"):
             first = after
-    return replace(chunk, text=first, body={**chunk.body, "choices": choices})
+    if not changed and first == chunk.text:
+        return chunk
+    return evolve(chunk, text=first, body={**chunk.body, "choices": choices})
 
 
 def completion(chunk: Chunk, trace_id: str, model: str, now_ns: int) -> bytes:
@@ -146,11 +153,6 @@ def error_headers(error: TrimtabError) -> dict[str, str]:
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     return headers
-
-
-def model_list(names: Iterable[tuple[str, str]], created_ns: int) -> bytes:
-    """OpenAI's list of models, from (name, owner)."""
-    return _encode({"object": "list", "data": [model_entry(name, owner, created_ns) for name, owner in names]})
 
 
 def model_entry(name: str, owner: str, created_ns: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trimtab.core import digest_of
+from trimtab.core import digest_of, swift
 
 from .checks import Check
 from .reading import read_policy
@@ -42,6 +42,7 @@ class Finding:
     reason: str
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a policy says about a text.

@@ -94,7 +94,7 @@ class Loop:
             )
         scores = await self._online.score(batch.spans)
         if scores:
-            await self._store.write(scores=scores)
+            await self._store.write(scores=scores, patient=True)
         for alarm in self._watch.observe(batch.scores):
             await self._alarms.put(alarm)
         for listener in self.on_scores:

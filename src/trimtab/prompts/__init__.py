@@ -1,6 +1,37 @@
-"""Prompt templates: what a version of kind ``prompts`` holds, whether it is right, and how it is filled. Pure."""
+"""Prompts: what a version of kind ``prompts`` holds, whether it is right, how it is filled, read and written. Pure."""
 
-from .content import TYPES, Variable, validate, variables_of
-from .filling import fill
+from trimtab.templates import TYPES, Resolve, Template, Variable, fill, variables_of
 
-__all__ = ["TYPES", "Variable", "fill", "validate", "variables_of"]
+from .assertions import KINDS, Assertion, assertions_of
+from .cases import PromptCase, cases_address, cases_of
+from .content import params_of, validate
+from .files import PromptFile, read_prompt_file, write_prompt_file
+from .imports import FORMATS, Imported, read_import
+from .languages import LANGUAGES, language_of
+from .schemas import broken_rule
+
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "LANGUAGES",
+    "TYPES",
+    "Assertion",
+    "Imported",
+    "PromptCase",
+    "PromptFile",
+    "Resolve",
+    "Template",
+    "Variable",
+    "assertions_of",
+    "broken_rule",
+    "cases_address",
+    "cases_of",
+    "fill",
+    "language_of",
+    "params_of",
+    "read_import",
+    "read_prompt_file",
+    "validate",
+    "variables_of",
+    "write_prompt_file",
+]

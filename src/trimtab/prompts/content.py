@@ -1,121 +1,95 @@
 """What a prompt version may hold.
 
-``{"messages": [{"role", "content"}], "variables"?: {name: {"type", "default"?}}, "corpus"?, "passages"?, "params"?,
-"note"?}``. Without ``variables`` every placeholder is a required string; with it, each placeholder must be declared,
-so that a misspelt one is found when the prompt is written and not when it is served. ``{{passages}}`` needs no
-declaration: the gateway fills it with what was retrieved from ``corpus``.
+``{"messages": [{"role", "content"}], "variables"?: {name: {"type", "default"?, "enum"?, "description"?}},
+"examples"?, "corpus"?, "passages"?, "model"?, "params"?, "tools"?, "output_schema"?, "assertions"?, "cases"?,
+"note"?}``.
+
+Without ``variables`` every placeholder is a required string; with it, each placeholder must be declared, so that a
+misspelt one is found when the prompt is written and not when it is served. A section's name must be declared in any
+case, because its type says what the section means. ``{{passages}}`` and, with ``examples``, ``{{examples}}`` need no
+declaration: Trimtab fills them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from trimtab.core import BadInput, parse_address
+from trimtab.templates import (
+    EXAMPLES,
+    PASSAGES,
+    TYPES,
+    Allowance,
+    Sizes,
+    Use,
+    filled_in,
+    has_type,
+    one_of,
+    parse,
+    texts_of,
+)
 
-from .placeholders import names_in
+from .assertions import OUTPUT_SCHEMA, check_assertions
+from .cases import check_cases
+from .fields import a_count, a_list, a_text, an_object, known_keys
+from .schemas import check_schema
 
 ROLES = ("system", "developer", "user", "assistant")
-#: The types of a variable; ``json`` takes any value that JSON can write.
-TYPES = ("string", "number", "integer", "boolean", "json")
-#: The variable that the gateway fills.
-PASSAGES = "passages"
 MAX_PASSAGES = 50
-_KEYS = ("messages", "variables", "corpus", "passages", "params", "note")
+MAX_MESSAGES = 200
+MAX_EXAMPLES = 50
+MAX_VARIABLES = 200
+MAX_TOOLS = 128
+_KEYS = (
+    "messages", "variables", "examples", "corpus", "passages", "model", "params", "tools", OUTPUT_SCHEMA,
+    "assertions", "cases", "note",
+)  # fmt: skip
 _RESERVED_PARAMS = ("model", "messages", "stream", "trimtab")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """One variable of a prompt. ``default`` counts only if not ``required``."""
-
-    name: str
-    type: str = "string"
-    required: bool = True
-    default: Any = None
+_SPEC = ("type", "default", "enum", "description", "note")
 
 
 def validate(content: Mapping[str, Any]) -> None:
     """Raise BadInput, with the field's path and the mend, unless ``content`` is a prompt that can be filled."""
-    _known_keys(content, _KEYS, "")
-    placeholders = _placeholders(content)
-    _declared(content, placeholders)
+    known_keys(content, _KEYS, "")
+    uses = _uses(content)
+    _examples(content)
+    _variables(content)
+    _declared(content, uses)
     _retrieval(content)
-    params = content.get("params", {})
-    if not isinstance(params, Mapping):
-        raise BadInput("must be an object", field="params", mend='Write for example {"temperature": 0}.')
-    for name in params:
-        if name in _RESERVED_PARAMS:
-            raise BadInput(
-                "is set by the request, not by a prompt", field=f"params.{name}", mend="Leave it out of params."
-            )
+    _model(content)
+    if OUTPUT_SCHEMA in content:
+        check_schema(content[OUTPUT_SCHEMA], OUTPUT_SCHEMA)
+    check_assertions(content.get("assertions", ()), "assertions", output_schema=OUTPUT_SCHEMA in content)
+    if "cases" in content:
+        check_cases(content["cases"], "cases")
     if not isinstance(content.get("note", ""), str):
         raise BadInput("must be text", field="note", mend="Write the note as a string.")
 
 
-def variables_of(content: Mapping[str, Any]) -> dict[str, Variable]:
-    """The variables by name, declared or read from the placeholders, without ``passages``."""
-    declared = content.get("variables")
-    if declared is None:
-        return {name: Variable(name=name) for name in _placeholders(content) if name != PASSAGES}
-    return {
-        name: Variable(
-            name=name,
-            type=spec.get("type", "string"),
-            required="default" not in spec,
-            default=spec.get("default"),
-        )
-        for name, spec in declared.items()
-    }
+def params_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the call that the prompt asks for: its params, tools, and the schema as ``response_format``."""
+    params = dict(content.get("params") or {})
+    if tools := content.get("tools"):
+        params["tools"] = list(tools)
+    if (schema := content.get(OUTPUT_SCHEMA)) is not None:
+        params["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    return params
 
 
-def texts_of(message: Mapping[str, Any], field: str) -> Iterator[tuple[str, str]]:
-    """The texts of a message that may hold placeholders, each with its field path."""
-    content = message.get("content")
-    if isinstance(content, str):
-        yield f"{field}.content", content
-    elif isinstance(content, list):
-        for position, part in enumerate(content):
-            if is_text(part):
-                yield f"{field}.content[{position}].text", part["text"]
-
-
-def is_text(part: Mapping[str, Any]) -> bool:
-    """Whether a part of a message's content is text, the only part that is filled."""
-    return part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def has_type(value: object, type_: str) -> bool:
-    """Whether a value fits a variable's type. A boolean is no number."""
-    match type_:
-        case "string":
-            return isinstance(value, str)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "boolean":
-            return isinstance(value, bool)
-    return True
-
-
-def _placeholders(content: Mapping[str, Any]) -> dict[str, str]:
-    """Each placeholder with the field in which it is first used."""
+def _uses(content: Mapping[str, Any]) -> list[tuple[Use, str]]:
+    """Each use of a name with the field in which it stands."""
     messages = content.get("messages")
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise BadInput(
-            "must be a list with at least one message",
-            field="messages",
-            mend='Write [{"role": "system", "content": "..."}].',
-        )
-    found: dict[str, str] = {}
-    for position, message in enumerate(messages):
+    example = '[{"role": "system", "content": "..."}]'
+    if not a_list(messages, "messages", example, MAX_MESSAGES):
+        raise BadInput("must have at least one message", field="messages", mend=f"Write {example}.")
+    found: list[tuple[Use, str]] = []
+    allowance = Allowance()
+    for position, message in enumerate(messages or ()):
         field = f"messages[{position}]"
         _check_message(message, field)
         for path, text in texts_of(message, field):
-            for name in names_in(text, path):
-                found.setdefault(name, path)
+            found += [(use, path) for use in allowance.read(text, path).uses]
     return found
 
 
@@ -137,31 +111,89 @@ def _check_message(message: object, field: str) -> None:
         )
 
 
-def _declared(content: Mapping[str, Any], placeholders: Mapping[str, str]) -> None:
+def _examples(content: Mapping[str, Any]) -> None:
+    sample = '[{"input": "Hi", "output": "Hello"}]'
+    sizes = Sizes()
+    for position, example in enumerate(a_list(content.get("examples", ()), "examples", sample, MAX_EXAMPLES)):
+        field = f"examples[{position}]"
+        known_keys(example, ("input", "output"), field)
+        for name in ("input", "output"):
+            if name not in example:
+                raise BadInput("is missing", field=f"{field}.{name}", mend=f"Write {sample}.")
+            sizes.take(example[name], f"{field}.{name}")
+
+
+def _variables(content: Mapping[str, Any]) -> None:
     declared = content.get("variables")
     if declared is None:
         return
-    if not isinstance(declared, Mapping):
-        raise BadInput("must be an object", field="variables", mend='Write {"name": {"type": "string"}}.')
+    if len(an_object(declared, "variables", '{"name": {"type": "string"}}')) > MAX_VARIABLES:
+        raise BadInput(f"has {len(declared)} variables", field="variables", mend=f"Use at most {MAX_VARIABLES}.")
     for name, spec in declared.items():
         field = f"variables.{name}"
-        if not isinstance(spec, Mapping):
-            raise BadInput("must be an object", field=field, mend='Write {"type": "string"}.')
-        _known_keys(spec, ("type", "default", "note"), field)
+        an_object(spec, field, '{"type": "string"}')
+        known_keys(spec, _SPEC, field)
+        if not _is_name(name):
+            raise BadInput("is not a name", field=field, mend="Use letters, digits and underscores.")
         type_ = spec.get("type", "string")
         if type_ not in TYPES:
             raise BadInput(f"{type_!r} is not a type", field=f"{field}.type", mend=f"Use one of {', '.join(TYPES)}.")
-        if "default" in spec and not has_type(spec["default"], type_):
-            raise BadInput(f"is not of type {type_}", field=f"{field}.default", mend="Change the default or the type.")
         if name == PASSAGES and type_ != "string":
             raise BadInput("is filled by the gateway, as text", field=f"{field}.type", mend='Write "string".')
-        if names_in(f"{{{{{name}}}}}", field) != [name]:
-            raise BadInput("is not a name", field=field, mend="Use letters, digits and underscores.")
-    for name, path in placeholders.items():
-        if name not in declared and name != PASSAGES:
-            raise BadInput(
-                f"uses {name!r}, which is not declared", field=path, mend=f"Add {name!r} to variables or correct it."
-            )
+        if name == EXAMPLES and content.get("examples"):
+            raise BadInput("is filled by the prompt's own examples", field=field, mend="Use another name.")
+        _values(spec, type_, field)
+
+
+def _values(spec: Mapping[str, Any], type_: str, field: str) -> None:
+    for name in ("description", "note"):
+        if not isinstance(spec.get(name, ""), str):
+            raise BadInput("must be text", field=f"{field}.{name}", mend="Write a string.")
+    allowed = a_list(spec.get("enum", ()), f"{field}.enum", '["short", "long"]', 200)
+    if "enum" in spec and not allowed:
+        raise BadInput("allows nothing", field=f"{field}.enum", mend="Name the allowed values or leave it out.")
+    for position, value in enumerate(allowed):
+        if not has_type(value, type_):
+            mend = "Change the value or the type."
+            raise BadInput(f"is not of type {type_}", field=f"{field}.enum[{position}]", mend=mend)
+    if "default" not in spec:
+        return
+    if not has_type(spec["default"], type_):
+        raise BadInput(f"is not of type {type_}", field=f"{field}.default", mend="Change the default or the type.")
+    Sizes().take(spec["default"], f"{field}.default")
+    if allowed and not one_of(spec["default"], allowed):
+        raise BadInput("is not among the allowed values", field=f"{field}.default", mend="Add it to enum.")
+
+
+def _is_name(name: object) -> bool:
+    try:
+        return isinstance(name, str) and [use.name for use in parse(f"{{{{{name}}}}}").uses] == [name]
+    except BadInput:
+        return False
+
+
+def _declared(content: Mapping[str, Any], uses: list[tuple[Use, str]]) -> None:
+    """Names inside a section over a list or an object may be fields of its items, which nobody declares."""
+    declared = content.get("variables")
+    own = filled_in(content)
+    for use, path in uses:
+        known = use.name in own or (declared is not None and use.name in declared)
+        if known or (declared is None and not use.section and not use.inside):
+            continue
+        if any(_has_fields(name, declared or {}, own) for name in use.inside):
+            continue
+        if use.section:
+            mend = f'Add {{"{use.name}": {{"type": "list"}}}} to variables, or the type it has.'
+            raise BadInput(f"has a section over {use.name!r}, which is not declared", field=path, mend=mend)
+        if declared is not None:
+            mend = f"Add {use.name!r} to variables or correct it."
+            raise BadInput(f"uses {use.name!r}, which is not declared", field=path, mend=mend)
+
+
+def _has_fields(name: str, declared: Mapping[str, Any], own: tuple[str, ...]) -> bool:
+    """Whether the items of a section over this name may be objects; a name that is itself a field may be anything."""
+    spec = declared.get(name)
+    return (spec is None and name not in own) or name == EXAMPLES or (spec or {}).get("type") in ("json", "list")
 
 
 def _retrieval(content: Mapping[str, Any]) -> None:
@@ -178,18 +210,28 @@ def _retrieval(content: Mapping[str, Any]) -> None:
     passages = content.get("passages")
     if passages is None:
         return
-    if not has_type(passages, "integer") or not 1 <= passages <= MAX_PASSAGES:
-        raise BadInput(
-            f"must be a whole number from 1 to {MAX_PASSAGES}", field="passages", mend="Write for example 4."
-        )
+    a_count(passages, "passages", MAX_PASSAGES)
     if corpus is None:
         raise BadInput("needs a corpus to take them from", field="passages", mend="Add corpus or leave passages out.")
 
 
-def _known_keys(mapping: object, known: Sequence[str], field: str) -> None:
-    if not isinstance(mapping, Mapping):
-        raise BadInput("must be an object", field=field or "content", mend=f"Its fields are {', '.join(known)}.")
-    for key in mapping:
-        if key not in known:
-            path = f"{field}.{key}" if field else str(key)
-            raise BadInput("is not a known field", field=path, mend=f"The fields are {', '.join(known)}.")
+def _model(content: Mapping[str, Any]) -> None:
+    """The model that is suggested, its parameters, and the tools it is given."""
+    if "model" in content:
+        a_text(content["model"], "model", "openai/gpt-4o-mini or a route's name")
+    params = an_object(content.get("params", {}), "params", '{"temperature": 0}')
+    for name in params:
+        if name in _RESERVED_PARAMS:
+            raise BadInput(
+                "is set by the request, not by a prompt", field=f"params.{name}", mend="Leave it out of params."
+            )
+    for name, twin in (("tools", "tools"), ("response_format", OUTPUT_SCHEMA)):
+        if name in params and twin in content:
+            raise BadInput(f"is said by {twin} already", field=f"params.{name}", mend="Keep one of the two.")
+    sample = '[{"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}]'
+    for position, tool in enumerate(a_list(content.get("tools", ()), "tools", sample, MAX_TOOLS)):
+        field = f"tools[{position}]"
+        function = an_object(an_object(tool, field, sample).get("function"), f"{field}.function", sample)
+        a_text(function.get("name"), f"{field}.function.name", "search")
+        if "parameters" in function:
+            check_schema(function["parameters"], f"{field}.function.parameters")

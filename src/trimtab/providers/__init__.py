@@ -1,20 +1,39 @@
 """Providers: the only speaker of HTTP to models, and the simulated model that needs none."""
 
-from .anthropic import Anthropic
+from .anthropic import MESSAGES, Anthropic
+from .embeddings import EMBEDDINGS
+from .endpoint import Endpoint
+from .estimate import COUNT, estimate_tokens
 from .exchange import Response
+from .gemini import Gemini
 from .http import HttpClient
+from .litellm import LiteLLM
 from .openai import OpenAI
-from .provider import Providers, ProviderSpec
+from .presets import PRESETS, Preset
+from .provider import KINDS, Provider, Providers, ProviderSpec
+from .responses import RESPONSES
 from .scripted import Identity, Scripted, Skill
 
 __all__ = [
+    "COUNT",
+    "EMBEDDINGS",
+    "KINDS",
+    "MESSAGES",
+    "PRESETS",
+    "RESPONSES",
     "Anthropic",
+    "Endpoint",
+    "Gemini",
     "HttpClient",
     "Identity",
+    "LiteLLM",
     "OpenAI",
+    "Preset",
+    "Provider",
     "ProviderSpec",
     "Providers",
     "Response",
     "Scripted",
     "Skill",
+    "estimate_tokens",
 ]

@@ -43,7 +43,8 @@ class Response:
         self._closed = False
         self._settled = False
         self._error: Exception | None = None
-        self._head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._head: asyncio.Future[None] = self._loop.create_future()
         self._more: asyncio.Future[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -51,12 +52,14 @@ class Response:
 
     def expire_at(self, when: float, name: str, message: str) -> None:
         """Fail with ModelTimeout at loop time ``when`` unless settled (or, for ``first byte``, begun) before."""
-        loop = asyncio.get_running_loop()
-        self._timers[name] = loop.call_at(when, self.fail, ModelTimeout(message))
+        self._timers[name] = self._loop.call_at(when, self._expired, message)
 
     async def head(self) -> None:
         """Wait for status and headers. Raises StaleConnection, ModelTimeout or ModelError."""
         await self._head
+
+    def _expired(self, message: str) -> None:
+        self.fail(ModelTimeout(message))
 
     # What the connection tells it.
 
@@ -119,7 +122,7 @@ class Response:
                 raise StopAsyncIteration
             if self._error is not None:
                 raise self._error
-            self._more = asyncio.get_running_loop().create_future()
+            self._more = self._loop.create_future()
             await self._more
         piece = self._pieces.popleft()
         self._buffered -= len(piece)

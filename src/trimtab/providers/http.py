@@ -129,7 +129,8 @@ class HttpClient:
         A kept connection that turns out to be closed before it answered is replaced once, silently.
         """
         target = target_of(url)
-        request = _head(method, target, headers, len(body)) + body
+        length = f"content-length: {len(body)}\r\n" if body or method in ("POST", "PUT", "PATCH") else ""
+        request = _head(method, target, tuple(headers.items())) + length.encode() + b"\r\n" + body
         if self._closed:
             raise ModelError("the HTTP client is closed.", retryable=False)
         times = Times(asyncio.get_running_loop().time(), timeout, first_byte)
@@ -225,17 +226,17 @@ class HttpClient:
         return response
 
 
-def _head(method: str, target: Target, headers: Mapping[str, str], length: int) -> bytes:
+@functools.lru_cache(maxsize=256)
+def _head(method: str, target: Target, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Everything before ``content-length``: the same for every request to one model."""
     if method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         raise BadInput(f"{method!r} is not a method this client speaks.", field="method")
     lines = [f"{method} {target.path} HTTP/1.1", f"host: {target.authority}"]
-    for name, value in headers.items():
+    for name, value in headers:
         if any(c in "\r\n\0" for c in name + value):
             raise BadInput(f"the header {name!r} holds a line break.", field="headers")
         lines.append(f"{name}: {value}")
-    if length or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"content-length: {length}")
     try:
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return ("\r\n".join(lines) + "\r\n").encode("latin-1")
     except UnicodeEncodeError:
         raise BadInput("a header holds characters outside Latin-1.", field="headers") from None

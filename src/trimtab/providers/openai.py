@@ -1,45 +1,80 @@
-"""Any vendor or server that speaks OpenAI's chat completions."""
+"""Any vendor or server that speaks OpenAI's dialect: chat completions, embeddings and, where there, responses."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from trimtab.core import Call, Chunk, Model, ModelError, Usage
+from trimtab.core import Call, Chunk, Model, ModelError, Native, Usage
 
+from .chat import wants_usage
+from .embeddings import EMBEDDINGS, embeddings_reply, embeddings_request
+from .endpoint import Endpoint
+from .estimate import COUNT, counted, estimate_tokens
 from .exchange import Response
-from .http import HttpClient
+from .presets import Preset
+from .rejoin import refuse_foreign
+from .responses import RESPONSES, ResponseEvents, responses_reply, responses_request
 from .sse import EventDecoder
 from .vendor import complaint, decode, mapping, number, refusal, text
 
-DEFAULT_URL = "https://api.openai.com/v1"
+_ENDED = "[DONE]"
+#: What a server answers that does not know a path.
+_NO_SUCH_PATH = (404, 405, 501)
 
 
 class OpenAI:
-    """One OpenAI-compatible endpoint: ``POST {base_url}/chat/completions``."""
+    """One OpenAI-compatible endpoint: ``POST {base_url}/chat/completions`` and its neighbours."""
 
-    def __init__(self, name: str, base_url: str, api_key: str, http: HttpClient) -> None:
-        self._name = name
-        self._url = (base_url or DEFAULT_URL).rstrip("/") + "/chat/completions"
-        self._key = api_key
-        self._http = http
-        self._no_stream_options = False
+    def __init__(self, endpoint: Endpoint, preset: Preset) -> None:
+        self._endpoint = endpoint
+        self._preset = preset
+        self._base = endpoint.url(preset.base_url)
+        self._no_stream_options = not preset.stream_options
+        self._responses = preset.responses
 
     def model(self, name: str) -> Model:
         """The model of that name at this endpoint; the endpoint itself knows which names there are."""
         return functools.partial(self._answer, name)
 
-    async def _answer(self, name: str, call: Call) -> AsyncIterator[Chunk]:
+    def _answer(self, name: str, call: Call) -> AsyncIterator[Chunk]:
+        return self._chat(name, call) if call.native is None else self._translated(name, call, call.native)
+
+    async def _translated(self, name: str, call: Call, native: Native) -> AsyncIterator[Chunk]:
+        """The answer to a client of another dialect: in it where the server has it too, else by way of chat."""
+        if native.dialect == EMBEDDINGS:
+            yield embeddings_reply(await self._embeddings(name, call, native))
+            return
+        if native.dialect == COUNT:
+            refuse_foreign(call, self._endpoint.name)
+            yield counted(estimate_tokens(call), estimated=True)
+            return
+        if native.dialect == RESPONSES and self._responses:
+            answered = await self._ask_responses(name, call, native)
+            if answered is not None:
+                async for chunk in self._read_responses(answered, call):
+                    yield chunk
+                return
+        refuse_foreign(call, self._endpoint.name)
+        async for chunk in self._chat(name, call):
+            yield chunk
+
+    # Chat completions.
+
+    async def _chat(self, name: str, call: Call) -> AsyncIterator[Chunk]:
         response, added = await self._ask(name, call)
         try:
-            if not call.stream:
-                yield whole(decode(await response.read(), self._name))
+            kind = response.headers.get("content-type", "")
+            # A server that was asked for a stream may still answer with a plain reply.
+            if not call.stream or ("json" in kind and "event-stream" not in kind):
+                yield whole(decode(await response.read(), self._endpoint.name))
                 return
-            async for chunk in self._stream(response, added):
+            async for chunk in self._stream(response, functools.partial(self._piece, added)):
                 yield chunk
         finally:
             await response.close()
@@ -47,47 +82,102 @@ class OpenAI:
     async def _ask(self, name: str, call: Call) -> tuple[Response, bool]:
         """The accepted request, and whether we asked for usage where the client had not."""
         added = call.stream and not self._no_stream_options and not wants_usage(call)
-        response = await self._post(name, call, added)
+        response = await self._post_chat(name, call, added)
         if added and response.status in (400, 422):
-            error = await refusal(response, self._name, self._key)
+            error = await self._refused(response)
             if "stream_options" not in error.message and "include_usage" not in error.message:
                 raise error
             # Servers that do not know the field refuse the whole request: ask once without it, and remember.
             self._no_stream_options, added = True, False
-            response = await self._post(name, call, added)
+            response = await self._post_chat(name, call, added)
         if response.status >= 300:
-            raise await refusal(response, self._name, self._key)
+            raise await self._refused(response)
         return response, added
 
-    async def _post(self, name: str, call: Call, add_usage: bool) -> Response:
+    async def _post_chat(self, name: str, call: Call, add_usage: bool) -> Response:
         body = {**call.params, "model": name, "messages": call.messages, "stream": call.stream}
+        if call.native is not None:
+            body["messages"] = [_plain_message(message, self._preset.reasoning_in) for message in call.messages]
+        if "max_completion_tokens" in body and not self._preset.new_limit:
+            body["max_tokens"] = body.pop("max_completion_tokens")
         if add_usage:
             body["stream_options"] = {**mapping(call.params.get("stream_options")), "include_usage": True}
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if call.stream else "application/json",
-            "accept-encoding": "identity",
-            "user-agent": "trimtab",
-        }
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
-        return await self._http.request("POST", self._url, headers, msgspec.json.encode(body), timeout=call.timeout)
+        return await self._post("/chat/completions", name, body, call)
 
-    async def _stream(self, response: Response, added: bool) -> AsyncIterator[Chunk]:
-        kind = response.headers.get("content-type", "")
-        if "json" in kind and "event-stream" not in kind:
-            yield whole(decode(await response.read(), self._name))  # asked for a stream, got a plain reply
-            return
+    def _piece(self, added: bool, body: Mapping[str, Any]) -> Chunk:
+        if body.get("error"):
+            raise complaint(body["error"], self._endpoint.name, self._endpoint.api_key)
+        return piece(body, hide=added and not body.get("choices") and bool(body.get("usage")))
+
+    # Embeddings and responses.
+
+    async def _embeddings(self, name: str, call: Call, native: Native) -> Mapping[str, Any]:
+        response = await self._post("/embeddings", name, embeddings_request(name, call, native), call)
+        if response.status >= 300:
+            raise await self._refused(response)
+        try:
+            return decode(await response.read(64 << 20), self._endpoint.name)
+        finally:
+            await response.close()
+
+    async def _ask_responses(self, name: str, call: Call, native: Native) -> Response | None:
+        """The accepted request; None where the server has no Responses API, which is then remembered."""
+        response = await self._post("/responses", name, responses_request(name, call, native), call)
+        if response.status < 300:
+            return response
+        error = await self._refused(response)
+        if response.status in _NO_SUCH_PATH and "model" not in error.message.lower() and name not in error.message:
+            self._responses = False
+            return None
+        raise error
+
+    async def _read_responses(self, response: Response, call: Call) -> AsyncIterator[Chunk]:
+        vendor, secret = self._endpoint.name, self._endpoint.api_key
+        try:
+            if not call.stream:
+                yield responses_reply(decode(await response.read(), vendor), vendor, secret)
+                return
+            async for chunk in self._stream(response, ResponseEvents(vendor, secret).take):
+                yield chunk
+        finally:
+            await response.close()
+
+    # What they share.
+
+    async def _post(self, path: str, name: str, body: Mapping[str, Any], call: Call) -> Response:
+        headers = {"accept": "text/event-stream" if body.get("stream") else "application/json"}
+        if key := self._endpoint.api_key:
+            named = self._preset.key_header
+            headers[named] = f"Bearer {key}" if named == "authorization" else key
+        url = self._url(path, name)
+        return await self._endpoint.post(url, headers, msgspec.json.encode(body), call.timeout)
+
+    def _url(self, path: str, name: str) -> str:
+        if self._preset.key_header != "api-key":
+            return self._base + path
+        # Azure: its newer addresses are OpenAI's; a version asks for the older ones, which name the deployment.
+        if not self._endpoint.api_version:
+            return self._base + ("" if self._base.endswith("/v1") else "/openai/v1") + path
+        where = "" if path == "/responses" else f"/deployments/{quote(name, safe='')}"
+        return f"{self._base}/openai{where}{path}?api-version={quote(self._endpoint.api_version)}"
+
+    async def _refused(self, response: Response) -> ModelError:
+        try:
+            return await refusal(response, self._endpoint.name, self._endpoint.api_key)
+        finally:
+            await response.close()
+
+    async def _stream(self, response: Response, take: Callable[[Mapping[str, Any]], Chunk]) -> AsyncIterator[Chunk]:
         decoder = EventDecoder()
         async for data in response:
             for event in decoder.feed(data):
-                if event.data == "[DONE]":
+                if event.data == _ENDED:
                     await self._drain(response)
                     return
-                yield self._chunk(event.data, added)
+                yield take(decode(event.data, self._endpoint.name))
         for event in decoder.close():
-            if event.data != "[DONE]":
-                yield self._chunk(event.data, added)
+            if event.data != _ENDED:
+                yield take(decode(event.data, self._endpoint.name))
 
     async def _drain(self, response: Response) -> None:
         """Read the last bytes of a finished stream, so that the connection can be used again; but never wait long."""
@@ -97,16 +187,17 @@ class OpenAI:
         except (ModelError, TimeoutError):
             await response.close()  # the answer is whole: how the connection ended does not matter
 
-    def _chunk(self, data: str, added: bool) -> Chunk:
-        body = decode(data, self._name)
-        if body.get("error"):
-            raise complaint(body["error"], self._name, self._key)
-        return piece(body, hide=added and not body.get("choices") and bool(body.get("usage")))
 
-
-def wants_usage(call: Call) -> bool:
-    """Whether the client itself asked for the usage chunk at the end of a stream."""
-    return mapping(call.params.get("stream_options")).get("include_usage") is True
+def _plain_message(message: Mapping[str, Any], reasoning: bool) -> Mapping[str, Any]:
+    """A message of a translated request without what only its own dialect understands."""
+    unknown = {"thinking_blocks", "is_error", "cache_control"} | (set() if reasoning else {"reasoning_content"})
+    if not unknown.isdisjoint(message):
+        message = {name: value for name, value in message.items() if name not in unknown}
+    content = message.get("content")
+    if isinstance(content, list) and any("cache_control" in part for part in content):
+        parts = [{name: value for name, value in part.items() if name != "cache_control"} for part in content]
+        message = {**message, "content": parts}
+    return message
 
 
 def whole(body: Mapping[str, Any]) -> Chunk:

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from trimtab.core import BadInput, ConfigError, Model, NotFound
 
 from .anthropic import Anthropic
+from .embeddings import embed
+from .endpoint import Endpoint
+from .gemini import Gemini
 from .http import HttpClient, target_of
+from .litellm import LiteLLM
 from .openai import OpenAI
+from .presets import PRESETS
 from .scripted import Scripted
 
-KINDS = ("openai", "anthropic", "scripted")
+#: The adapters that speak another dialect than OpenAI's. A new one is its file and a line here.
+ADAPTERS: dict[str, Callable[[Endpoint], Provider]] = {
+    "anthropic": Anthropic,
+    "gemini": Gemini,
+    "litellm": LiteLLM,
+}
+KINDS = (*PRESETS, *ADAPTERS, "scripted")
+
+
+class Provider(Protocol):
+    """Whoever has models."""
+
+    def model(self, name: str) -> Model:
+        """The model of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """One provider: ``kind`` is openai, anthropic or scripted; the key never shows in ``repr``."""
+    """One provider: ``kind`` is one of KINDS. Key and headers never show in ``repr``.
+
+    ``api_version`` is for Azure's older addresses; ``headers`` go with every request; ``timeout`` bounds every call in
+    seconds beside the call's own, 0 is no bound.
+    """
 
     kind: str
     base_url: str = ""
     api_key: str = field(default="", repr=False)
+    api_version: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 0.0
 
 
 class Providers:
@@ -31,7 +58,7 @@ class Providers:
         self, specs: Mapping[str, ProviderSpec], *, http: HttpClient, scripted: Scripted | None = None
     ) -> None:
         """Raises ConfigError naming the field when a spec is wrong."""
-        self._providers: dict[str, OpenAI | Anthropic | Scripted] = {}
+        self._providers: dict[str, Provider] = {}
         for name, spec in specs.items():
             self._providers[name] = _provider(name, spec, http, scripted)
         if scripted is not None:
@@ -59,10 +86,12 @@ class Providers:
             raise NotFound(f"there is no model {ref!r}.", field="model", mend=f"Providers: {there}.")
         return provider.model(model)
 
+    def embedder(self, ref: str) -> Callable[[Sequence[str]], Awaitable[list[list[float]]]]:
+        """Texts to vectors, by the model behind ``provider/model``. Raises NotFound, listing what there is."""
+        return functools.partial(embed, self.model(ref))
 
-def _provider(
-    name: str, spec: ProviderSpec, http: HttpClient, scripted: Scripted | None
-) -> OpenAI | Anthropic | Scripted:
+
+def _provider(name: str, spec: ProviderSpec, http: HttpClient, scripted: Scripted | None) -> Provider:
     where = f"providers.{name}"
     if not name or "/" in name:
         raise ConfigError(f"{name!r} cannot name a provider.", field=where, mend="Use a name without '/'.")
@@ -71,11 +100,24 @@ def _provider(
             raise ConfigError("simulated models are not available here.", field=f"{where}.kind")
         return scripted
     if spec.kind not in KINDS:
-        raise ConfigError(f"{spec.kind!r} is no kind of provider.", field=f"{where}.kind", mend=f"Use {KINDS}.")
+        mend = f"Use one of {', '.join(KINDS)}."
+        raise ConfigError(f"{spec.kind!r} is no kind of provider.", field=f"{where}.kind", mend=mend)
+    preset = PRESETS.get(spec.kind)
+    if preset is not None and not (spec.base_url or preset.base_url):
+        mend = "Write the address of your resource, such as https://NAME.openai.azure.com."
+        raise ConfigError(f"the kind {spec.kind} has no address of its own.", field=f"{where}.base_url", mend=mend)
     if spec.base_url:
         try:
             target_of(spec.base_url)
         except BadInput as error:
             raise ConfigError(error.message, field=f"{where}.base_url", mend=error.mend) from error
-    made = OpenAI if spec.kind == "openai" else Anthropic
-    return made(name, spec.base_url, spec.api_key, http)
+    endpoint = Endpoint(
+        name=name,
+        http=http,
+        base_url=spec.base_url,
+        api_key=spec.api_key,
+        api_version=spec.api_version,
+        headers={header.lower(): value for header, value in spec.headers.items()},
+        timeout=spec.timeout,
+    )
+    return ADAPTERS[spec.kind](endpoint) if preset is None else OpenAI(endpoint, preset)

@@ -11,15 +11,19 @@ import asyncio
 import functools
 import hashlib
 import json
+import math
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from trimtab.core import BadInput, Call, Chunk, Model, ModelError, ModelTimeout, NotFound, Usage, now_ns
+from trimtab.core import BadInput, Call, Chunk, Model, ModelError, ModelTimeout, Native, NotFound, Usage, now_ns
 
-from .openai import wants_usage
+from .chat import wants_usage
+from .embeddings import EMBEDDINGS, embeddings_body, embeddings_reply, inputs_of
+from .estimate import COUNT, counted
+from .rejoin import refuse_foreign
 from .scripted_judging import give_verdict, read_trial
 from .scripted_reading import KNOWN, Prompt, Reading, read_prompt, text_of, words_of
 from .vendor import mapping
@@ -29,6 +33,8 @@ UNKNOWN = "I do not know: the passages do not say."
 #: the passages.
 USUAL_SENTENCES = 2
 EMBELLISHES = 0.3
+#: Axes of a simulated embedding.
+DIMENSIONS = 256
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _INVENTED = (
@@ -132,6 +138,14 @@ class Scripted:
     async def _answer(self, name: str, call: Call) -> AsyncIterator[Chunk]:
         skill = self.models[name]
         identity = self._identities.get(name) or self.identity(name)
+        if call.native is not None:
+            refuse_foreign(call, identity.reported)
+            if call.native.dialect == COUNT:
+                yield counted(count_tokens(call), estimated=False)
+                return
+            if call.native.dialect == EMBEDDINGS:
+                yield _embed(call, call.native, identity)
+                return
         rng = self._draws(identity, call)
         latency = rng.uniform(*skill.latency_ms) / 1000
         if rng.random() < skill.fails:
@@ -174,6 +188,24 @@ class Scripted:
 def count_tokens(call: Call) -> int:
     """The simulated tokeniser: a word is a token."""
     return sum(len(_TOKEN.findall(text_of(message.get("content")))) for message in call.messages)
+
+
+def _embed(call: Call, native: Native, identity: Identity) -> Chunk:
+    """Simulated embeddings: texts that share words lie near each other, and nothing else is claimed."""
+    size = native.body.get("dimensions") or DIMENSIONS
+    vectors = [embedding_of(text_of(item) or str(item), size) for item in inputs_of(call, native)]
+    reply = embeddings_reply(embeddings_body(native.body, vectors, identity.reported, count_tokens(call)))
+    return replace(reply, fingerprint=identity.fingerprint)
+
+
+def embedding_of(text: str, size: int = DIMENSIONS) -> list[float]:
+    """Each content word of a text thrown onto one of ``size`` axes, with a sign; a vector of length 1."""
+    vector = [0.0] * size
+    for word in words_of(text) or [text]:
+        drawn = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest())
+        vector[drawn % size] += 1.0 if drawn >> 63 else -1.0
+    length = math.sqrt(sum(value * value for value in vector)) or 1.0
+    return [value / length for value in vector]
 
 
 def _say(call: Call, skill: Skill, rng: random.Random) -> str:

@@ -17,6 +17,19 @@ class Event(NamedTuple):
     data: str
 
 
+def _whole_events(data: bytes) -> list[Event]:
+    """The events of the usual case: whole ones of one ``data`` line each, UTF-8, ended by LF. Empty for any other."""
+    if not data.endswith(b"\n\n") or b"\r" in data or len(data) > EVENT_LIMIT:
+        return []
+    try:
+        blocks = data[:-2].decode().split("\n\n")
+    except UnicodeDecodeError:
+        return []
+    if not all(block.startswith("data: ") and "\n" not in block for block in blocks):
+        return []
+    return [Event("", block[6:]) for block in blocks]
+
+
 class EventDecoder:
     """Feed it the bytes of a stream in any pieces; it gives back the events that are complete.
 
@@ -42,6 +55,9 @@ class EventDecoder:
         if b"\n" not in data and b"\r" not in data:
             self._keep(data)
             return []
+        plain = not (self._rest or self._first or self._data or self._name)
+        if plain and (whole := _whole_events(data)):
+            return whole
         self._keep(data)
         lines = b"".join(self._rest).splitlines(keepends=True)
         self._rest, self._rest_size = [], 0

@@ -1,9 +1,36 @@
 """Versions of everything that can change behaviour, their labels and staged rollouts, and the ledger of changes."""
 
-from .choice import Choice, bucket, choose
+from .books import May
+from .choice import Arm, Choice, bucket, choose
+from .diff import Difference, difference
 from .ledger import PRODUCTION, label_of
-from .registry import Registry
+from .needs import Lineage
+from .plans import Event
+from .records import Search
+from .registry import Registry, TakenBack
 from .routes import routes
-from .snapshot import Resolved
+from .snapshot import Gate, Protection, Resolved
+from .wire import change_json, may_of
 
-__all__ = ["PRODUCTION", "Choice", "Registry", "Resolved", "bucket", "choose", "label_of", "routes"]
+__all__ = [
+    "PRODUCTION",
+    "Arm",
+    "Choice",
+    "Difference",
+    "Event",
+    "Gate",
+    "Lineage",
+    "May",
+    "Protection",
+    "Registry",
+    "Resolved",
+    "Search",
+    "TakenBack",
+    "bucket",
+    "change_json",
+    "choose",
+    "difference",
+    "label_of",
+    "may_of",
+    "routes",
+]

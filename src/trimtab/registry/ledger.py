@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from trimtab.core import Change
@@ -12,23 +11,13 @@ PRODUCTION = "production"
 
 #: Actions that give everybody the version in ``after``.
 _MOVES = frozenset({"label", "promote"})
-_MARK = re.compile(r"@([A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:: |$)")
-
-
-def marked(note: str, label: str) -> str:
-    """The note as it is kept: a change of any label but production starts with ``@label``.
-
-    The ledger holds no column for the label, and a rollback must not mix two labels of one asset.
-    """
-    if label != PRODUCTION or _MARK.match(note):
-        return f"@{label}: {note}" if note else f"@{label}"
-    return note
+#: Actions after which a label stands at ``after``.
+STANDS = ("label", "promote", "rollback")
 
 
 def label_of(change: Change) -> str:
-    """The label that a change moved, or that its rollout stands on."""
-    mark = _MARK.match(change.note)
-    return mark[1] if mark else PRODUCTION
+    """The label that a change moved, or that its rollout stands on; empty for what happened elsewhere."""
+    return change.label or ("" if change.action == "external" else PRODUCTION)
 
 
 def number_of(pin: str) -> int:
@@ -40,10 +29,23 @@ def number_of(pin: str) -> int:
 def previous(history: Iterable[Change], label: str) -> int:
     """The number that a rollback of a label leads to; 0 when there is none.
 
-    ``history`` is the asset's ledger, oldest first. It is walked as a stack: a move puts its version on top, a
-    rollback takes everything off down to the version it led to. A version that was rolled back away from (or whose
-    rollout was aborted) is never led to again until somebody moves the label onto it anew, so a second rollback goes
-    further back instead of forth.
+    A version that was rolled back away from (or whose rollout was aborted) is never led to again until somebody moves
+    the label onto it anew, so a second rollback goes further back instead of forth.
+    """
+    stack, left = _walked(history, label)
+    return next((number for number in reversed(stack[:-1]) if number not in left and number != stack[-1]), 0)
+
+
+def reachable(history: Iterable[Change], label: str) -> set[int]:
+    """The numbers that rollbacks of a label can lead to, one after another."""
+    stack, left = _walked(history, label)
+    return set(stack[:-1]) - left - set(stack[-1:])
+
+
+def _walked(history: Iterable[Change], label: str) -> tuple[list[int], set[int]]:
+    """An asset's ledger, oldest first, as a stack, and the numbers that were left.
+
+    A move puts its version on top, a rollback takes everything off down to the version it led to.
     """
     stack: list[int] = []
     left: set[int] = set()
@@ -61,4 +63,4 @@ def previous(history: Iterable[Change], label: str) -> int:
             left.add(before)
             while not change.rollout and len(stack) > 1 and stack[-1] != after:
                 stack.pop()
-    return next((number for number in reversed(stack[:-1]) if number not in left and number != stack[-1]), 0)
+    return stack, left

@@ -1,7 +1,7 @@
-"""What each write would do, decided on the snapshot alone: no clock, no randomness, no database.
+"""What each write would do, decided on the books alone: no clock, no randomness.
 
 Every function answers an Effect or raises: NotFound for what is not there, Conflict when somebody else was first or
-there is nothing to do, BadInput for values out of range.
+there is nothing to do, Forbidden for a protected label, BadInput for values out of range.
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trimtab.core import BadInput, Change, Conflict, NotFound, Rollout, TooLarge, Version, digest_of
+from trimtab.core import (
+    LAYER_OF_EVENT,
+    LAYER_OF_KIND,
+    BadInput,
+    Change,
+    Conflict,
+    Layer,
+    NotFound,
+    Rollout,
+    TooLarge,
+    Version,
+    digest_of,
+)
 
-from .ledger import PRODUCTION, label_of, marked, previous
+from .books import Books, May, Who
+from .ledger import PRODUCTION, STANDS, previous
+from .needs import Known, Lineage, checked
+from .protect import permit, permit_role
 from .snapshot import Asset, Effect, LabelMove, Snapshot, check_kind
 
 STICKY = ("session", "user", "request")
 #: Content of one version, as canonical JSON.
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """Who writes, why and when (nanoseconds UTC): the same three facts on every change."""
-
-    actor: str
-    note: str
-    time_ns: int
 
 
 def check_name(text: str, field: str = "name") -> None:
@@ -47,71 +53,105 @@ def check_share(share: float) -> float:
     return float(share)
 
 
-def register(now: Snapshot, kind: str, name: str, content: Mapping[str, Any], who: Who) -> Effect:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A content as it is kept: what its canonical JSON reads back as, so memory, database and digest agree."""
+
+    content: Mapping[str, Any]
+    digest: str
+    size: int
+
+
+def written(content: Mapping[str, Any]) -> Written:
+    """Raises BadInput for what JSON cannot hold and TooLarge above 16 MiB."""
+    text = canonical(content)
+    return Written(content=json.loads(text), digest=digest_of(content), size=len(text))
+
+
+def register(
+    books: Books, asset: Asset, made: Written, lineage: Lineage, who: Who, *, known: Mapping[str, Known]
+) -> Effect:
     """A new version, or no effect but the version that already has this content."""
+    kind, name = asset
     check_kind(kind)
     check_name(name)
-    text = canonical(content)
-    digest = digest_of(content)
-    numbers = now.versions.get((kind, name), {})
-    for version in numbers.values():
-        if version.digest == digest:
-            return Effect(version=version)
+    found = books.now.assets.get(asset)
+    entries = found.entries if found else ()
+    for entry in entries:
+        if entry.digest == made.digest:
+            return Effect(found=entry.version(asset, made.content))
+    parents, needs = checked(books.now, kind, name, lineage, known)
     version = Version(
         kind=kind,
         name=name,
-        number=max(numbers, default=0) + 1,
-        digest=digest,
-        content=json.loads(text),
+        number=len(entries) + 1,
+        digest=made.digest,
+        content=made.content,
         author=who.actor,
         note=who.note,
         created_ns=who.time_ns,
+        parents=parents,
+        needs=needs,
     )
     return Effect(version=version)
 
 
-def canonical(content: Mapping[str, Any]) -> str:
-    """The content as canonical JSON: what is kept is what this reads back as, so memory, database and digest agree.
-
-    Raises BadInput for what JSON cannot hold and TooLarge above 16 MiB.
-    """
+def canonical(content: Mapping[str, Any], field: str = "content") -> str:
+    """The content as canonical JSON. Raises BadInput for what JSON cannot hold and TooLarge above 16 MiB."""
     if not isinstance(content, Mapping):
-        raise BadInput("The content is not an object.", field="content", mend="Give a JSON object.")
+        raise BadInput(f"The {field} is not an object.", field=field, mend="Give a JSON object.")
     try:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         mend = "Use only objects with text keys, lists, text, finite numbers, true, false and null."
-        raise BadInput(f"The content is not JSON: {error}.", field="content", mend=mend) from error
+        raise BadInput(f"The {field} is not JSON: {error}.", field=field, mend=mend) from error
     if size > MAX_CONTENT_BYTES:
         mend = "Keep large data in blobs and name their digests in the content."
-        raise TooLarge(f"The content has {size} bytes; 16 MiB is the limit.", field="content", mend=mend)
+        raise TooLarge(f"The {field} has {size} bytes; 16 MiB is the limit.", field=field, mend=mend)
     return text
 
 
-def move_label(
-    now: Snapshot, asset: Asset, label: str, number: int, who: Who, *, change_id: str, expect: int | None
-) -> Effect:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a label is to stand, and where it must stand now (0: nowhere yet; None: wherever it is)."""
+
+    asset: Asset
+    label: str
+    number: int
+    expect: int | None = None
+
+
+def move_label(books: Books, to: Target, who: Who, *, change_id: str, may: May | None) -> Effect:
     """A label onto a version, for everybody at once; already there, the change that put it there and no effect."""
-    kind, name = asset
-    now.version(kind, name, number)
-    check_name(label, "label")
-    before = now.labels.get(asset, {}).get(label, 0)
-    if expect is not None and expect != before:
+    now, (kind, name) = books.now, to.asset
+    now.entry(kind, name, to.number)
+    check_name(to.label, "label")
+    before = now.labels(kind, name).get(to.label, 0)
+    if to.expect is not None and to.expect != before:
         raise Conflict(
-            f"{kind}:/{name}@{label} is at {before or 'no version'}, not at {expect}.",
+            f"{kind}:/{name}@{to.label} is at {before or 'no version'}, not at {to.expect}.",
             field="expect",
             mend="Read the label again and decide anew.",
         )
-    if before == number:
-        return Effect(settled=_last_move(now, asset, label))
-    _refuse_while_running(now, asset, label)
-    change = _change(change_id, "label", asset, before, number, who)
-    change = replace(change, note=marked(who.note, label), undo=before > 0)
-    return Effect(
-        label=LabelMove(kind=kind, name=name, label=label, before=before, number=number, moved_ns=who.time_ns),
-        change=change,
-    )
+    if before == to.number:
+        return Effect(settled=_last_move(books, to))
+    refuse_while_running(now, to.asset, to.label)
+    override = permit(books, to.asset, to.label, to.number, may)
+    return moved(to.asset, to.label, (before, to.number), who, change_id=change_id, action="label", override=override)
+
+
+def moved(
+    asset: Asset, label: str, numbers: tuple[int, int], who: Who, *, change_id: str, action: str, override: str = ""
+) -> Effect:
+    """A label's move from one number to another, with its change."""
+    before, number = numbers
+    change = replace(
+        _change(change_id, action, asset, before, number, who),
+        label=label, override=override, undo=before > 0 and action == "label",
+    )  # fmt: skip
+    move = LabelMove(kind=asset[0], name=asset[1], label=label, before=before, number=number, moved_ns=who.time_ns)
+    return Effect(labels=(move,), changes=(change,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +164,12 @@ class Plan:
     stages: Sequence[float] = ()
 
 
-def start_rollout(now: Snapshot, asset: Asset, number: int, plan: Plan, who: Who, *, ids: tuple[str, str]) -> Effect:
+def start_rollout(
+    books: Books, asset: Asset, number: int, plan: Plan, who: Who, *, ids: tuple[str, str], may: May | None
+) -> Effect:
     """A share of the traffic onto a candidate. ``ids`` are those of the rollout and of the change."""
-    kind, name = asset
-    candidate = now.version(kind, name, number)
+    now, (kind, name) = books.now, asset
+    now.entry(kind, name, number)
     base = now.label(kind, name, plan.label)
     share = check_share(plan.share)
     stages = tuple(check_share(stage) for stage in plan.stages)
@@ -142,7 +184,8 @@ def start_rollout(now: Snapshot, asset: Asset, number: int, plan: Plan, who: Who
         )
     if number == base:
         mend = "Roll out another version."
-        raise Conflict(f"{candidate.address} is what @{plan.label} already stands at.", field="number", mend=mend)
+        raise Conflict(f"{kind}:/{name}/{number} is what @{plan.label} already stands at.", field="number", mend=mend)
+    override = permit(books, asset, plan.label, number, may)
     rollout = Rollout(
         id=ids[0],
         kind=kind,
@@ -155,45 +198,49 @@ def start_rollout(now: Snapshot, asset: Asset, number: int, plan: Plan, who: Who
         started_ns=who.time_ns,
         stages=stages,
     )
-    change = _change(ids[1], "rollout", asset, base, number, who)
-    return Effect(rollout=rollout, change=_of_rollout(change, rollout))
+    change = replace(_change(ids[1], "rollout", asset, base, number, who), override=override)
+    return Effect(rollouts=(rollout,), changes=(_of_rollout(change, rollout),))
 
 
-def set_share(now: Snapshot, rollout_id: str, share: float, who: Who, *, change_id: str) -> Effect:
+def set_share(books: Books, rollout_id: str, share: float, who: Who, *, change_id: str) -> Effect:
     """Another share of a running rollout."""
-    old = _running(now, rollout_id)
+    old = _running(books.now, rollout_id)
     rollout = replace(old, share=check_share(share))
     change = _change(change_id, "share", (old.kind, old.name), old.base, old.candidate, who)
-    return Effect(rollout=rollout, change=_of_rollout(change, rollout))
+    return Effect(rollouts=(rollout,), changes=(_of_rollout(change, rollout),))
 
 
-def promote(now: Snapshot, rollout_id: str, who: Who, *, change_id: str) -> Effect:
+def promote(books: Books, rollout_id: str, who: Who, *, change_id: str, may: May | None) -> Effect:
     """The candidate for everybody: the label moves onto it and the rollout ends."""
-    old = _running(now, rollout_id)
+    old = _running(books.now, rollout_id)
+    asset = (old.kind, old.name)
+    override = permit(books, asset, old.label, old.candidate, may)
     rollout = replace(old, state="promoted", reason=who.note, share=1.0)
     move = LabelMove(
         kind=old.kind, name=old.name, label=old.label, before=old.base, number=old.candidate, moved_ns=who.time_ns
     )
-    change = _change(change_id, "promote", (old.kind, old.name), old.base, old.candidate, who)
-    return Effect(label=move, rollout=rollout, change=_of_rollout(change, rollout))
+    change = replace(_change(change_id, "promote", asset, old.base, old.candidate, who), override=override)
+    return Effect(labels=(move,), rollouts=(rollout,), changes=(_of_rollout(change, rollout),))
 
 
-def abort(now: Snapshot, rollout_id: str, who: Who, *, change_id: str, action: str = "abort") -> Effect:
+def abort(books: Books, rollout_id: str, who: Who, *, change_id: str, action: str = "abort") -> Effect:
     """Everybody back on the base: the label has never left it, and the rollout ends."""
-    old = _running(now, rollout_id)
+    old = _running(books.now, rollout_id)
     rollout = replace(old, state="aborted", reason=who.note)
     change = _change(change_id, action, (old.kind, old.name), old.candidate, old.base, who)
-    return Effect(rollout=rollout, change=replace(_of_rollout(change, rollout), share=1.0, undo=False))
+    change = replace(_of_rollout(change, rollout), share=1.0, undo=False)
+    return Effect(rollouts=(rollout,), changes=(change,))
 
 
-def rollback(now: Snapshot, asset: Asset, label: str, who: Who, *, change_id: str) -> Effect:
+def rollback(books: Books, asset: Asset, label: str, who: Who, *, change_id: str, may: May | None) -> Effect:
     """What production had before: a running rollout of the label is aborted, else the label goes back."""
-    kind, name = asset
+    now, (kind, name) = books.now, asset
+    permit_role(books, asset, label, may)
     running = now.running.get(asset)
     if running is not None and running.label == label:
-        return abort(now, running.id, who, change_id=change_id, action="rollback")
+        return abort(books, running.id, who, change_id=change_id, action="rollback")
     current = now.label(kind, name, label)
-    target = previous(now.history(kind, name), label)
+    target = previous(books.history(asset, label), label)
     if not target:
         raise Conflict(
             f"There is nothing to roll {kind}:/{name}@{label} back to: {name}/{current} has no earlier version "
@@ -201,30 +248,45 @@ def rollback(now: Snapshot, asset: Asset, label: str, who: Who, *, change_id: st
             field="name",
             mend="Move the label to the version you want.",
         )
-    move = LabelMove(kind=kind, name=name, label=label, before=current, number=target, moved_ns=who.time_ns)
-    change = _change(change_id, "rollback", asset, current, target, who)
-    return Effect(label=move, change=replace(change, note=marked(who.note, label), undo=False))
+    return moved(asset, label, (current, target), who, change_id=change_id, action="rollback")
 
 
-def external(kind: str, name: str, pins: tuple[str, str], share: float, who: Who, *, change_id: str) -> Effect:
-    """A change that somebody else made and we saw. ``pins`` are before and after."""
-    check_kind(kind)
-    if not 0 < len(name) <= 200:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened elsewhere: to what, from and to which state, for which part of the traffic, on which layer."""
+
+    kind: str
+    name: str
+    before: str = ""
+    after: str = ""
+    share: float = 1.0
+    layer: int = 0
+
+
+def external(event: Event, who: Who, *, change_id: str) -> Effect:
+    """A change that somebody else made and we saw: at a vendor, or a deployment of the application."""
+    if event.kind not in LAYER_OF_EVENT and event.kind not in LAYER_OF_KIND:
+        known = ", ".join(sorted({*LAYER_OF_EVENT, *LAYER_OF_KIND}))
+        raise BadInput(f"{event.kind!r} is not a kind.", field="kind", mend=f"Use one of {known}.")
+    if not 0 < len(event.name) <= 200:
         raise BadInput("The name is empty or too long.", field="name", mend="Give 1 to 200 characters.")
+    if event.layer and event.layer not in list(Layer):
+        raise BadInput(f"{event.layer} is no layer.", field="layer", mend="Give 1 to 5, or the layer's name.")
     change = Change(
         id=change_id,
         time_ns=who.time_ns,
         action="external",
-        kind=kind,
-        name=name,
-        before=pins[0],
-        after=pins[1],
+        kind=event.kind,
+        name=event.name,
+        before=event.before,
+        after=event.after,
         actor=who.actor,
-        share=check_share(share),
+        share=check_share(event.share),
         note=who.note,
         undo=False,
+        said_layer=event.layer,
     )
-    return Effect(change=change)
+    return Effect(changes=(change,))
 
 
 def _running(now: Snapshot, rollout_id: str) -> Rollout:
@@ -238,13 +300,14 @@ def _running(now: Snapshot, rollout_id: str) -> Rollout:
     return rollout
 
 
-def _last_move(now: Snapshot, asset: Asset, label: str) -> Change:
-    pin = f"{asset[1]}/{now.labels[asset][label]}"
-    moves = (change for change in reversed(now.history(*asset)) if change.after == pin and label_of(change) == label)
-    return next(change for change in moves if change.action in ("label", "promote", "rollback"))
+def _last_move(books: Books, to: Target) -> Change:
+    pin = f"{to.asset[1]}/{to.number}"
+    moves = (change for change in reversed(books.history(to.asset, to.label)) if change.after == pin)
+    return next(change for change in moves if change.action in STANDS)
 
 
-def _refuse_while_running(now: Snapshot, asset: Asset, label: str) -> None:
+def refuse_while_running(now: Snapshot, asset: Asset, label: str) -> None:
+    """Raises Conflict while a rollout stands on the label."""
     kind, name = asset
     running = now.running.get(asset)
     if running is not None and running.label == label:
@@ -276,5 +339,5 @@ def _of_rollout(change: Change, rollout: Rollout) -> Change:
         share=rollout.share,
         sticky=rollout.sticky,
         rollout=rollout.id,
-        note=marked(change.note, rollout.label),
+        label=rollout.label,
     )

@@ -6,7 +6,9 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +34,8 @@ class Answer:
 
     status: int
     body: bytes
+    #: By their names in small letters.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         """The body's JSON object; an empty one when it holds none."""
@@ -56,9 +60,11 @@ def call(
     body: bytes | None = None,
     *,
     encoding: str = "",
+    known: str = "",
     timeout: float = 5.0,
 ) -> Answer:
-    """Send JSON and read the answer, whatever its status. ``timeout`` is seconds for each step of the connection.
+    """Send JSON and read the answer, whatever its status. ``timeout`` is seconds for each step of the connection;
+    ``known`` are the tags of what need not be sent again.
 
     Raises Unreachable when there is no answer, or one that asks to come back (429, 502, 503, 504).
     """
@@ -67,15 +73,17 @@ def call(
         headers["content-type"] = "application/json"
     if encoding:
         headers["content-encoding"] = encoding
+    if known:
+        headers["if-none-match"] = known
     if settings.key:
         headers["authorization"] = f"Bearer {settings.key}"
     request = urllib.request.Request(settings.url + path, data=body, headers=headers, method=method)
     try:
         with _opener(settings.loopback).open(request, timeout=timeout) as response:
-            return Answer(status=response.status, body=response.read(_ANSWER_LIMIT))
+            return Answer(status=response.status, body=response.read(_ANSWER_LIMIT), headers=_lower(response.headers))
     except urllib.error.HTTPError as error:
         with error:
-            answer = Answer(status=error.code, body=_rest(error))
+            answer = Answer(status=error.code, body=_rest(error), headers=_lower(error.headers))
         if error.code in _TRY_AGAIN:
             raise Unreachable(answer.problem, retry_after=_seconds(error.headers.get("retry-after", ""))) from None
         return answer
@@ -84,6 +92,10 @@ def call(
         raise Unreachable(
             f"{settings.url} does not answer: {reason}", mend="Start it with `trimtab up`, or call trimtab.configure."
         ) from None
+
+
+def _lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _rest(error: urllib.error.HTTPError) -> bytes:

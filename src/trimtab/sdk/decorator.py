@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from .capture import TEXT_LIMIT, arguments_text
+from .inference import asks
 from .livespan import LiveSpan, kind_of, open_span, running
 from .outbox import finish
 
@@ -32,7 +33,7 @@ def start_span(
     It goes under the span that runs in this thread or task. A new thread starts with none: give it ``parent``, or
     start it with ``contextvars.copy_context().run``.
     """
-    span = open_span(name, kind_of(span_type, name), parent)
+    span = open_span(name, kind_of(span_type, name), parent, guessed=not span_type)
     span.set_attributes(attributes or {})
     try:
         with running(span):
@@ -50,13 +51,16 @@ class _Plan:
 
     name: str
     kind: str
+    guessed: bool
     attributes: Mapping[str, Any]
     signature: inspect.Signature | None
 
     def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> LiveSpan:
-        span = open_span(self.name, self.kind)
+        span = open_span(self.name, self.kind, guessed=self.guessed)
         span.set_attributes(self.attributes)
         span.input = arguments_text(self.signature, args, kwargs)
+        if span.kind == "llm":
+            asks(span, span.input)
         return span
 
 
@@ -94,7 +98,11 @@ def _decorated(func: Any, *, name: str, span_type: str, attributes: Mapping[str,
         return type(func)(inner)
     title = name or getattr(func, "__name__", type(func).__name__)
     plan = _Plan(
-        name=title, kind=kind_of(span_type, title), attributes=dict(attributes or {}), signature=_signature(func)
+        name=title,
+        kind=kind_of(span_type, title),
+        guessed=not span_type,
+        attributes=dict(attributes or {}),
+        signature=_signature(func),
     )
     if inspect.isasyncgenfunction(func):
         wrapper: Any = _async_generator(func, plan)

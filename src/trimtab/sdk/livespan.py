@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.core import KINDS, new_span_id, new_trace_id, now_ns
 
 from .capture import cut, text_of
 
 _ERROR_LIMIT = 2000
+_EARLIER_KEPT = 16
 _TYPES = {"chat_model": "llm", "completion": "llm", "parser": "chain", "workflow": "chain", "task": "chain"}
 
 
@@ -19,8 +22,8 @@ class LiveSpan:
     """One piece of work in progress. Its methods never raise."""
 
     __slots__ = (
-        "attributes", "end_ns", "error", "input", "kind", "name", "output", "parent_id", "project", "root", "session",
-        "span_id", "start_ns", "status", "tags", "trace_id",
+        "above", "attributes", "earlier", "end_ns", "error", "guessed", "input", "kind", "name", "output", "parent_id",
+        "project", "root", "session", "span_id", "speaks", "start_ns", "status", "tags", "trace_id",
     )  # fmt: skip
 
     def __init__(self, name: str, *, kind: str, parent: LiveSpan | None, session: str = "") -> None:
@@ -30,6 +33,11 @@ class LiveSpan:
         self.span_id = new_span_id()
         self.parent_id = parent.span_id if parent else ""
         self.root: LiveSpan = parent.root if parent else self
+        self.above = parent
+        # Whether the kind is only a guess, and whether a model was asked within.
+        self.guessed = self.speaks = False
+        # Of a root: what the finished spans under it returned.
+        self.earlier: deque[Any] = deque(maxlen=_EARLIER_KEPT)
         self.session: str = session or (parent.session if parent else "")
         self.tags: dict[str, str] = {}
         self.attributes: dict[str, Any] = {}
@@ -109,13 +117,37 @@ def set_tags(tags: Mapping[str, Any] | None = None, **more: Any) -> None:
     _TAGS.set({**_TAGS.get(), **{cut(str(name), 100): cut(str(value), 200) for name, value in every.items()}})
 
 
-def open_span(name: str, kind: str, parent: LiveSpan | None = None) -> LiveSpan:
-    """A new span under ``parent``, else under the running one, else as the root of a new trace."""
+class Sticky(NamedTuple):
+    """What may keep a caller on one version while it is rolled out: conversation, user, or this very request."""
+
+    session: str = ""
+    user: str = ""
+    request: str = ""
+
+
+def sticky() -> Sticky:
+    """Who is being served here and now, as far as the application has said."""
+    span = _CURRENT.get()
+    if span is None:
+        return Sticky(_SESSION.get(), _TAGS.get().get("user", ""))
+    return Sticky(span.session, span.root.tags.get("user", ""), span.trace_id)
+
+
+def open_span(name: str, kind: str, parent: LiveSpan | None = None, *, guessed: bool = False) -> LiveSpan:
+    """A new span under ``parent``, else under the running one, else as the root of a new trace. ``guessed`` says that
+    nobody named the kind."""
     parent = parent or _CURRENT.get()
     if parent is not None:
-        return LiveSpan(name, kind=kind, parent=parent)
-    span = LiveSpan(name, kind=kind, parent=None, session=_SESSION.get())
-    span.tags.update(_TAGS.get())
+        span = LiveSpan(name, kind=kind, parent=parent)
+    else:
+        span = LiveSpan(name, kind=kind, parent=None, session=_SESSION.get())
+        span.tags.update(_TAGS.get())
+    span.guessed = guessed
+    if kind == "llm":
+        above = parent
+        while above is not None and not above.speaks:
+            above.speaks = True
+            above = above.above
     return span
 
 
@@ -132,10 +164,26 @@ def running(span: LiveSpan) -> Iterator[None]:
 
 
 def kind_of(span_type: str, name: str) -> str:
-    """The kind that was named (MLflow's names too), else what the name gives away: a retriever, else a step."""
+    """The kind that was named (MLflow's names too), else what the name gives away, else a step."""
     kind = str(span_type).strip().lower()
     kind = _TYPES.get(kind, kind)
-    if kind in KINDS:
-        return kind
-    words = name.lower()
-    return "retriever" if "retriev" in words or "search" in words else "chain"
+    return kind if kind in KINDS else kind_by_name(name) or "chain"
+
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_BEGINNINGS = {
+    "retriev": "retriever", "rerank": "reranker", "embed": "embedding", "guardrail": "guardrail",
+    "moderat": "guardrail",
+}  # fmt: skip
+
+
+def kind_by_name(name: str) -> str:
+    """The kind that a name's words give away (``retrieveContext``, ``web_search``); empty when they do not."""
+    for word in _WORD.findall(name):
+        small = word.lower()
+        for beginning, kind in _BEGINNINGS.items():
+            if small.startswith(beginning):
+                return kind
+        if small.endswith("search") and small != "research":
+            return "retriever"
+    return ""

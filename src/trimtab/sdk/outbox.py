@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import gzip
 import json
+import logging
 import math
 import os
 import re
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from trimtab.core import BadInput, new_trace_id, now_ns
@@ -16,15 +18,19 @@ from trimtab.core import BadInput, new_trace_id, now_ns
 from .capture import cut
 from .connection import Answer, call
 from .exporter import Exporter, Lost
+from .inference import remember
 from .livespan import LiveSpan
 from .settings import Settings, current_settings
 from .wire import encode
 
+_LOG = logging.getLogger("trimtab")
 _EXIT_SECONDS = 2.0
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _SCORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Feedback = dict[str, Any]
+#: The trace of the last span that ended in this thread or task.
+LAST: ContextVar[str] = ContextVar("trimtab_last", default="")
 
 
 def _send(items: Sequence[LiveSpan | Feedback]) -> Lost | None:
@@ -58,6 +64,11 @@ if hasattr(os, "register_at_fork"):
 def finish(span: LiveSpan) -> None:
     """End a span and queue it."""
     span.end_ns = now_ns()
+    LAST.set(span.trace_id)
+    try:
+        remember(span)
+    except Exception:  # house: except because guessing what a span is must not break the application
+        _LOG.debug("trimtab: a span's kind could not be guessed", exc_info=True)
     try:
         span.project = current_settings().project
     except BadInput:

@@ -1,42 +1,43 @@
-"""Prompts from the registry: loaded by address, kept for a minute, and served stale when the server is away."""
+"""Prompts from the registry: loaded by address, filled in, and named by the spans that use them."""
 
 from __future__ import annotations
 
 import json
-import logging
-import re
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from trimtab.core import Address, BadInput, NotFound, TrimtabError, parse_address
+from trimtab.templates import Template, Variable
 
-from .connection import Unreachable, call
+from .connection import call
+from .livespan import Sticky, get_current_span, sticky
+from .promptcache import Known, PromptCache, Served
 from .settings import Settings, current_settings
 
-_LOG = logging.getLogger("trimtab")
-# As the server reads them: ``\\{{`` is two braces, ``{{ name }}`` a variable.
-_TOKEN = re.compile(r"\\\{\{|\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]{0,63})[ \t]*\}\}")
 _TIMEOUT = 3.0
 _REMEMBERED = 8
-
-# What was filled in here lately, so that the model call that carries the text can name its prompt.
-_FILLED: ContextVar[tuple[tuple[str, str, int], ...]] = ContextVar("trimtab_prompts", default=())
+_OK, _NOT_MODIFIED = 200, 304
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One version of a prompt. ``messages`` are its templates, with ``{{name}}`` where a variable goes."""
+    """One version of a prompt. ``messages`` are its templates, with ``{{name}}`` where a variable goes.
+
+    ``content`` is everything that the version holds, and ``parts`` the contents of the prompts that it puts in.
+    While a version is rolled out, ``rollout`` and ``arm`` (base or candidate) say how this one was drawn.
+    """
 
     name: str
     version: int
     messages: tuple[Mapping[str, Any], ...]
     label: str = ""
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rollout: str = ""
+    arm: str = ""
 
     @property
     def template(self) -> str:
@@ -45,8 +46,24 @@ class Prompt:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names that ``format`` wants, in the order they first appear in."""
-        return tuple(dict.fromkeys(filter(None, _TOKEN.findall(self.template))))
+        """The names that ``format`` takes, in the order they are declared, else first appear, in."""
+        template = self._template()
+        return tuple(template.all_variables(template.partials(self._part).values()))
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters that the prompt asks a model to be called with, such as the temperature."""
+        return dict(self.content.get("params") or {})
+
+    def _part(self, address: str) -> Mapping[str, Any]:
+        found = self.parts.get(address)
+        if found is None:
+            mend = "Load the prompt with load_prompt."
+            raise BadInput(f"{self.name}/{self.version} puts {address!r} in, which was not loaded", mend=mend)
+        return found
+
+    def _template(self) -> Template:
+        return Template(self.content or {"messages": self.messages})
 
     def format(self, **variables: object) -> Any:
         """The prompt with its variables filled in: text for a prompt of one message, else a list of messages.
@@ -61,26 +78,26 @@ class Prompt:
 
     def to_messages(self, **variables: object) -> list[dict[str, Any]]:
         """The filled prompt as chat messages, whatever their number. Raises BadInput as ``format`` does."""
-        wanted = self.variables
-        for name in variables:
-            if name not in wanted:
-                raise BadInput(
-                    f"{self.name}/{self.version} has no variable {name!r}",
-                    field=name,
-                    mend=f"It has {', '.join(wanted) or 'none'}.",
-                )
-        given = {**self.defaults, **{name: _written(value) for name, value in variables.items()}}
-        for name in wanted:
-            if name not in given:
-                raise BadInput(f"{self.name}/{self.version} needs {name!r}", field=name, mend=f"Pass {name}=...")
-
-        def fill(text: str) -> str:
-            return _TOKEN.sub(lambda match: given[match[1]] if match[1] else "{{", text)
-
-        filled = [_filled(message, fill) for message in self.messages]
-        found = tuple((text, self.name, self.version) for message in filled for text in _texts(message) if text)
+        template = self._template()
+        declared = template.all_variables(template.partials(self._part).values())
+        given = {name: _fitting(value, declared.get(name)) for name, value in variables.items()}
+        try:
+            filled = [dict(message) for message in template.fill(given, (), self._part)]
+        except BadInput as error:
+            message, field = f"{self.name}/{self.version}: {error.message}", error.field.removeprefix("variables.")
+            raise BadInput(message, field=field, mend=error.mend) from None
+        found = tuple((text, self) for message in filled for text in _texts(message) if text)
         _FILLED.set((*_FILLED.get(), *found)[-_REMEMBERED:])
+        if (span := get_current_span()) is not None:
+            span.set_attributes(self.attributes)
         return filled
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a span says about the prompt that it used."""
+        named = {"gen_ai.prompt.name": self.name, "gen_ai.prompt.version": str(self.version)}
+        drawn = {"trimtab.rollout": self.rollout, "trimtab.arm": self.arm}
+        return named | (drawn if self.rollout else {})
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:
@@ -90,14 +107,9 @@ def _texts(message: Mapping[str, Any]) -> list[str]:
     return [text for part in parts if isinstance(text := part.get("text"), str)]
 
 
-def _filled(message: Mapping[str, Any], fill: Callable[[str], str]) -> dict[str, Any]:
-    content = message.get("content")
-    if isinstance(content, list):
-        return {
-            **message,
-            "content": [{**p, "text": fill(p["text"])} if isinstance(p.get("text"), str) else p for p in content],
-        }
-    return {**message, "content": fill(str(content or ""))}
+def _fitting(value: object, variable: Variable | None) -> object:
+    """A value as the template takes it: for a text whatever is given is written out, everything else is checked."""
+    return _written(value) if variable is None or variable.type == "string" else value
 
 
 def _written(value: object) -> str:
@@ -105,95 +117,53 @@ def _written(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def prompt_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str, int] | None:
-    """The name and version of the prompt, filled in this context, whose text the messages carry."""
+# What was filled in here lately, so that the model call that carries the text can name its prompt.
+_FILLED: ContextVar[tuple[tuple[str, Prompt], ...]] = ContextVar("trimtab_prompts", default=())
+
+
+def filled_in(messages: Sequence[Mapping[str, Any]]) -> Prompt | None:
+    """The prompt, filled in this context, whose text the messages carry."""
     texts = [text for message in messages for text in _texts(message)]
-    for filled, name, version in sorted(_FILLED.get(), key=lambda item: -len(item[0])):
+    for filled, prompt in sorted(_FILLED.get(), key=lambda item: -len(item[0])):
         if any(filled in text for text in texts):
-            return name, version
+            return prompt
     return None
 
 
-class PromptCache:
-    """Keeps what ``fetch`` brought for ``fresh`` seconds, and longer while the server does not answer.
-
-    A prompt by number never changes and is kept for good. ``clock`` gives seconds.
-    """
-
-    def __init__(
-        self,
-        fetch: Callable[[Settings, Address], Prompt],
-        *,
-        fresh: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._fetch, self._fresh, self._clock = fetch, fresh, clock
-        self._kept: dict[tuple[str, Address], tuple[Prompt, float]] = {}
-        self._lock = threading.Lock()
-        self._stale_said = False
-
-    def get(self, settings: Settings, address: Address) -> Prompt:
-        """The prompt, fetched when it is not fresh. Raises what ``fetch`` raises when nothing is kept."""
-        place = (settings.url, address)
-        with self._lock:
-            kept = self._kept.get(place)
-        if kept and (address.number or self._clock() - kept[1] < self._fresh):
-            return kept[0]
-        try:
-            prompt = self._fetch(settings, address)
-        except Unreachable as error:
-            if kept is None:
-                raise
-            if not self._stale_said:
-                self._stale_said = True
-                _LOG.warning("trimtab: %s; prompts are served from memory until it does.", error.message)
-            prompt = kept[0]
-        else:
-            self._stale_said = False
-        with self._lock:
-            # A stale prompt counts as fresh again, so that an absent server is not asked by every call.
-            self._kept[place] = (prompt, self._clock())
-        return prompt
-
-    def forget(self) -> None:
-        """Drop everything kept."""
-        with self._lock:
-            self._kept.clear()
+def prompt_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str, int] | None:
+    """The name and version of the prompt, filled in this context, whose text the messages carry."""
+    prompt = filled_in(messages)
+    return (prompt.name, prompt.version) if prompt else None
 
 
-def fetch_prompt(settings: Settings, address: Address) -> Prompt:
-    """One prompt from the server. Raises NotFound, naming what there is, or another TrimtabError."""
-    path = f"/api/versions/prompts/{quote(address.name, safe='')}"
-    number = address.number
-    if not number:
-        labels = _ask(settings, path + "?limit=1").get("labels") or {}
-        if address.label not in labels:
-            there = ", ".join(sorted(labels)) or "no label"
-            raise NotFound(
-                f"the prompt {address.name!r} has no label {address.label!r}", field="address", mend=f"It has {there}."
-            )
-        number = int(labels[address.label])
-    return _prompt(_ask(settings, f"{path}/{number}"), address.label)
-
-
-def _ask(settings: Settings, path: str, body: bytes | None = None) -> dict[str, Any]:
-    answer = call(settings, "POST" if body else "GET", path, body, timeout=_TIMEOUT)
+def fetch_prompt(settings: Settings, address: Address, who: Sticky, known: Known) -> Served:
+    """What the server serves for this caller. Raises NotFound, naming what there is, or another TrimtabError."""
+    named = f"{address.name}/{address.number}" if address.number else f"{address.name}@{address.label}"
+    query = {"address": f"prompts:/{named}", "key": who.session, "user": who.user, "request": who.request}
+    path = "/api/resolve?" + urlencode({name: value for name, value in query.items() if value})
+    tags = ", ".join(f'"{digest}"' for digest in known)
+    answer = call(settings, "GET", path, known=tags, timeout=_TIMEOUT)
     if answer.status == NotFound.status:
         raise NotFound(answer.problem, field="address")
-    if not 200 <= answer.status < 300:
+    digest = answer.headers.get("etag", "").strip('"')
+    rollout, arm, by = (answer.headers.get(f"x-trimtab-{name}", "") for name in ("rollout", "arm", "sticky"))
+    if answer.status == _NOT_MODIFIED and digest in known:
+        prompt = known[digest]
+    elif answer.status == _OK:
+        prompt = _prompt(answer.json(), address.label)
+    else:
         raise TrimtabError(f"{settings.url} answered {answer.problem}")
-    return answer.json()
+    return Served(prompt=replace(prompt, rollout=rollout, arm=arm), digest=digest, sticky=by)
 
 
 def _prompt(version: Mapping[str, Any], label: str) -> Prompt:
     content = version.get("content") or {}
-    variables = content.get("variables") or {}
     return Prompt(
         name=str(version["name"]),
         version=int(version["number"]),
         messages=tuple(content.get("messages") or ()),
         label=label,
-        defaults={name: _written(spec["default"]) for name, spec in variables.items() if "default" in spec},
+        content=content,
     )
 
 
@@ -203,9 +173,27 @@ CACHE = PromptCache(fetch_prompt)
 def load_prompt(address: str) -> Prompt:
     """A prompt by address: ``prompts:/name@label``, ``prompts:/name/7``, or ``name`` for the label production.
 
-    Raises NotFound when there is none, Unreachable when the server does not answer and nothing is kept.
+    While a version is rolled out, the session said with ``set_session`` (else the tag ``user``, else the trace) decides
+    who gets it, and keeps it. Raises NotFound when there is none, Unreachable when the server does not answer and
+    nothing is kept.
     """
-    return CACHE.get(current_settings(), parse_address(address, kind="prompts"))
+    return _with_parts(_kept(address))
+
+
+def _kept(address: str) -> Prompt:
+    return CACHE.get(current_settings(), parse_address(address, kind="prompts"), sticky())
+
+
+def _with_parts(prompt: Prompt) -> Prompt:
+    """The prompt with the contents of all prompts that it puts in, so that filling it asks nobody."""
+    parts: dict[str, Mapping[str, Any]] = {}
+
+    def resolve(address: str) -> Mapping[str, Any]:
+        parts[address] = _kept(address).content
+        return parts[address]
+
+    Template(prompt.content).partials(resolve)
+    return replace(prompt, parts=parts) if parts else prompt
 
 
 def get_prompt(name: str, *, label: str = "production", version: int = 0) -> Prompt:
@@ -227,4 +215,4 @@ def register_prompt(
     if not 200 <= answer.status < 300:
         raise BadInput(f"the prompt {name!r} was not registered: {answer.problem}", field="template")
     CACHE.forget()
-    return _prompt(answer.json(), label)
+    return _with_parts(_prompt(answer.json(), label))

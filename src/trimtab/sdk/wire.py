@@ -40,7 +40,9 @@ def encode(spans: Iterable[LiveSpan]) -> bytes:
 
 
 def _span(span: LiveSpan) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"openinference.span.kind": span.kind.upper()}
+    # A step that nobody named is left for the server to name: it sees more of the trace.
+    unnamed = span.guessed and span.kind == "chain"
+    attributes: dict[str, Any] = {} if unnamed else {"openinference.span.kind": span.kind.upper()}
     if span.kind in _OPERATIONS:
         attributes["gen_ai.operation.name"] = _OPERATIONS[span.kind]
     for name, value in (("input.value", span.input), ("output.value", span.output), ("session.id", span.session)):

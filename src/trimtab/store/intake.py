@@ -16,8 +16,9 @@ from .rows import Row, score_row, span_row
 
 #: Rows that fill a commit; no commit waits for more.
 GROUP_ROWS = 1000
-#: Seconds that a commit waits for company: offered rows have nobody waiting, written ones do.
-_LINGER_OFFERED = 0.020
+#: Seconds that a commit waits for company: offered rows have nobody waiting (or somebody patient), written ones do.
+#: A commit costs as much as some ten rows, so company is what makes a busy store cheap.
+_LINGER_OFFERED = 0.050
 _LINGER_WRITTEN = 0.002
 #: Characters of input and output that may wait, so that a few huge spans cannot fill the memory.
 _MOST_CHARACTERS = 256 * 1024 * 1024
@@ -30,12 +31,14 @@ PackedScore = tuple[Score, Row]
 class Item:
     """Rows that came together and are kept or refused together, and who waits for them, if anybody.
 
-    ``errand`` is something else to be done by the writer's thread in its turn, after the rows that came before.
+    A ``patient`` one does not make the commit hurry. ``errand`` is something else to be done by the writer's thread in
+    its turn, after the rows that came before.
     """
 
     spans: Sequence[Span] = ()
     scores: Sequence[Score] = ()
     waiter: asyncio.Future[None] | None = None
+    patient: bool = False
     errand: Callable[[], None] | None = None
     error: TrimtabError | None = None
     packed_spans: list[PackedSpan] = field(default_factory=list)
@@ -47,6 +50,11 @@ class Item:
     def __post_init__(self) -> None:
         self.rows = len(self.spans) + len(self.scores)
         self.characters = sum(len(span.input) + len(span.output) for span in self.spans)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits who would rather not."""
+        return self.waiter is not None and not self.patient
 
     def pack(self) -> None:
         """Turn into rows, or note why that cannot be."""
@@ -89,7 +97,7 @@ class Intake:
                     f"{self._rows} spans and scores wait to be stored already.", mend="Try again.", retry_after=1.0
                 )
             asleep = not self._queue
-            hurry = item.waiter is not None and not self._urgent
+            hurry = item.urgent and not self._urgent
             self._urgent = self._urgent or hurry
             self._queue.append(item)
             self._rows += item.rows
@@ -130,5 +138,5 @@ class Intake:
             rows += item.rows
             self._characters -= item.characters
         self._rows -= rows
-        self._urgent = any(item.waiter is not None for item in self._queue)
+        self._urgent = self._urgent and any(item.urgent for item in self._queue)
         return group

@@ -14,27 +14,48 @@ from . import dayfile
 from .dayfile import DayFile
 from .intake import Item, PackedScore, PackedSpan
 from .payload import Codec, sync_folder
+from .recent import Committed, Recent
 from .rollup import Rollup
 from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row
 
 _log = logging.getLogger(__name__)
 #: What SQLite raises for a bad row; anything else it raises is about the file or the disk.
 _BAD_ROW = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
-_INSERT_SPAN = (
-    f"INSERT INTO spans (seq, {', '.join(SPAN_COLUMNS)}) VALUES (?{', ?' * len(SPAN_COLUMNS)})"
-    " ON CONFLICT (trace_id, span_id) DO NOTHING"
-)
-_INSERT_SCORE = (
-    "INSERT INTO scores (seq, " + ", ".join(f'"{name}"' for name in SCORE_COLUMNS) + ")"
-    f" VALUES (?{', ?' * len(SCORE_COLUMNS)}) ON CONFLICT (id) DO NOTHING"
-)
+#: Rows of one INSERT statement, the largest first. Each statement gives the interpreter up to other threads and has to
+#: win it back, so that a busy server would let one-row statements starve; more than 64 rows gain nothing.
+_BULKS = (64, 16, 4, 1)
+
+
+class Insert:
+    """INSERT statements of one table, by how many rows they take."""
+
+    def __init__(self, table: str, columns: Sequence[str], ending: str = "") -> None:
+        self.table = table
+        names = ", ".join(f'"{name}"' for name in ("seq", *columns))
+        row = f"(?{', ?' * len(columns)})"
+        self._sql = {n: f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * n)}{ending}" for n in _BULKS}
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
+        """Insert the rows; returns how many of them were new."""
+        new = done = 0
+        for size, sql in self._sql.items():
+            while len(rows) - done >= size:
+                values = [value for row in rows[done : done + size] for value in row]
+                new += connection.execute(sql, values).rowcount
+                done += size
+        return new
+
+
+_SPANS = Insert("spans", SPAN_COLUMNS, " ON CONFLICT (trace_id, span_id) DO NOTHING")
+_SCORES = Insert("scores", SCORE_COLUMNS, " ON CONFLICT (id) DO NOTHING")
+_PAYLOADS = Insert("payloads", ("dictionary", "data"))
 
 
 class Ledger:
     """All day files of a folder. Only the writer's thread calls its methods.
 
     ``files`` and ``last_seq`` say what is committed; they are replaced, never changed, so that any thread may read them
-    (``last_seq`` first where both are needed).
+    (``last_seq`` first where both are needed). ``recent`` holds the newest rows up to ``last_seq`` at least.
     """
 
     def __init__(self, folder: Path, codec: Codec, clock: Callable[[], int]) -> None:
@@ -45,6 +66,7 @@ class Ledger:
         # Numbers go on from the clock's microseconds, so that an old position lies before whatever comes later even
         # when somebody has deleted the files in between.
         self.last_seq = max([clock() // 1000, *(file.seqs.high for file in self.files)])
+        self.recent = Recent(self.last_seq)
         self._today: DayFile | None = None
         self._connection: sqlite3.Connection | None = None
         self._others: dict[Path, sqlite3.Connection] = {}
@@ -77,6 +99,8 @@ class Ledger:
         self.files = tuple(file for file in self.files if file not in gone)
         if self._today is not None and self._today.path in {file.path for file in gone}:
             self._leave_today()  # Nothing was committed since midnight.
+        if gone:
+            self.recent.forget(self.last_seq)
         for file in gone:
             if connection := self._others.pop(file.path, None):
                 connection.close()
@@ -102,11 +126,9 @@ class Ledger:
             (seq, self._codec.current, self._codec.pack(payload)) for seq, (_, _, payload) in numbered_spans.items()
         ]
         with _transaction(connection):
-            _insert(connection, _INSERT_SPAN, "spans", numbered_spans)
-            _insert(connection, _INSERT_SCORE, "scores", numbered_scores)
-            connection.executemany(
-                "INSERT INTO payloads VALUES (?, ?, ?)", (one for one in payloads if one[0] in numbered_spans)
-            )
+            _insert(connection, _SPANS, numbered_spans)
+            _insert(connection, _SCORES, numbered_scores)
+            _PAYLOADS.run(connection, [one for one in payloads if one[0] in numbered_spans])
             rollup = Rollup()
             rollup.add((one[0] for one in numbered_spans.values()), (one[0] for one in numbered_scores.values()))
             rollup.write(connection)
@@ -116,7 +138,15 @@ class Ledger:
             times=[one[0].time_ns for one in numbered_scores.values()],
         )
         self.files = tuple(self._today if one.path == file.path else one for one in self.files)
-        self.last_seq = max(self.last_seq, self._today.seqs.high)
+        last_seq = max(self.last_seq, self._today.seqs.high)
+        self.recent.add(
+            Committed(
+                spans=[(seq, span, payload) for seq, (span, _, payload) in numbered_spans.items()],
+                scores=[(seq, score) for seq, (score, _) in numbered_scores.items()],
+                last_seq=last_seq,
+            )
+        )
+        self.last_seq = last_seq
         self._learn([one[2] for one in numbered_spans.values()])
 
     def _learn(self, payloads: list[bytes]) -> None:
@@ -196,20 +226,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _insert(
     connection: sqlite3.Connection,
-    sql: str,
-    table: str,
+    statement: Insert,
     rows: MutableMapping[int, PackedSpan] | MutableMapping[int, PackedScore],
 ) -> None:
     """Insert, and take those out of ``rows`` whose id was there already."""
-    if not rows:
+    if not rows or statement.run(connection, _values(rows)) == len(rows):
         return
-    cursor = connection.executemany(sql, _values(rows))
-    if cursor.rowcount == len(rows):
-        return
-    kept = {seq for (seq,) in connection.execute(f"SELECT seq FROM {table} WHERE seq >= ?", (min(rows),))}
+    kept = {seq for (seq,) in connection.execute(f"SELECT seq FROM {statement.table} WHERE seq >= ?", (min(rows),))}
     for seq in [seq for seq in rows if seq not in kept]:
         del rows[seq]
 
 
-def _values(rows: Mapping[int, PackedSpan] | Mapping[int, PackedScore]) -> Iterator[Row]:
-    return ((seq, *packed[1]) for seq, packed in rows.items())
+def _values(rows: Mapping[int, PackedSpan] | Mapping[int, PackedScore]) -> list[Row]:
+    return [(seq, *packed[1]) for seq, packed in rows.items()]

@@ -76,13 +76,15 @@ class SpanStore:
         """Commits since the store was opened: fewer than writes, for what waits together is committed together."""
         return self._commits
 
-    async def write(self, spans: Sequence[Span] = (), scores: Sequence[Score] = ()) -> None:
-        """Store all of them or none; returns when they are on disk.
+    async def write(
+        self, spans: Sequence[Span] = (), scores: Sequence[Score] = (), *, patient: bool = False
+    ) -> None:
+        """Store all of them or none; returns when they are on disk. ``patient`` waits for what else is to be written.
 
         Raises Overloaded when the queue is full or the disk fails, BadInput when a row cannot be stored.
         """
         if spans or scores:
-            await self._wait_for(Item(spans=tuple(spans), scores=tuple(scores)))
+            await self._wait_for(Item(spans=tuple(spans), scores=tuple(scores), patient=patient))
 
     def offer(self, spans: Sequence[Span], scores: Sequence[Score] = ()) -> bool:
         """Store them soon, without waiting. False when the queue is full: they are dropped and counted."""
@@ -163,7 +165,10 @@ class SpanStore:
         """
         if position and not (position.isascii() and position.isdigit() and len(position) < 19):
             raise BadInput(f"{position!r} is no position.", field="position", mend="Use one that tail or end returned.")
-        return await self._readers.run(reader.tail(int(position or 0), self._ledger.last_seq, max(1, limit)))
+        after, until, most = int(position or 0), self._ledger.last_seq, max(1, limit)
+        return self._ledger.recent.after(after, until, most) or await self._readers.run(
+            reader.tail(after, until, most)
+        )
 
     async def end(self) -> str:
         """The position after everything that is committed."""

@@ -42,6 +42,11 @@ def _json(name: str, empty: type[dict[str, Any]] | type[list[Any]]) -> Column[An
     return Column(name, JSON, nullable=False, default=empty, server_default="{}" if empty is dict else "[]")
 
 
+def _generation() -> Column[int]:
+    """The value of the registry's counter when this row was last written: what is above another's is new to it."""
+    return Column("generation", BigInteger, nullable=False, default=0, server_default=text("0"))
+
+
 versions = Table(
     "versions",
     schema,
@@ -53,7 +58,11 @@ versions = Table(
     _text("author"),
     _text("note"),
     _ns("created_ns"),
+    _json("parents", list),
+    _json("needs", dict),
+    _generation(),
     UniqueConstraint("kind", "name", "digest"),
+    Index(None, "generation"),
 )
 
 labels = Table(
@@ -64,6 +73,8 @@ labels = Table(
     Column("label", Text, primary_key=True),
     Column("number", Integer, nullable=False),
     _ns("moved_ns"),
+    _generation(),
+    Index(None, "generation"),
 )
 
 rollouts = Table(
@@ -81,6 +92,7 @@ rollouts = Table(
     _text("reason"),
     _ns("started_ns"),
     _json("stages", list),
+    _generation(),
 )
 
 changes = Table(
@@ -100,9 +112,59 @@ changes = Table(
     _text("rollout"),
     _text("note"),
     Column("undo", Boolean, nullable=False, default=True, server_default=true()),
+    _text("label"),
+    _text("group"),
+    _text("override"),
+    Column("said_layer", Integer, nullable=False, default=0, server_default=text("0")),
+    _generation(),
     UniqueConstraint("id"),
     Index(None, "time_ns"),
+    Index(None, "kind", "name", "label"),
+    Index(None, "generation"),
     sqlite_autoincrement=True,
+)
+
+protections = Table(
+    "protections",
+    schema,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    _text("role"),
+    _text("gate"),
+    _text("actor"),
+    _text("note"),
+    _ns("time_ns"),
+    _generation(),
+    Index(None, "kind", "name", "label"),
+    Index(None, "generation"),
+    sqlite_autoincrement=True,
+)
+
+gates = Table(
+    "gates",
+    schema,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("gate", Text, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    _json("evidence", dict),
+    _text("actor"),
+    _ns("time_ns"),
+    UniqueConstraint("id"),
+    Index(None, "kind", "name", "number", "gate"),
+    sqlite_autoincrement=True,
+)
+
+generations = Table(
+    "generations",
+    schema,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
 
 keys = Table(
@@ -118,7 +180,70 @@ keys = Table(
     _ns("expires_ns"),
     Column("disabled", Boolean, nullable=False, default=False, server_default=false()),
     _json("limits", dict),
+    _text("team"),
+    _text("old_hash"),
+    _ns("old_until_ns"),
     UniqueConstraint("hash"),
+)
+
+teams = Table(
+    "teams",
+    schema,
+    Column("name", Text, primary_key=True),
+    _json("limits", dict),
+)
+
+usage = Table(
+    "usage",
+    schema,
+    Column("id", Text, primary_key=True),
+    _ns("time_ns"),
+    _text("key"),
+    _text("team"),
+    _text("route"),
+    _text("model"),
+    _text("node"),
+    Column("state", Text, nullable=False),
+    Column("requests", Integer, nullable=False, default=1, server_default=text("1")),
+    Column("input_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("output_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("cached_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("cost_nano", BigInteger, nullable=True),
+    Index(None, "time_ns"),
+)
+
+usage_days = Table(
+    "usage_days",
+    schema,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("team", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("input_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("output_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("cached_tokens", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("cost_nano", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("unpriced", BigInteger, nullable=False, default=0, server_default=text("0")),
+    Column("interrupted", BigInteger, nullable=False, default=0, server_default=text("0")),
+)
+
+refusals = Table(
+    "refusals",
+    schema,
+    Column("id", Text, primary_key=True),
+    _ns("time_ns"),
+    _text("key"),
+    _text("team"),
+    _text("route"),
+    _text("code"),
+    Column("status", Integer, nullable=False),
+    _text("message"),
+    _text("mend"),
+    Column("retry_after", Float, nullable=True),
+    _json("checks", list),
+    Index(None, "time_ns"),
 )
 
 blobs = Table(
@@ -168,5 +293,33 @@ incident_events = Table(
     _text("actor"),
     _text("text"),
     Index(None, "incident"),
+    sqlite_autoincrement=True,
+)
+
+rollout_plans = Table(
+    "rollout_plans",
+    schema,
+    Column("rollout", Text, primary_key=True),
+    _ns("time_ns"),
+    _ns("ended_ns"),
+    _json("plan", dict),
+    _text("position"),
+    _text("paused"),
+    _json("limits", dict),
+    _json("evidence", list),
+    Index(None, "ended_ns"),
+)
+
+rollout_events = Table(
+    "rollout_events",
+    schema,
+    Column("seq", _RowId, primary_key=True, autoincrement=True),
+    Column("rollout", Text, nullable=False),
+    _ns("time_ns"),
+    Column("action", Text, nullable=False),
+    _text("actor"),
+    _text("text"),
+    Column("share", Float, nullable=False, default=0.0, server_default=text("0.0")),
+    Index(None, "rollout"),
     sqlite_autoincrement=True,
 )

@@ -1,16 +1,27 @@
 """What happened: the recorder, OpenTelemetry in, the query language, prices, and traces over HTTP."""
 
+from .events import Window
+from .forwarder import Forwarder
 from .language import QueryError, make_filter, parse_query
+from .masking import KINDS, Mask, Masking
 from .messages import question
 from .prices import PRICES_AS_OF, price
-from .receiver import otlp_app
+from .receiver import logs_app, otlp_app
 from .recorder import Recorder
+from .retention import Retention
 from .routes import routes, summary
 
 __all__ = [
+    "KINDS",
     "PRICES_AS_OF",
+    "Forwarder",
+    "Mask",
+    "Masking",
     "QueryError",
     "Recorder",
+    "Retention",
+    "Window",
+    "logs_app",
     "make_filter",
     "otlp_app",
     "parse_query",

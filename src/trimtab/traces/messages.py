@@ -42,6 +42,9 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any]:
         message["content"] = "" if parts is None else str(parts)
     if item.get("tool_calls"):
         message["tool_calls"] = item["tool_calls"]
+    for name in ("tool_call_id", "name"):
+        if isinstance(item.get(name), str):
+            message[name] = item[name]
     return message
 
 
@@ -73,8 +76,11 @@ def compact(value: Any) -> str:
 
 def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text of the last message of role user; of the last message when no user speaks."""
-    for message in reversed(messages):
-        if message.get("role") == "user" and text_of(message):
+    asked = [message for message in messages if message.get("role") == "user"]
+    # Some libraries hand the result of a tool back as the user: what a person wrote is text.
+    spoken = [message for message in asked if isinstance(message.get("content"), str) and message["content"]]
+    for message in reversed(spoken or asked):
+        if text_of(message):
             return text_of(message)
     return text_of(messages[-1]) if messages else ""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -106,7 +106,7 @@ def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
             mend="Send ExportTraceServiceRequest as protobuf, or as JSON with content-type application/json.",
         ) from None
     for group in request.resource_spans:
-        resource = _pairs(group.resource.attributes)
+        resource = pairs(group.resource.attributes)
         for scoped in group.scope_spans:
             for span in scoped.spans:
                 yield RawSpan(
@@ -118,9 +118,9 @@ def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
                     end_ns=span.end_time_unix_nano,
                     status=span.status.code,
                     message=span.status.message,
-                    attributes=_pairs(span.attributes),
+                    attributes=pairs(span.attributes),
                     events=tuple(
-                        RawEvent(name=e.name, time_ns=e.time_unix_nano, attributes=_pairs(e.attributes))
+                        RawEvent(name=e.name, time_ns=e.time_unix_nano, attributes=pairs(e.attributes))
                         for e in span.events
                     ),
                     links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
@@ -129,19 +129,19 @@ def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
                 )
 
 
-def _pairs(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+def pairs(pairs: Any) -> dict[str, Any]:
+    return {pair.key: value_of(pair.value) for pair in pairs}
 
 
-def _value(value: common_pb2.AnyValue) -> Any:
+def value_of(value: common_pb2.AnyValue) -> Any:
     kind = value.WhichOneof("value")
     match kind:
         case None:
             return None
         case "array_value":
-            return [_value(item) for item in value.array_value.values]
+            return [value_of(item) for item in value.array_value.values]
         case "kvlist_value":
-            return _pairs(value.kvlist_value.values)
+            return pairs(value.kvlist_value.values)
         case "bytes_value":
             return base64.b64encode(value.bytes_value).decode()
         case "double_value":
@@ -159,10 +159,10 @@ def _finite(number: float) -> float | str:
 
 
 class _Array(msgspec.Struct):
-    values: list[_Any] = []
+    values: list[AnyValue] = []
 
 
-class _Any(msgspec.Struct, rename="camel"):
+class AnyValue(msgspec.Struct, rename="camel"):
     string_value: str | None = None
     bool_value: bool | None = None
     int_value: int | str | None = None
@@ -172,19 +172,19 @@ class _Any(msgspec.Struct, rename="camel"):
     bytes_value: str | None = None
 
 
-class _Pair(msgspec.Struct):
+class Pair(msgspec.Struct):
     key: str
-    value: _Any | None = None
+    value: AnyValue | None = None
 
 
 class _Pairs(msgspec.Struct):
-    values: list[_Pair] = []
+    values: list[Pair] = []
 
 
 class _Event(msgspec.Struct, rename="camel"):
     name: str = ""
     time_unix_nano: int | str = 0
-    attributes: list[_Pair] = []
+    attributes: list[Pair] = []
 
 
 class _Link(msgspec.Struct, rename="camel"):
@@ -204,27 +204,27 @@ class _JsonSpan(msgspec.Struct, rename="camel"):
     name: str = ""
     start_time_unix_nano: int | str = 0
     end_time_unix_nano: int | str = 0
-    attributes: list[_Pair] = []
+    attributes: list[Pair] = []
     events: list[_Event] = []
     links: list[_Link] = []
     status: _Status | None = None
 
 
-class _Scope(msgspec.Struct):
+class Scope(msgspec.Struct):
     name: str = ""
 
 
 class _Scoped(msgspec.Struct):
     spans: list[_JsonSpan] = []
-    scope: _Scope | None = None
+    scope: Scope | None = None
 
 
-class _Resource(msgspec.Struct):
-    attributes: list[_Pair] = []
+class Resource(msgspec.Struct):
+    attributes: list[Pair] = []
 
 
 class _Group(msgspec.Struct, rename="camel"):
-    resource: _Resource | None = None
+    resource: Resource | None = None
     scope_spans: list[_Scoped] = []
 
 
@@ -245,7 +245,7 @@ def _from_json(body: bytes) -> Iterator[RawSpan]:
             mend="Send ExportTraceServiceRequest in OTLP's JSON form.",
         ) from None
     for group in request.resource_spans:
-        resource = _json_pairs(group.resource.attributes) if group.resource else {}
+        resource = json_pairs(group.resource.attributes) if group.resource else {}
         for scoped in group.scope_spans:
             for span in scoped.spans:
                 yield RawSpan(
@@ -253,13 +253,13 @@ def _from_json(body: bytes) -> Iterator[RawSpan]:
                     span_id=span.span_id.lower(),
                     parent_id=span.parent_span_id.lower(),
                     name=span.name,
-                    start_ns=_integer(span.start_time_unix_nano),
-                    end_ns=_integer(span.end_time_unix_nano),
+                    start_ns=integer(span.start_time_unix_nano),
+                    end_ns=integer(span.end_time_unix_nano),
                     status=span.status.code if span.status else 0,
                     message=span.status.message if span.status else "",
-                    attributes=_json_pairs(span.attributes),
+                    attributes=json_pairs(span.attributes),
                     events=tuple(
-                        RawEvent(name=e.name, time_ns=_integer(e.time_unix_nano), attributes=_json_pairs(e.attributes))
+                        RawEvent(name=e.name, time_ns=integer(e.time_unix_nano), attributes=json_pairs(e.attributes))
                         for e in span.events
                     ),
                     links=tuple((link.trace_id, link.span_id) for link in span.links),
@@ -268,11 +268,11 @@ def _from_json(body: bytes) -> Iterator[RawSpan]:
                 )
 
 
-def _json_pairs(pairs: list[_Pair]) -> dict[str, Any]:
-    return {pair.key: _json_value(pair.value) for pair in pairs}
+def json_pairs(pairs: list[Pair]) -> dict[str, Any]:
+    return {pair.key: json_value(pair.value) for pair in pairs}
 
 
-def _json_value(value: _Any | None) -> Any:
+def json_value(value: AnyValue | None) -> Any:
     if value is None:
         return None
     if value.string_value is not None:
@@ -280,17 +280,17 @@ def _json_value(value: _Any | None) -> Any:
     if value.bool_value is not None:
         return value.bool_value
     if value.int_value is not None:
-        return _integer(value.int_value)
+        return integer(value.int_value)
     if value.double_value is not None:
         return value.double_value
     if value.array_value is not None:
-        return [_json_value(item) for item in value.array_value.values]
+        return [json_value(item) for item in value.array_value.values]
     if value.kvlist_value is not None:
-        return _json_pairs(value.kvlist_value.values)
+        return json_pairs(value.kvlist_value.values)
     return value.bytes_value
 
 
-def _integer(number: int | str) -> int:
+def integer(number: int | str) -> int:
     """A 64-bit integer as OTLP's JSON writes it. Raises BadInput for anything else."""
     try:
         found = int(number)

@@ -12,6 +12,7 @@ answer is None and never 0.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -115,6 +116,7 @@ SIMULATED = _flat(0.15, 0.075, 0.60)
 _SUFFIX = re.compile(r"([-@](latest|preview|\d{3,8}(-\d{2,4}){0,2}|\d{2}-\d{2,4}))*")
 
 
+@functools.lru_cache(maxsize=4096)
 def find_price(provider_model: str) -> Price | None:
     """The price of ``provider/model`` or ``model``, dated names included; None when the table does not know it."""
     provider, _, model = provider_model.rpartition("/")

@@ -1,23 +1,28 @@
-"""``POST /v1/traces``: OTLP over HTTP as a plain ASGI app, answered after the spans are committed.
+"""``POST /v1/traces`` and ``/v1/logs``: OTLP over HTTP as plain ASGI apps, answered after everything is committed.
 
-A span that cannot be kept is named in ``partial_success``; a request that cannot be read is a 400 that says why.
+What cannot be kept is named in ``partial_success``; a request that cannot be read is a 400 that says why.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trimtab.core import BadInput, Span, TooLarge, TrimtabError, now_ns
+from trimtab.core import BadInput, Score, Span, TooLarge, TrimtabError, now_ns
 from trimtab.store import SpanStore
 
+from .events import Heard, Window, hear
+from .flow import Flow
+from .logs import decode_logs, encode_logs_response
+from .masking import Mask
 from .otlp import decode, encode_response, encode_status
 from .roots import Roots
-from .translation import translate
+from .scores import scored
+from .translation import Translated, translate
 
 #: Bytes of a request as sent, and after decompression.
 BODY_LIMIT = 32 * 1024 * 1024
@@ -30,10 +35,71 @@ _CODES = {400: 3, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}
 _REASONS_TOLD = 5
 
 
-def otlp_app(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> ASGIApp:
-    """The receiver as an ASGI app for one path. ``clock`` gives nanoseconds UTC."""
-    roots = Roots()
+#: Reads a request and keeps what it can: the reasons why some of it was not.
+Keep = Callable[[bytes, bool], Awaitable[list[str]]]
+Answer = Callable[..., bytes]
 
+
+def otlp_app(
+    store: SpanStore,
+    *,
+    clock: Callable[[], int] = now_ns,
+    window: Window | None = None,
+    mask: Mask | None = None,
+) -> ASGIApp:
+    """The receiver of spans as an ASGI app for one path. ``clock`` gives nanoseconds UTC; ``window`` is what the
+    receiver of logs was given, and ``mask`` takes out what must not be stored."""
+    roots, flow = Roots(), Flow()
+    waiting = window or Window()
+
+    async def keep(body: bytes, json: bool) -> list[str]:
+        def read() -> Translated:
+            return translate(waiting.join(decode(body, json=json)), clock())
+
+        spans, rejected, guessed = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
+        if spans:
+            complete = roots.complete(flow.observe(spans, guessed))
+            kept: Sequence[Span] = mask(complete, ())[0] if mask else complete
+            await store.write(kept)
+            roots.forget(spans)
+            waiting.forget((span.trace_id, span.span_id) for span in spans)
+        return rejected
+
+    return _app(keep, encode_response)
+
+
+def logs_app(
+    store: SpanStore,
+    *,
+    clock: Callable[[], int] = now_ns,
+    window: Window | None = None,
+    mask: Mask | None = None,
+) -> ASGIApp:
+    """The receiver of log records: GenAI's verdicts become scores, its messages the conversation of their span, which
+    they are stored under at once. What comes before its span waits in ``window`` to be joined to it."""
+    waiting = window or Window()
+
+    async def keep(body: bytes, json: bool) -> list[str]:
+        now = clock()
+
+        def read() -> tuple[Heard, Translated]:
+            heard = hear(decode_logs(body, json=json), now)
+            return heard, translate(heard.spans, now)
+
+        heard, talks = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
+        spans: Sequence[Span] = talks.spans
+        scores: Sequence[Score] = await scored(store, heard.scores, now)
+        if mask:
+            spans, scores = mask(spans, scores)
+        if spans or scores:
+            await store.write(spans, scores)
+            waiting.hold(heard.spans, now)
+        return heard.rejected + talks.rejected
+
+    return _app(keep, encode_logs_response)
+
+
+def _app(keep: Keep, encode: Answer) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -41,7 +107,7 @@ def otlp_app(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> ASGIApp:
         try:
             _check(scope["method"], kind)
             body = _decompressed(await _body(receive), headers.get("content-encoding", ""))
-            rejected = await _keep(store, roots, body, json, clock())
+            rejected = await keep(body, json)
         except _Gone:
             return
         except TrimtabError as error:
@@ -50,7 +116,7 @@ def otlp_app(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> ASGIApp:
         reason = "; ".join(rejected[:_REASONS_TOLD])
         if len(rejected) > _REASONS_TOLD:
             reason += f"; and {len(rejected) - _REASONS_TOLD} more"
-        await _answer(send, 200, kind, encode_response(len(rejected), reason, json=json))
+        await _answer(send, 200, kind, encode(len(rejected), reason, json=json))
 
     return app
 
@@ -71,7 +137,7 @@ class _WrongType(BadInput):
 
 def _check(method: str, kind: str) -> None:
     if method != "POST":
-        raise _WrongMethod(f"{method} is not allowed here", mend="Send traces with POST.")
+        raise _WrongMethod(f"{method} is not allowed here", mend="Send it with POST.")
     if kind not in (_PROTOBUF, _JSON):
         raise _WrongType(
             f"{kind or 'no content type'} cannot be read", field="content-type", mend=f"Send {_PROTOBUF} or {_JSON}."
@@ -119,20 +185,6 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
             raise BadInput("the gzip body ends too early", field="body", mend="Send it whole.")
         body = stream.unused_data
     return b"".join(out)
-
-
-async def _keep(store: SpanStore, roots: Roots, body: bytes, json: bool, now: int) -> list[str]:
-    """Commit the spans of a request. The reasons why some of them could not be kept."""
-
-    def read() -> tuple[list[Span], list[str]]:
-        return translate(decode(body, json=json), now)
-
-    spans, rejected = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
-    if spans:
-        spans = roots.complete(spans)
-        await store.write(spans)
-        roots.forget(spans)
-    return rejected
 
 
 async def _refuse(send: Send, error: TrimtabError, kind: str) -> None:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from trimtab.core import Score, Span, now_ns
-from trimtab.store import SpanStore
+
+from .masking import Mask
 
 _LOG = logging.getLogger(__name__)
 _SAY_EVERY_NS = 60 * 1_000_000_000
 
 
+class Sink(Protocol):
+    """Where spans go: the store, or the way to the process that has it."""
+
+    def offer(self, spans: Sequence[Span], scores: Sequence[Score] = ()) -> bool:
+        """Take them all or none, without waiting; False: there is no room, they are dropped."""
+        ...
+
+
 class Recorder:
     """Offers spans and scores to the store; what a full queue drops is counted, and said at most once a minute."""
 
-    def __init__(self, store: SpanStore, *, clock: Callable[[], int] = now_ns) -> None:
+    def __init__(self, store: Sink, *, clock: Callable[[], int] = now_ns, mask: Mask | None = None) -> None:
         self._store = store
+        self._mask = mask
         self._clock = clock
         self._said_ns: int | None = None
         self._unsaid = 0
@@ -24,6 +35,8 @@ class Recorder:
 
     def record(self, spans: Sequence[Span], scores: Sequence[Score] = ()) -> None:
         """Take the spans and scores of one request, all or none of them. Returns at once."""
+        if self._mask is not None:
+            spans, scores = self._mask(spans, scores)
         if not self._store.offer(spans, scores):
             self._count(len(spans) + len(scores))
 

@@ -64,8 +64,12 @@ class Roots:
         )
         if last is not None and not root.model:
             filled = replace(filled, model=last.model, provider=last.provider, fingerprint=last.fingerprint)
+        calls = _calls(below)
         if root.input_tokens is None and root.output_tokens is None:
-            filled = _with_totals(filled, _calls(below))
+            filled = _with_totals(filled, calls)
+        elif root.cost_usd is None and root.kind not in ("llm", "embedding") and calls:
+            # An agent's span may sum up the tokens of its calls and know nothing of their prices.
+            filled = replace(filled, cost_usd=_with_totals(root, calls).cost_usd)
         return filled
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,21 +10,23 @@ from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Filter, NotFound, Score, Span, SpanQuery, Stamp, TooLarge, new_trace_id, now_ns
+from trimtab.core import BadInput, Filter, NotFound, Span, SpanQuery, TooLarge, now_ns
 from trimtab.store import Page, SpanStore, Trace
 
+from .export import FORMATS, MOST, export
 from .language import OPS, make_filter, parse_query
+from .masking import Mask
 from .messages import question
+from .scores import TRACE_ID, ScoreBody, scored
 
 T = TypeVar("T")
 
 _BODY_LIMIT = 4 * 1024 * 1024
 _SCORES_LIMIT = 1000
 _PREVIEW = 1000
-_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 # Longest operators first, so that "<=" is not read as "<" and a value that starts with "=".
 _FILTER = re.compile(
     rf"((?:tag:|score:)?[^:]+):({'|'.join(sorted((re.escape(op) for op in OPS), key=len, reverse=True))}):(.*)", re.S
@@ -54,21 +55,9 @@ class QueryBody(msgspec.Struct, forbid_unknown_fields=True):
     cursor: str = ""
 
 
-class ScoreBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What somebody thinks of a trace or span. The same ``id`` twice is stored once, so that a retry is safe."""
-
-    trace_id: str
-    name: str
-    value: float | bool
-    span_id: str = ""
-    by: str = "user"
-    label: str = ""
-    reason: str = ""
-    id: str = ""
-
-
-def routes(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> list[Route]:
-    """The traces' part of the control API. ``clock`` gives nanoseconds UTC."""
+def routes(store: SpanStore, *, clock: Callable[[], int] = now_ns, mask: Mask | None = None) -> list[Route]:
+    """The traces' part of the control API. ``clock`` gives nanoseconds UTC; ``mask`` takes out what must not be
+    stored."""
 
     async def traces(request: Request) -> Response:
         page = await store.query(query_of(request, clock()))
@@ -86,12 +75,21 @@ def routes(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> list[Route
         asked = body if isinstance(body, list) else [body]
         if not 1 <= len(asked) <= _SCORES_LIMIT:
             raise BadInput(f"{len(asked)} scores at once", field="body", mend=f"Send 1 to {_SCORES_LIMIT}.")
-        made = await _made(store, asked, clock())
-        await store.write((), made)
+        made = await scored(store, asked, clock())
+        await store.write((), mask((), made)[1] if mask else made)
         return _json({"ids": [score.id for score in made]}, 201)
+
+    async def exported(request: Request) -> Response:
+        form = request.query_params.get("format", "jsonl")
+        if form not in FORMATS:
+            raise BadInput(f"{form[:40]!r} is not a format", field="format", mend=f"Use {', '.join(FORMATS)}.")
+        limit = _limit(request.query_params.get("limit", "1000"), MOST)
+        lines = export(store, replace(query_of(request, clock(), most=MOST), limit=1), form, limit)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     return [
         Route("/api/traces", traces, methods=["GET"]),
+        Route("/api/traces/export", exported, methods=["GET"]),
         Route("/api/traces/{id}", trace, methods=["GET"]),
         Route("/api/spans/query", spans, methods=["POST"]),
         Route("/api/scores", scores, methods=["POST"]),
@@ -101,8 +99,9 @@ def routes(store: SpanStore, *, clock: Callable[[], int] = now_ns) -> list[Route
 # Reading
 
 
-def query_of(request: Request, now: int) -> SpanQuery:
-    """The query of a listing: ``limit cursor since until q`` and ``filter=column:op:value``, which may repeat.
+def query_of(request: Request, now: int, *, most: int = 1000) -> SpanQuery:
+    """The query of a listing: ``limit`` (up to ``most``) ``cursor since until q`` and ``filter=column:op:value``,
+    which may repeat.
 
     Raises BadInput, naming the parameter.
     """
@@ -113,7 +112,7 @@ def query_of(request: Request, now: int) -> SpanQuery:
         since_ns=_time(asked.get("since", ""), "since", now),
         until_ns=_time(asked.get("until", ""), "until", now),
         filters=query.filters + tuple(map(_filter, asked.getlist("filter"))),
-        limit=_limit(asked.get("limit", "50")),
+        limit=_limit(asked.get("limit", "50"), most),
         cursor=asked.get("cursor", ""),
     )
 
@@ -127,10 +126,10 @@ def _filter(text: str) -> Filter:
     return make_filter(match[1], match[2], match[3])
 
 
-def _limit(text: str | int) -> int:
+def _limit(text: str | int, most: int = 1000) -> int:
     limit = int(text) if str(text).isascii() and str(text).isdecimal() and len(str(text)) < 9 else 0
-    if not 1 <= limit <= 1000:
-        raise BadInput(f"{str(text)[:40]!r} is not a limit", field="limit", mend="Give a number from 1 to 1000.")
+    if not 1 <= limit <= most:
+        raise BadInput(f"{str(text)[:40]!r} is not a limit", field="limit", mend=f"Give a number from 1 to {most}.")
     return limit
 
 
@@ -176,7 +175,7 @@ def _bounded_ns(value: int, field: str) -> int:
 
 async def _found(store: SpanStore, asked: str) -> Trace:
     trace_id = asked.lower()
-    if not _TRACE_ID.fullmatch(trace_id):
+    if not TRACE_ID.fullmatch(trace_id):
         raise NotFound(f"{asked[:80]!r} is no trace id", field="id", mend="A trace id has 32 hex digits.")
     found = await store.trace(trace_id)
     if found is None:
@@ -195,60 +194,6 @@ def summary(span: Span) -> dict[str, Any]:
 
 def _whole(trace: Trace) -> dict[str, Any]:
     return {"id": trace.spans[0].trace_id if trace.spans else "", "spans": trace.spans, "scores": trace.scores}
-
-
-# Scores
-
-
-async def _made(store: SpanStore, asked: list[ScoreBody], now: int) -> list[Score]:
-    """Scores with the stamp, slice and project of the trace they judge; of an unknown trace, with none."""
-    for index, body in enumerate(asked):
-        _check(body, f"[{index}]." if len(asked) > 1 else "")
-    traces = {trace_id: await store.trace(trace_id) for trace_id in {body.trace_id.lower() for body in asked}}
-    if None in traces.values():
-        # Feedback can be quicker than the recorder's queue.
-        await store.flush()
-        for trace_id in [known for known, trace in traces.items() if trace is None]:
-            traces[trace_id] = await store.trace(trace_id)
-    return [_score(body, traces[body.trace_id.lower()], now) for body in asked]
-
-
-def _check(body: ScoreBody, where: str) -> None:
-    """Raise BadInput for what cannot be stored."""
-    if not _TRACE_ID.fullmatch(body.trace_id.lower()):
-        raise BadInput(f"{body.trace_id[:40]!r} is no trace id", field=f"{where}trace_id", mend="Give 32 hex digits.")
-    if body.span_id and not _SPAN_ID.fullmatch(body.span_id.lower()):
-        raise BadInput(f"{body.span_id[:40]!r} is no span id", field=f"{where}span_id", mend="Give 16 hex digits.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", body.name):
-        raise BadInput(f"{body.name[:40]!r} is no score name", field=f"{where}name", mend="Use letters, digits, . _ -")
-    if not math.isfinite(body.value) or not 0 <= body.value <= 1:
-        raise BadInput(
-            f"{body.value} is outside 0 to 1", field=f"{where}value", mend="Scale it to 0 (bad) to 1 (good)."
-        )
-    for field, limit in (("by", 100), ("id", 100), ("label", 500), ("reason", 20_000)):
-        if len(getattr(body, field)) > limit:
-            raise BadInput(f"longer than {limit} characters", field=f"{where}{field}", mend="Shorten it.")
-
-
-def _score(body: ScoreBody, trace: Trace | None, now: int) -> Score:
-    spans = {span.span_id: span for span in trace.spans} if trace else {}
-    root = next((span for span in spans.values() if not span.parent_id), next(iter(spans.values()), None))
-    judged = spans.get(body.span_id.lower(), root)
-    stamp = judged.stamp if judged and judged.stamp != Stamp() else root.stamp if root else Stamp()
-    return Score(
-        id=body.id or f"sco_{new_trace_id()}",
-        trace_id=body.trace_id.lower(),
-        span_id=body.span_id.lower(),
-        name=body.name,
-        value=float(body.value),
-        by=body.by or "user",
-        time_ns=now,
-        label=body.label,
-        reason=body.reason,
-        slice=root.tags.get("topic", "") if root else "",
-        project=root.project if root else "default",
-        stamp=stamp,
-    )
 
 
 # Bytes

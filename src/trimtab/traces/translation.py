@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.core import Layer, Span, Stamp, Usage
+from trimtab.sdk import kind_by_name, returns_documents
 
 from .dialects import Attributes, Reading, read
 from .messages import compact
@@ -15,6 +16,9 @@ from .prices import price
 
 #: An attribute, input or output longer than this many bytes of UTF-8 is cut.
 TEXT_LIMIT = 256 * 1024
+#: All of a span's attributes together, and how many of them, are kept up to this.
+REST_LIMIT = 1024 * 1024
+COUNT_LIMIT = 1000
 _NAME_LIMIT = 500
 _DAY_NS = 86_400 * 1_000_000_000
 _TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
@@ -30,17 +34,31 @@ _LAYERS = {
 _RESERVED = frozenset({"gateway", "ask", "arms", "key", "truncated", "events", "links", "resource", "scope"})
 
 
-def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> tuple[list[Span], list[str]]:
-    """The spans that can be kept, and for each of the others why not. ``now_ns`` is nanoseconds UTC."""
+class Translated(NamedTuple):
+    """The spans that can be kept, for each of the others why not, and which spans' kind is only a guess."""
+
+    spans: list[Span]
+    rejected: list[str]
+    guessed: frozenset[tuple[str, str]]
+
+
+def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
+    """Every span translated. ``now_ns`` is nanoseconds UTC."""
     spans: list[Span] = []
     reasons: list[str] = []
+    guessed: set[tuple[str, str]] = set()
     for raw in raw_spans:
         reason = _refusal(raw, now_ns)
         if reason:
             reasons.append(f"span {raw.name[:80]!r}: {reason}")
-        else:
-            spans.append(span_of(raw))
-    return spans, reasons
+            continue
+        attributes = Attributes(raw.attributes, raw.events, raw.start_ns)
+        reading = read(attributes)
+        span = _span(raw, attributes, reading)
+        spans.append(span)
+        if not reading.kind and span.kind == "chain":
+            guessed.add((span.trace_id, span.span_id))
+    return Translated(spans, reasons, frozenset(guessed))
 
 
 def _refusal(raw: RawSpan, now_ns: int) -> str:
@@ -60,20 +78,24 @@ def _refusal(raw: RawSpan, now_ns: int) -> str:
 
 def span_of(raw: RawSpan) -> Span:
     """One span, translated. The ids and times must have been checked."""
-    attributes = Attributes(raw.attributes)
-    reading = read(attributes)
+    attributes = Attributes(raw.attributes, raw.events, raw.start_ns)
+    return _span(raw, attributes, read(attributes))
+
+
+def _span(raw: RawSpan, attributes: Attributes, reading: Reading) -> Span:
     kind = _kind(reading, raw.name)
-    status, error = _outcome(raw, attributes)
+    status, error = _outcome(raw, attributes, reading)
     notes: dict[str, int] = {}
     text = {name: _cut(getattr(reading, name), name, notes) for name in ("input", "output")}
-    rest = _rest(attributes.rest, raw, notes)
+    rest = _rest(attributes, raw, notes)
     if notes:
         rest["truncated"] = notes
     model = reading.answered or reading.asked
     return Span(
         trace_id=raw.trace_id,
         span_id=raw.span_id,
-        parent_id=raw.parent_id if raw.parent_id.strip("0") else "",
+        # A span that calls itself its parent is a root, or it would be none of its trace's.
+        parent_id=raw.parent_id if raw.parent_id.strip("0") and raw.parent_id != raw.span_id else "",
         name=raw.name[:_NAME_LIMIT] or "unnamed",
         kind=kind,
         start_ns=raw.start_ns,
@@ -106,8 +128,8 @@ def _kind(reading: Reading, name: str) -> str:
         return reading.kind
     if reading.asked or reading.answered:
         return "llm"
-    words = name.lower()
-    return "retriever" if "retriev" in words or "search" in words else "chain"
+    named = kind_by_name(name)
+    return named or ("retriever" if returns_documents(reading.output) else "chain")
 
 
 def _project(resource: Mapping[str, Any]) -> str:
@@ -152,8 +174,10 @@ def _cost(reading: Reading, kind: str) -> float | None:
     return None
 
 
-def _outcome(raw: RawSpan, attributes: Attributes) -> tuple[str, str]:
+def _outcome(raw: RawSpan, attributes: Attributes, reading: Reading) -> tuple[str, str]:
     """Status and error. An exception that the span's author went on to call a success is no error."""
+    if reading.error:
+        return "error", reading.error[:2000]
     failures = [event.attributes for event in raw.events if event.name == "exception"]
     if raw.status != STATUS_ERROR and (raw.status or not failures):
         return "ok", ""
@@ -165,13 +189,18 @@ def _outcome(raw: RawSpan, attributes: Attributes) -> tuple[str, str]:
     return "error", (error or attributes.text("error.type") or "error")[:2000]
 
 
-def _rest(rest: Mapping[str, Any], raw: RawSpan, notes: dict[str, int]) -> dict[str, Any]:
+def _rest(attributes: Attributes, raw: RawSpan, notes: dict[str, int]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for name, value in rest.items():
+    room = REST_LIMIT
+    for name, value in attributes.rest.items():
+        if len(kept) >= COUNT_LIMIT or room <= 0:
+            notes["attributes"] = len(attributes.rest)
+            break
         name = f"client.{name}" if name in _RESERVED else name[:_NAME_LIMIT]
         kept[name] = _bounded(value, name, notes)
-    if raw.events:
-        events = [{"name": e.name, "time_ns": e.time_ns, "attributes": dict(e.attributes)} for e in raw.events]
+        room -= len(name) + _size(kept[name])
+    if attributes.events:
+        events = [{"name": e.name, "time_ns": e.time_ns, "attributes": dict(e.attributes)} for e in attributes.events]
         kept["events"] = _bounded(events, "events", notes)
     if raw.links:
         kept["links"] = [{"trace_id": trace, "span_id": span} for trace, span in raw.links[:128]]
@@ -180,6 +209,12 @@ def _rest(rest: Mapping[str, Any], raw: RawSpan, notes: dict[str, int]) -> dict[
     if not raw.parent_id.strip("0") and raw.resource:
         kept["resource"] = _bounded(dict(raw.resource), "resource", notes)
     return kept
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return len(compact(value)) if isinstance(value, list | dict) else 8
 
 
 def _bounded(value: Any, name: str, notes: dict[str, int]) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trimtab.core import LAYER_OF_KIND, Score, Stamp
+from trimtab.core import LAYER_OF_KIND, Score, Stamp, swift
 
 from .monitors import Monitor
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One value of a signal in [0, 1] with the versions that served it, by the registry's kinds."""

@@ -50,6 +50,10 @@ SIGNALS: dict[str, Signal] = _signals(
         help="The answer cites a passage that it was given.",
     ),
     Signal(
+        name="assertions", layer=Layer.PROMPT, title="Assertions", unit="share of answers", cost="all",
+        help="The answer keeps every assertion of its prompt.",
+    ),
+    Signal(
         name="grounded", layer=None, title="Grounded", unit="share of answers", cost="all",
         help="The answer's words occur in the passages it cites, else in any passage it was given.",
     ),

@@ -4,6 +4,16 @@ from .app import create_app
 from .door import Door
 from .house import House
 from .security import SecureHeaders
-from .server import Server, application, listen
+from .server import DRAIN_S, Server, application, listen, worker_application
 
-__all__ = ["Door", "House", "SecureHeaders", "Server", "application", "create_app", "listen"]
+__all__ = [
+    "DRAIN_S",
+    "Door",
+    "House",
+    "SecureHeaders",
+    "Server",
+    "application",
+    "create_app",
+    "listen",
+    "worker_application",
+]

@@ -19,7 +19,7 @@ from trimtab.core import TrimtabError
 from .frame import HERE, Frame
 from .house import House
 from .metrics import healthz, metrics, readyz
-from .pages import incident, incidents, prompts, stack, start, trace, traces
+from .pages import assets, incident, incidents, ledger, prompts, rollouts, stack, start, trace, traces
 from .problems import handler
 from .security import SecureHeaders
 
@@ -40,6 +40,15 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
     ("GET", "/prompts", prompts.prompts),
     ("GET", "/prompts/{name}", prompts.prompt),
     ("POST", "/prompts/{name}/rollback", prompts.rollback),
+    ("GET", "/assets", assets.assets),
+    ("GET", "/assets/{kind}", assets.assets),
+    ("GET", "/assets/{kind}/{name}", assets.asset),
+    ("POST", "/assets/{kind}/{name}/rollback", assets.rollback),
+    ("GET", "/ledger", ledger.ledger),
+    ("POST", "/ledger/{id}/undo", ledger.undo),
+    ("GET", "/rollouts", rollouts.rollouts),
+    ("GET", "/rollouts/{id}", rollouts.rollout_page),
+    ("POST", "/rollouts/{id}/{step}", rollouts.step),
     ("GET", "/jump", traces.jump),
     ("GET", "/healthz", healthz),
     ("GET", "/readyz", readyz),

@@ -94,9 +94,10 @@ def score_strip(
     ]
     current = latest(cells)
     n = sum(tally.n for tally in current)
-    now, was, css = "not measured", "", ""
+    now, was, css = "not measured", "", "muted"
     worst = 0
     if n:
+        css = ""
         now = value_text(signal, sum(tally.total for tally in current) / n)
         worst = _rank(level(stratified_z(current, baselines)))
         usual = expected(current, baselines)
@@ -109,7 +110,7 @@ def score_strip(
         title=signal.title,
         runs=runs(levels),
         now=now,
-        was=f"was {was}" if css else was,
+        was=f"was {was}" if css and was else was,
         css=css,
         query=f"score:{signal.name}<0.5",
         worst=worst,

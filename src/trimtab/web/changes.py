@@ -20,6 +20,7 @@ KIND_WORD = {
     "routes": "route",
     "judges": "judge",
     "datasets": "dataset",
+    "application": "application",
 }
 
 
@@ -53,7 +54,8 @@ def sentence(change: Change) -> str:
         case "promote":
             return f"{change.name} {after} to everybody"
         case "external":
-            return f"{change.name} answered by {words.pin(change.after)}"
+            what = "answered by" if change.kind == "models" else "changed outside to"
+            return f"{change.name} {what} {words.pin(change.after)}"
         case _:
             return f"{change.name} {after}" + (f" after {words.version(change.before)}" if change.before else "")
 

@@ -2,8 +2,9 @@
 
 On loopback everybody on this machine may, but only under a local host name (a page elsewhere whose name is re-bound to
 127.0.0.1 sends its own name) and only from our own pages when something is to change (a form elsewhere sends its own
-origin). On any other address the pages and the control API need an admin key: as a bearer token, or typed once into
-the login form, which sets a signed session cookie. The key itself is kept nowhere.
+origin). On any other address the pages and the control API need a key that may do what is asked (``roles.py``): as a
+bearer token, or typed once into the login form, which sets a signed session cookie; a member's key is for programs and
+opens no session. The key itself is kept nowhere.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trimtab.core import Forbidden, LimitReached, TrimtabError, Unauthorized
 
 from .frame import template_environment
 from .problems import problem, wait_header, wants_json
+from .roles import may
 from .security import SecureHeaders
 
 COOKIE = "trimtab_session"
@@ -45,18 +47,19 @@ class Sessions:
         self._secret = secret
         self._clock = clock
 
-    def issue(self) -> str:
+    def issue(self, role: str = "admin") -> str:
         """A cookie value that is good for SESSION_S seconds."""
-        return self._signed(int(self._clock()) + SESSION_S, secrets.token_hex(8))
+        return self._signed(int(self._clock()) + SESSION_S, f"{role}-{secrets.token_hex(8)}")
 
-    def valid(self, cookie: str) -> bool:
-        """Whether the cookie is ours and not over."""
+    def role(self, cookie: str) -> str:
+        """Whose the cookie is, if it is ours and not over; else empty."""
         ends, _, rest = cookie.partition(".")
         nonce, _, _ = rest.partition(".")
         if not (ends.isascii() and ends.isdigit() and len(ends) < 16):
-            return False
+            return ""
         signed = self._signed(int(ends), nonce)
-        return hmac.compare_digest(signed.encode(), cookie.encode()) and int(ends) > self._clock()
+        good = hmac.compare_digest(signed.encode(), cookie.encode()) and int(ends) > self._clock()
+        return nonce.partition("-")[0] if good else ""
 
     def _signed(self, ends: int, nonce: str) -> str:
         mac = hmac.new(self._secret, f"{ends}.{nonce}".encode(), hashlib.sha256).hexdigest()
@@ -68,7 +71,7 @@ class Door:
 
     ``loopback`` says that only this machine can reach it, ``port`` is the port it listens on, and ``admin`` tells
     whether a text is the secret of a live admin key; without it no key is asked for here, because what is behind the
-    door asks for its own.
+    door asks for its own. ``role`` tells the role of any live key, and is empty for a text that is the secret of none.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Door:
         loopback: bool,
         port: int,
         admin: Callable[[str], bool] | None,
+        role: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
@@ -87,6 +91,7 @@ class Door:
         )
         self._port = port
         self._admin = admin
+        self._role = role
         self._clock = clock
         self._sessions = Sessions(secrets.token_bytes(32), clock)
         self._failures: deque[float] = deque(maxlen=LOGIN_FAILURES)
@@ -104,7 +109,7 @@ class Door:
             if self._loopback or self._admin is None:
                 scope["trimtab.actor"] = "local operator" if self._loopback else "client"
             elif (response := await self._own_page(Request(scope, receive))) is None:
-                scope["trimtab.actor"] = self._admitted(Request(scope, receive))
+                scope["trimtab.actor"] = scope["trimtab.role"] = self._admitted(Request(scope, receive))
         except TrimtabError as error:
             response = self._refusal(Request(scope, receive), error)
         if response is None:
@@ -143,23 +148,29 @@ class Door:
             )
 
     def _admitted(self, request: Request) -> str:
-        """Who acts. Raises Unauthorized where an admin key is needed and none was shown."""
+        """Who acts. Raises Unauthorized where a key is needed and none was shown, Forbidden where its role is not
+        enough."""
         path = request.url.path
         if path in OPEN_EXACT or path.startswith(OPEN_PATHS):
             return "client"
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_admin(token.strip()):
-            return "admin"
-        if self._sessions.valid(request.cookies.get(COOKIE, "")):
-            return "admin"
-        raise Unauthorized(
-            "This address asks for an admin key.",
-            field="authorization",
-            mend="Send 'Authorization: Bearer tt-...', or sign in at /login.",
-        )
+        role = self._role_of(token.strip()) if scheme.lower() == "bearer" else ""
+        role = role or self._sessions.role(request.cookies.get(COOKIE, ""))
+        if not role:
+            raise Unauthorized(
+                "This address asks for an admin key.",
+                field="authorization",
+                mend="Send 'Authorization: Bearer tt-...', or sign in at /login.",
+            )
+        if not may(role, request.method, path):
+            what = f"A key of the role {role} may not do this."
+            raise Forbidden(what, field="authorization", mend="Use an admin key.")
+        return role
 
-    def _is_admin(self, secret: str) -> bool:
-        return self._admin is not None and secret != "" and self._admin(secret)
+    def _role_of(self, secret: str) -> str:
+        if not secret or self._admin is None:
+            return ""
+        return "admin" if self._admin(secret) else self._role(secret) if self._role else ""
 
     def _refusal(self, request: Request, error: TrimtabError) -> Response:
         headers = wait_header(error)
@@ -204,13 +215,14 @@ class Door:
             raise Forbidden("The form is larger than a key.", field="key", mend="Paste only the key.")
         async with request.form(max_files=0, max_fields=4, max_part_size=LOGIN_BODY) as form:
             secret, target = str(form.get("key", "")), local_path(str(form.get("next", "/")))
-        if not self._is_admin(secret.strip()):
+        role = self._role_of(secret.strip())
+        if role not in ("admin", "viewer"):
             self._failures.append(now)
             return self._form(request, Unauthorized("This is not a live admin key.", mend="Check it and try again."))
         response = RedirectResponse(target, status_code=303)
         response.set_cookie(
             COOKIE,
-            self._sessions.issue(),
+            self._sessions.issue(role),
             max_age=SESSION_S,
             path="/",
             httponly=True,

@@ -31,6 +31,13 @@ def exposed(score: Score, candidate: Candidate) -> bool:
     return pin == candidate.after or pin.endswith(f"={candidate.after}")
 
 
+def arm_names(candidate: Candidate) -> tuple[str, str]:
+    """Short names of the answers with and without the candidate: ``v2`` and ``v1``; ``new`` and ``old`` for models."""
+    if candidate.kind == "models":
+        return "new", "old"
+    return words.version(candidate.after), words.version(candidate.before) if candidate.before else "the rest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """One arm's line: paths, and where its label stands."""
@@ -94,11 +101,9 @@ def compare(
     floor = max(0.0, math.floor(min(0.9, *(p.mean for p in known), 0.9) * 10 - 0.5) / 10)
     x = Scale(low=0, high=cells, start=LEFT, end=RIGHT)
     y = Scale(low=floor, high=1.0, start=BOTTOM, end=TOP)
-    with_name, without_name = words.version(candidate.after), words.version(candidate.before) or "the rest"
-    if with_name == without_name:
-        with_name, without_name = words.pin(candidate.after), words.pin(candidate.before)
+    with_name, without_name = arm_names(candidate)
     series = [
-        _series(without_name if candidate.before else "the rest", "", lines[False], arms[False], x, y),
+        _series(without_name, "", lines[False], arms[False], x, y),
         _series(with_name, "bad", lines[True], arms[True], x, y),
     ]
     at_time = Scale(low=start, high=start + cells * cell, start=LEFT, end=RIGHT)

@@ -40,6 +40,9 @@ PLACES = (
     Place(name="Incidents", path="/incidents", key="i", group="Operate"),
     Place(name="Traces", path="/traces", key="t", group="Operate"),
     Place(name="Prompts", path="/prompts", key="p", group="Change"),
+    Place(name="Rollouts", path="/rollouts", key="o", group="Change"),
+    Place(name="Assets", path="/assets", key="a", group="Change"),
+    Place(name="Ledger", path="/ledger", key="l", group="Change"),
 )
 
 

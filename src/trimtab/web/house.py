@@ -7,6 +7,7 @@ from typing import Protocol
 
 from trimtab.incidents import Desk
 from trimtab.registry import Registry
+from trimtab.rollouts import Controller
 from trimtab.store import SpanStore
 from trimtab.watch import Watch
 
@@ -23,6 +24,8 @@ class House(Protocol):
     @property
     def watch(self) -> Watch: ...
     @property
+    def rollouts(self) -> Controller: ...
+    @property
     def started_ns(self) -> int: ...
     @property
     def clock(self) -> Callable[[], int]: ...
@@ -30,6 +33,10 @@ class House(Protocol):
     def admin_required(self) -> bool: ...
     @property
     def notes(self) -> Sequence[str]: ...
+    @property
+    def details(self) -> Sequence[str]:
+        """What is not as it should be and does not keep requests from being served, a sentence each."""
+        ...
     def authenticate_admin(self, secret: str, /) -> bool:
         """Whether ``secret`` is the secret of a live admin key."""
         ...

@@ -21,9 +21,10 @@ async def healthz(request: Request, frame: Frame) -> Response:
 
 
 async def readyz(request: Request, frame: Frame) -> Response:
-    """The stores answer; an error of theirs becomes its own status."""
+    """The stores answer; an error of theirs becomes its own status. What is degraded and does not stop requests is
+    told, a line each."""
     await frame.house.spans.query(SpanQuery(limit=1))
-    return PlainTextResponse("ready\n")
+    return PlainTextResponse("ready\n" + "".join(f"but: {said}\n" for said in frame.house.details))
 
 
 async def metrics(request: Request, frame: Frame) -> Response:
@@ -46,6 +47,9 @@ async def metrics(request: Request, frame: Frame) -> Response:
         "# HELP trimtab_incidents_open Incidents that nobody has mitigated or closed.",
         "# TYPE trimtab_incidents_open gauge",
         *(f'trimtab_incidents_open{{severity="{severity}"}} {live[severity]}' for severity in (1, 2, 3, 4)),
+        "# HELP trimtab_degraded Things that are degraded and do not stop requests; /readyz names them.",
+        "# TYPE trimtab_degraded gauge",
+        f"trimtab_degraded {len(house.details)}",
         "# HELP trimtab_uptime_seconds Seconds since the server started.",
         "# TYPE trimtab_uptime_seconds gauge",
         f"trimtab_uptime_seconds {max(0, now - house.started_ns) // 1_000_000_000}",

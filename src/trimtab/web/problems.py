@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from trimtab.core import LimitReached, NotFound, TrimtabError
 
 from .frame import Frame
+from .security import HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,13 @@ def handler(frame: Frame) -> Handler:
         error = as_ours(raised)
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(raised, TrimtabError):
             log.error("%s %s failed", request.method, request.url.path, exc_info=raised)
-        headers = dict(getattr(raised, "headers", None) or {}) | wait_header(error)
+        # Said here as well as by the middleware: the answer to a mistake of ours is made outside of it.
+        headers = {
+            **HEADERS,
+            "cache-control": "no-store",
+            **(getattr(raised, "headers", None) or {}),
+            **wait_header(error),
+        }
         if wants_json(request):
             return JSONResponse(
                 problem(error), status_code=error.status, headers=headers, media_type="application/problem+json"

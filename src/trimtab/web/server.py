@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
-from trimtab import gateway, guard, incidents, registry, traces
-from trimtab.core import Conflict, Unauthorized
-from trimtab.wiring import House
+from trimtab import evals, gateway, guard, incidents, registry, rollouts, traces
+from trimtab.core import Conflict, Forbidden, Unauthorized
+from trimtab.wiring import House, WorkerHouse, make_trial
 
 from .app import create_app
 from .door import Door
+from .forward import Forward
+from .gathering import GatheringProtocol
 from .problems import problem
 
 Scope = MutableMapping[str, Any]
@@ -26,53 +31,96 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-GATEWAY_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
 DRAIN_S = 5
 
 
-def application(house: House) -> App:
+def application(house: House, *, models: bool = True) -> App:
     """The whole surface: the gateway's hot path first, then telemetry, then pages and the control API.
 
     The gateway asks every request for a key, which a page of another site does not have; so it stands before the door.
+    Without ``models`` its paths are answered with 404: gateway processes serve them.
     """
     routes = [
+        *rollouts.routes(house.rollouts, house.registry),
         *registry.routes(house.registry),
-        *gateway.routes(house.keys),
-        *traces.routes(house.spans),
+        *gateway.routes(house.keys, house.tenancy.teams, house.tenancy.reports),
+        *traces.routes(house.spans, mask=house.telemetry.mask),
+        *evals.case_routes(house.registry, house.spans),
         *incidents.routes(house.desk),
+        *evals.prompt_routes(evals.PromptTests(house.registry, make_trial(house.gateway))),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
     ]
     config = house.config
-    telemetry = traces.otlp_app(house.spans)
+    window, mask = house.telemetry.window, house.telemetry.mask
+    telemetry: dict[str, App] = {
+        "/v1/traces": traces.otlp_app(house.spans, window=window, mask=mask),
+        "/v1/logs": traces.logs_app(house.spans, window=window, mask=mask),
+    }
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/v1/traces":
+        receiver = telemetry.get(scope["path"]) if scope["type"] == "http" else None
+        if receiver is not None:
             if config.loopback or await _has_key(house, scope, receive, send):
-                await telemetry(scope, receive, send)
+                await receiver(scope, receive, send)
         else:
             await pages(scope, receive, send)
 
     pages = create_app(house, routes)
-    door = Door(behind_the_door, loopback=config.loopback, port=config.port, admin=house.authenticate_admin)
+    door = Door(
+        behind_the_door,
+        loopback=config.loopback,
+        port=config.port,
+        admin=house.authenticate_admin,
+        role=house.role_of,
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in GATEWAY_PATHS:
-            await house.gateway.app(scope, receive, send)
+        if scope["type"] == "http" and gateway.serves(scope["path"]):
+            served = house.gateway.app if models else _no_models
+            await served(scope, receive, send)
         else:
             await door(scope, receive, send)
 
     return app
 
 
+async def _no_models(scope: Scope, receive: Receive, send: Send) -> None:
+    said = "This process serves no models: ask a gateway process.\n"
+    await PlainTextResponse(said, status_code=404)(scope, receive, send)
+
+
+def worker_application(house: WorkerHouse, pages: Path | None) -> App:
+    """What a gateway worker serves: models itself, the rest by asking the control process at the socket ``pages``.
+
+    Without that socket there is only the word that it is alive and ready.
+    """
+    forward = Forward(pages) if pages is not None else None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if gateway.serves(path):
+            await house.gateway.app(scope, receive, send)
+        elif forward is not None:
+            await forward(scope, receive, send)
+        else:
+            known = path in ("/healthz", "/readyz")
+            said = "ok\n" if known else "This process serves models only; pages and API are at the control process.\n"
+            await PlainTextResponse(said, status_code=200 if known else 404)(scope, receive, send)
+
+    return app
+
+
 async def _has_key(house: House, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Whether the request brings any live key; if not, it is answered."""
+    """Whether the request brings a live key that may send; if not, it is answered."""
     try:
-        house.keys.authenticate(Request(scope).headers.get("authorization", ""))
-    except Unauthorized as error:
+        house.keys.may_ask(Request(scope).headers.get("authorization", ""))
+    except (Unauthorized, Forbidden) as error:
         refusal = JSONResponse(
             problem(error),
             status_code=error.status,
-            headers={"www-authenticate": "Bearer"},
+            headers={"www-authenticate": "Bearer"} if isinstance(error, Unauthorized) else {},
             media_type="application/problem+json",
         )
         await refusal(scope, receive, send)
@@ -102,16 +150,20 @@ def listen(host: str, port: int) -> socket.socket:
 class Server:
     """A running server: ``await start()`` returns when it accepts requests, ``await stop()`` when it has drained."""
 
-    def __init__(self, house: House, listener: socket.socket) -> None:
+    def __init__(self, served: House | App, listener: socket.socket | Path) -> None:
+        """``served`` is a house with everything in it, or any application; ``listener`` a bound socket, or the path of
+        a unix socket."""
         self._server = _Quiet(
             uvicorn.Config(
-                application(house),
-                http="httptools",
+                application(served) if isinstance(served, House) else served,
+                uds=str(listener) if isinstance(listener, Path) else None,
+                http=GatheringProtocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=DRAIN_S,
             )
@@ -121,7 +173,9 @@ class Server:
 
     async def start(self) -> None:
         """Accept requests from now on."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="trimtab-http")
+        _spare_generators()
+        sockets = None if isinstance(self._listener, Path) else [self._listener]
+        self._task = asyncio.create_task(self._server.serve(sockets=sockets), name="trimtab-http")
         while not self._server.started:
             if self._task.done():
                 await self._task
@@ -138,7 +192,20 @@ class Server:
         if self._task:
             with suppress(asyncio.CancelledError):
                 await self._task
-        self._listener.close()
+        if isinstance(self._listener, Path):
+            with suppress(FileNotFoundError):
+                os.unlink(self._listener)
+        else:
+            self._listener.close()
+
+
+def _spare_generators() -> None:
+    """Do not keep a list of all running asynchronous generators: it costs two microseconds each, several a request.
+
+    The loop keeps it only to close them when it ends. Those of a request are closed by the request, and one that is
+    forgotten is closed when it is collected, as before.
+    """
+    sys.set_asyncgen_hooks(firstiter=None)
 
 
 class _Quiet(uvicorn.Server):

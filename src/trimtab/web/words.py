@@ -108,7 +108,9 @@ def span_of(start_ns: int, end_ns: int) -> str:
 def ago(time_ns: int, now_ns: int) -> str:
     """``41 min ago``; under a second it is "just now"."""
     seconds = (now_ns - time_ns) / SECOND
-    return "just now" if seconds < 1 else f"{duration(round(seconds))} ago"
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 119.5 else f"{duration(seconds)} ago"
 
 
 def local(time_ns: int, zone: tzinfo | None = None) -> datetime:

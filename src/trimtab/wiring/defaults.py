@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from trimtab import evals, prompts
 from trimtab.config import Config
-from trimtab.core import BadInput
+from trimtab.core import BadInput, Conflict, Forbidden
 from trimtab.gateway import Keys, validate_route
 from trimtab.guard import DEFAULT_POLICY, compile_policy
 from trimtab.registry import Registry
+
+log = logging.getLogger(__name__)
 
 FILE = "trimtab.yaml"
 
@@ -29,7 +32,10 @@ async def register_defaults(registry: Registry, config: Config) -> None:
     if "default" not in registry.names("guards"):
         await publish(registry, "guards", "default", DEFAULT_POLICY, actor="trimtab", note="the policy Trimtab ships")
     for name, content in config.routes.items():
-        await publish(registry, "routes", name, content, actor=FILE, note="read from the file at start")
+        try:
+            await publish(registry, "routes", name, content, actor=FILE, note="read from the file at start")
+        except Forbidden as error:
+            log.warning("the route %s of the file is registered and not live: %s", name, error)
 
 
 async def publish(
@@ -38,7 +44,12 @@ async def publish(
     """Register a version and let everybody have it at once. Returns its pin; the same content moves nothing."""
     version = await registry.register(kind, name, content, author=actor, note=note)
     if registry.labels(kind, name).get("production") != version.number:
-        await registry.move_label(kind, name, "production", version.number, actor=actor, note=note)
+        try:
+            await registry.move_label(kind, name, "production", version.number, actor=actor, note=note)
+        except Conflict:
+            # Processes that start together publish the same: then it stands there by now.
+            if registry.labels(kind, name).get("production") != version.number:
+                raise
     return version.pin
 
 

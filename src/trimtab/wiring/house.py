@@ -16,12 +16,16 @@ from trimtab.incidents import Desk, Loop
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, ProviderSpec, Scripted
 from trimtab.registry import Registry
+from trimtab.rollouts import Controller
 from trimtab.store import Blobs, DataFolder, Metadata, Settings, SpanStore
 from trimtab.traces import Recorder
 from trimtab.watch import Monitor, Vendors, Watch, default_monitors
+from trimtab.workers import CONTROL, Switchboard, socket_path
 
 from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
 from .replaying import make_replay
+from .telemetry import Telemetry, make_mask, start_telemetry
+from .tenancy import Tenancy, make_tenancy
 
 
 @dataclass(kw_only=True)
@@ -35,6 +39,7 @@ class House:
     spans: SpanStore
     registry: Registry
     keys: Keys
+    tenancy: Tenancy
     corpora: Corpora
     http: HttpClient
     scripted: Scripted
@@ -45,9 +50,12 @@ class House:
     watch: Watch
     desk: Desk
     loop: Loop
+    rollouts: Controller
+    telemetry: Telemetry = field(default_factory=Telemetry)
     clock: Callable[[], int] = now_ns
     started_ns: int = field(default_factory=now_ns)
     first_key: str = field(default="", repr=False)
+    board: Switchboard | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,64 +67,108 @@ class House:
         """Whether ``secret`` is the secret of a live admin key."""
         return self.keys.is_admin(secret)
 
+    def role_of(self, secret: str) -> str:
+        """The role of the live key with this secret; empty when there is none."""
+        return self.keys.role_of(secret)
+
+    @property
+    def details(self) -> list[str]:
+        """What is not as it should be and does not keep requests from being served, a sentence each."""
+        said = [self.tenancy.shared.degraded] if self.tenancy.shared.degraded else []
+        if self.tenancy.ledger.failing:
+            said.append(f"the usage ledger cannot be written ({self.tenancy.ledger.failing})")
+        for report in self.board.reports() if self.board else ():
+            said += [f"worker {report.pid}: {note}" for note in report.notes]
+        return said
+
+    async def open_line(self) -> None:
+        """Let gateway workers call, and tell them what changes. Once only."""
+        tenancy = self.tenancy
+        board = Switchboard(shared=tenancy.shared, ledger=tenancy.ledger, limits=tenancy.limits, spans=self.spans)
+        await board.start(socket_path(self.folder.path, CONTROL))
+        for changing in (self.keys, tenancy.teams):
+            changing.on_change.append(board.tell)
+        self.registry.on_change(board.tell_soon)
+        self.board = board
+
     async def close(self) -> None:
         """Stop the chores, commit what is queued, release the folder."""
+        if self.board is not None:
+            await self.board.close()
+        await self.telemetry.close()
+        await self.rollouts.stop()
         await self.loop.stop()
+        await self.registry.stop()
         await self.http.close()
+        await self.tenancy.close()
         self.spans.close()
         self.metadata.close()
         self.folder.close()
 
 
-async def build(config: Config) -> House:
-    """Open the data folder and build the house.
+async def build(config: Config, *, workers: int = 1) -> House:
+    """Open the data folder and build the house. ``workers`` is how many processes share the limits.
 
     Raises Conflict when another process has the folder, ConfigError or BadInput on bad settings; what was opened by
     then is closed again.
     """
     with ExitStack() as opened:
         folder = opened.enter_context(closing(DataFolder.open(Path(config.data))))
-        metadata = opened.enter_context(closing(Metadata.open(folder.metadata_path)))
+        metadata = opened.enter_context(closing(Metadata.open(config.metadata or folder.metadata_path)))
         spans = opened.enter_context(closing(SpanStore.open(folder.spans_path)))
-        house = await _furnish(config, folder, metadata, spans)
+        house = await _furnish(config, folder, metadata, spans, workers)
         opened.pop_all()
     return house
 
 
-async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: SpanStore) -> House:
+async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: SpanStore, workers: int) -> House:
     registry = await Registry.load(metadata, checks=CONTENT_CHECKS)
     keys = await Keys.load(metadata)
     http, scripted = HttpClient(), Scripted()
-    providers = Providers(_specs(config), http=http, scripted=scripted)
+    providers = Providers(specs_of(config), http=http, scripted=scripted)
     corpora = Corpora(registry, Blobs(metadata))
-    recorder = Recorder(spans)
+    settings = Settings(metadata)
+    mask = await make_mask(config, settings)
+    recorder = Recorder(spans, mask=mask)
     gateway = Gateway(registry=registry, keys=keys, corpora=corpora, providers=providers, recorder=recorder)
+    registry.know("models", providers.model)
+    tenancy = await make_tenancy(config, metadata, workers=workers)
+    gateway.limits = tenancy.limits
     await register_defaults(registry, config)
+    if metadata.shared:
+        registry.follow()
     first_key = await seat_admin(keys, config)
     online = _online(config, registry, gateway)
     watch = Watch(
         _monitors(config), reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per
     )
-    desk = Desk(
-        metadata=metadata, registry=registry, store=spans, watch=watch, replay=make_replay(gateway, online, registry)
-    )
-    settings = Settings(metadata)
+    again = make_replay(gateway, online, registry)
+    desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=again)
     loop = Loop(
         store=spans, settings=settings, online=online, watch=watch, vendors=Vendors(), registry=registry, desk=desk
     )
     await loop.start()
     # What a crash interrupted is taken up once the baselines are back.
     await desk.load()
+    rollouts = Controller(metadata=metadata, registry=registry, store=spans, again=again, judged=bool(online.judge))
+    await rollouts.start()
+    telemetry = await start_telemetry(config, spans=spans, settings=settings, http=http, mask=mask)
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
-        corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder, gateway=gateway,
-        online=online, watch=watch, desk=desk, loop=loop, first_key=first_key,
+        tenancy=tenancy, corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder,
+        gateway=gateway, online=online, watch=watch, desk=desk, loop=loop, rollouts=rollouts, telemetry=telemetry,
+        first_key=first_key,
     )  # fmt: skip
 
 
-def _specs(config: Config) -> dict[str, ProviderSpec]:
+def specs_of(config: Config) -> dict[str, ProviderSpec]:
+    """The providers of the configuration, and the simulated one."""
     specs = {
-        name: ProviderSpec(kind=p.kind, base_url=p.base_url, api_key=p.api_key) for name, p in config.providers.items()
+        name: ProviderSpec(
+            kind=p.kind, base_url=p.base_url, api_key=p.api_key,
+            api_version=p.api_version, headers=p.headers, timeout=p.timeout,
+        )
+        for name, p in config.providers.items()
     }
     return {"scripted": ProviderSpec(kind="scripted"), **specs}
 

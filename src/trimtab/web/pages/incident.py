@@ -10,51 +10,22 @@ from datetime import tzinfo
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from trimtab.attribution import PROVEN_AT, Arm, SliceEffect
-from trimtab.core import Change, Layer, NotFound, Score, Span, TrimtabError
+from trimtab.core import Change, NotFound, Score, Span, TrimtabError
 from trimtab.incidents import Incident
-from trimtab.stats import Estimate, wilson
+from trimtab.stats import wilson
 from trimtab.traces import question
 from trimtab.watch import Monitor
 from trimtab.web import words
 from trimtab.web.banner import detail, headline, signal_title
 from trimtab.web.changes import cause_name, layer_of, remedy, remedy_effect
-from trimtab.web.charts import Whisker
-from trimtab.web.evidence import Comparison, compare, effect_whisker, exposed, window_of
+from trimtab.web.effects import ArmRow, EffectRow, arm_rows, effect_rows
+from trimtab.web.evidence import Comparison, arm_names, cell_seconds, compare, exposed, window_of
 from trimtab.web.facts import Facts, facts
 from trimtab.web.frame import LIVE_STATES, Frame, actor, wants_fragment
 
-MOST_SCORES = 20_000
+#: Scores read per point of the chart, so that an incident of many hours costs as much as one of minutes.
+PER_CELL = 100
 EXAMPLES = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectRow:
-    """A line of the table by slice."""
-
-    name: str
-    n: str
-    exposed: str
-    unexposed: str
-    difference: str
-    interval: str
-    whisker: Whisker
-    bad: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmRow:
-    """A line of the replay table; ``width`` is the bar in percent."""
-
-    layer: int
-    name: str
-    restored: str
-    passed: int
-    n: int
-    width: float
-    evidence: str
-    verdict: str
-    css: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +104,7 @@ def view(data: IncidentData) -> IncidentView:
     recovered = _recovered(data)
     randomised = cause is not None and cause.randomised
     name = words.version(cause.after) if cause and cause.after else ""
+    with_name, without_name = arm_names(cause) if cause else ("with", "without")
     return IncidentView(
         incident=incident,
         headline=headline(incident),
@@ -143,10 +115,10 @@ def view(data: IncidentData) -> IncidentView:
         if randomised
         else "everybody got it at once, so other things may differ too",
         comparison=_comparison(data),
-        with_name=name,
-        without_name=(words.version(cause.before) if cause and cause.before else "the rest"),
-        effects=_effects(data),
-        arms=tuple(_arm(arm, incident) for arm in (report.arms if report else ())),
+        with_name=with_name,
+        without_name=without_name,
+        effects=effect_rows(incident),
+        arms=arm_rows(incident),
         examples=_examples(data),
         not_tested=tuple(report.not_tested) if report else (),
         cleared=tuple(
@@ -171,7 +143,8 @@ def _comparison(data: IncidentData) -> Comparison | None:
         return None
     marks: list[tuple[int, str, str]] = []
     if data.change is not None:
-        marks.append((data.change.time_ns, words.version(data.change.after) + " goes out", "cause"))
+        out = "seen at the vendor" if data.change.action == "external" else f"{arm_names(cause)[0]} goes out"
+        marks.append((data.change.time_ns, out, "cause"))
     if data.incident.alarm_ns:
         marks.append((data.incident.alarm_ns, "alarm", ""))
     if data.incident.mitigated_ns:
@@ -192,64 +165,6 @@ def bounds(incident: Incident, now_ns: int) -> tuple[int, int]:
     end = incident.mitigated_ns or incident.closed_ns
     after = min(now_ns, end + max(15 * words.SECOND, end - onset)) if end else now_ns
     return window_of(onset, after)
-
-
-def _effects(data: IncidentData) -> tuple[EffectRow, ...]:
-    report, cause = data.incident.report, data.incident.cause
-    if report is None or cause is None:
-        return ()
-    rows: list[tuple[str, float | None, float | None, Estimate]] = []
-    if (overall := cause.effect) is not None:
-        rows.append((signal_title(report.signal), *_means(report.slices), overall))
-    if len(report.slices) > 1:
-        rows += [(f"of {s.slice or 'unnamed'} questions", s.exposed, s.unexposed, s.effect) for s in report.slices]
-    reach = max((abs(v) for _, _, _, e in rows for v in (e.low, e.high)), default=1.0) or 1.0
-    return tuple(
-        EffectRow(
-            name=name,
-            n=f"{words.count(e.n_exposed)} and {words.count(e.n_unexposed)}",
-            exposed=words.fixed(with_) if with_ is not None else "",
-            unexposed=words.fixed(without) if without is not None else "",
-            difference=words.signed(e.value),
-            interval=words.interval(e.low, e.high),
-            whisker=effect_whisker(e.value, e.low, e.high, reach),
-            bad=e.high < 0,
-        )
-        for name, with_, without, e in rows
-    )
-
-
-def _means(slices: Sequence[SliceEffect]) -> tuple[float | None, float | None]:
-    """Exposed and unexposed mean over all slices; None where no slice was compared."""
-    known = [(s, s.effect) for s in slices]
-    n_with, n_without = (sum(e.n_exposed for _, e in known), sum(e.n_unexposed for _, e in known))
-    if not n_with or not n_without:
-        return None, None
-    return (
-        sum(s.exposed * e.n_exposed for s, e in known) / n_with,
-        sum(s.unexposed * e.n_unexposed for s, e in known) / n_without,
-    )
-
-
-def _arm(arm: Arm, incident: Incident) -> ArmRow:
-    cause = incident.cause
-    if arm.layer is None:
-        verdict, css = ("everything put back", "muted") if arm.restored else ("baseline", "muted")
-    elif arm.e_value >= PROVEN_AT:
-        verdict, css = ("the cause", "fail") if cause and layer_of(cause) == arm.layer else ("also restores", "unsure")
-    else:
-        verdict, css = "not the cause", "none"
-    return ArmRow(
-        layer=arm.layer or 0,
-        name=("All five" if arm.restored else "Nothing changed") if arm.layer is None else Layer(arm.layer).title,
-        restored=arm.restored,
-        passed=arm.passed,
-        n=arm.n,
-        width=round(100 * arm.passed / arm.n, 1) if arm.n else 0.0,
-        evidence="" if arm.layer is None else words.evidence(arm.e_value),
-        verdict=verdict,
-        css=css,
-    )
 
 
 def _examples(data: IncidentData) -> tuple[Example, ...]:
@@ -316,7 +231,16 @@ async def collect(frame: Frame, incident: Incident) -> IncidentData:
     """Ask the rooms for what the page of one incident shows."""
     house, now = frame.house, frame.house.clock()
     since, until = bounds(incident, now)
-    scores = await house.spans.scores(since_ns=since, until_ns=until + 1, name=incident.signal, limit=MOST_SCORES)
+    cell = cell_seconds(since, until) * words.SECOND
+    read = await asyncio.gather(
+        *(
+            house.spans.scores(
+                since_ns=start, until_ns=min(start + cell, until + 1), name=incident.signal, limit=PER_CELL
+            )
+            for start in range(since, until, cell)
+        )
+    )
+    scores = [score for part in read for score in part]
     if incident.slice:  # the watch may keep rare slices in common, under a name that no score has
         scores = [s for s in scores if s.slice == incident.slice] or scores
     traces = await asyncio.gather(*(house.spans.trace(s.trace_id) for s in failing(incident, scores)))

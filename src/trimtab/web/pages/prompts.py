@@ -21,7 +21,8 @@ from trimtab.web.frame import Frame, actor
 from trimtab.web.textdiff import Difference, difference
 
 LABEL = "production"
-MOST_SCORES = 20_000
+#: Scores read for the table, the newest ones.
+MOST_SCORES = 8_000
 HOUR_NS = 3_600 * words.SECOND
 WHISKER_WIDTH = 84
 

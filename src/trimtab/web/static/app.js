@@ -31,7 +31,10 @@ function counted() {
   if (label) label.textContent = n ? `${n} marked` : "";
 }
 function back() {
-  if (location.hash) { history.replaceState(null, "", location.pathname + location.search); location.hash = ""; return; }
+  if (location.hash) {  // going to "#" is what ends :target; the page must not jump for it
+    const at = scrollY; location.replace("#"); scrollTo(0, at);
+    history.replaceState(null, "", location.pathname + location.search); return;
+  }
   const up = $(".crumb a"); if (up) up.click();
 }
 const acts = {
@@ -67,6 +70,12 @@ document.addEventListener("keydown", e => {
   }
   const hot = $(`[data-key="${CSS.escape(e.key)}"]`), act = acts[e.key];
   if (hot) { e.preventDefault(); hot.click(); } else if (act) { e.preventDefault(); act(); }
+});
+
+// A slider and the number it stands for move together; only the number is sent.
+document.addEventListener("input", e => {
+  const twin = e.target.dataset.twin ? $(`#${e.target.dataset.twin}`) : $(`[data-twin="${CSS.escape(e.target.id)}"]`);
+  if (twin) twin.value = e.target.value;
 });
 
 // A chart wider than the screen begins at its newest end.

@@ -1,0 +1,174 @@
+"""The limits that one request meets, in the order they are checked, and what is said when one of them is reached.
+
+Pure. First what a key allows, then its team, then the route: requests a minute, tokens a minute, money. Places for
+requests that run at once come last, because they are the one thing that is waited for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from trimtab.store import Demand, Level
+
+from .budgets import NANO, Period, dollars, period_of, shown
+from .estimate import Size
+from .keys import Key
+from .limitset import LimitSet
+from .refusals import BudgetSpent, OverLimit, Step, after
+
+What = Literal["rpm", "tpm", "budget_usd", "max_parallel"]
+
+ORDER: tuple[What, ...] = ("rpm", "tpm", "budget_usd", "max_parallel")
+_UNITS = {"rpm": "requests a minute", "tpm": "tokens a minute"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One limit of one key, team or route. ``title`` is what people call it."""
+
+    scope: str
+    who: str
+    title: str
+    what: What
+    limit: int
+    rules: LimitSet
+
+    def demand(self, size: Size, money: int, now_ns: int) -> Demand:
+        """What a request of this size takes of it."""
+        if self.what == "budget_usd":
+            period = self.period(now_ns)
+            name = purse_name(self.scope, self.who, period)
+            # Even a request without a price needs a budget that is not spent.
+            return Demand(name=name, kind="money", limit=self.limit, amount=max(1, money), ends_ns=period.end_ns)
+        name = f"{self.scope}:{self.who}:{self.what}"
+        if self.what == "max_parallel":
+            return Demand(name=name, kind="lease", limit=self.limit)
+        return Demand(name=name, kind="rate", limit=self.limit, amount=1 if self.what == "rpm" else max(1, size.total))
+
+    def period(self, now_ns: int) -> Period:
+        """The period that a budget is counted in now."""
+        return period_of(self.rules.period, now_ns)
+
+    def step(self, level: Level, *, refused: bool, now_ns: int) -> Step:
+        """This check as one step of a request's way."""
+        money = self.what == "budget_usd"
+        return Step(
+            check=self.what,
+            scope=self.scope,
+            who=self.who,
+            used=dollars(level.used) if money else level.used,
+            limit=dollars(self.limit) if money else self.limit,
+            reserved=dollars(level.reserved) if money else None,
+            verdict="refused" if refused else "passed",
+            said=self.period(now_ns).name if money else "",
+        )
+
+
+class Plan(NamedTuple):
+    """Every check of a key on a route. The limits that it was made from tell whether it still holds."""
+
+    of_key: Key | None
+    of_team: LimitSet
+    of_route: LimitSet
+    checks: tuple[Check, ...]
+    money: bool
+    sized: bool
+
+
+def plan_of(scopes: Iterable[tuple[str, str, str, LimitSet]]) -> tuple[Check, ...]:
+    """The checks of (scope, who, title, limits), in order."""
+    checks: list[Check] = []
+    for scope, who, title, rules in scopes:
+        limits: dict[What, int] = {
+            "rpm": rules.rpm, "tpm": rules.tpm, "budget_usd": rules.budget, "max_parallel": rules.max_parallel
+        }  # fmt: skip
+        checks += [
+            Check(scope=scope, who=who, title=title, what=what, limit=limits[what], rules=rules)
+            for what in ORDER
+            if limits[what]
+        ]
+    return tuple(sorted(checks, key=lambda check: check.what == "max_parallel"))
+
+
+def purse_name(scope: str, who: str, period: Period) -> str:
+    """The counter of a budget."""
+    return f"{scope}:{who}:usd:{period.name}"
+
+
+def steps_of(checks: Sequence[Check], levels: Sequence[Level], denied: int, now_ns: int) -> list[Step]:
+    """The way of a request up to the check that refused it."""
+    return [
+        check.step(level, refused=position == denied, now_ns=now_ns)
+        for position, (check, level) in enumerate(zip(checks, levels, strict=False))
+    ]
+
+
+def refuse(check: Check, level: Level, steps: Sequence[Step], now_ns: int, waited: str = "") -> OverLimit:
+    """The error for a check that was not passed: which limit, what was used, when to come back."""
+    who = f"The {check.scope} {check.title!r}"
+    if check.what == "budget_usd":
+        return _refuse_money(check, level, steps, now_ns, waited)
+    if check.what == "max_parallel":
+        what = f"{who} has {level.used} requests running, max_parallel is {check.limit}{waited}."
+        return OverLimit(what, field=check.what, mend="Wait for one to finish.", retry_after=1.0, steps=steps)
+    return OverLimit(
+        f"{who} has used its {check.what} of {check.limit} {_UNITS[check.what]}.",
+        field=check.what,
+        mend=f"Ask again in {after(level.wait_s)}, ask less often, or have the limit raised.",
+        retry_after=math.ceil(level.wait_s * 1000) / 1000,
+        steps=steps,
+    )
+
+
+def _refuse_money(check: Check, level: Level, steps: Sequence[Step], now_ns: int, waited: str) -> OverLimit:
+    period = check.period(now_ns)
+    budget = f"its budget of {shown(check.limit)} US dollars for {period.name}"
+    who = f"The {check.scope} {check.title!r}"
+    if level.used < check.limit:
+        return OverLimit(
+            f"{who} has spent {shown(level.used)} of {budget}, and running requests have reserved"
+            f" {shown(level.reserved)}{waited}.",
+            field=check.what,
+            mend="Wait for some of them to finish, or have the budget raised.",
+            retry_after=1.0,
+            steps=steps,
+        )
+    wait = (period.end_ns - now_ns) / NANO
+    return BudgetSpent(
+        f"{who} has spent {shown(level.used)} of {budget}.",
+        field=check.what,
+        mend=f"It starts anew at {period.ends}, in {after(wait)}; or have the budget raised.",
+        retry_after=math.ceil(wait),
+        steps=steps,
+    )
+
+
+def headers_of(
+    checks: Sequence[Check], levels: Sequence[Level], demands: Sequence[Demand], denied: int
+) -> dict[str, str]:
+    """``x-ratelimit-*`` in OpenAI's names, of the tightest limit of requests and of tokens."""
+    headers: dict[str, str] = {}
+    for what, noun in (("rpm", "requests"), ("tpm", "tokens")):
+        left: list[tuple[int, int]] = []
+        for check, level, demand in zip(checks, levels, demands, strict=False):
+            if check.what == what:
+                taken = level.used + (min(demand.amount, check.limit) if denied < 0 else 0)
+                left.append((max(0, check.limit - taken), check.limit))
+        if left:
+            remaining, limit = min(left)
+            headers[f"x-ratelimit-limit-{noun}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{noun}"] = str(remaining)
+            headers[f"x-ratelimit-reset-{noun}"] = duration((limit - remaining) * 60 / limit)
+    return headers
+
+
+def duration(seconds: float) -> str:
+    """A length of time as OpenAI writes it: ``120ms``, ``8.64s``, ``6m0s``."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    if seconds < 60:
+        return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"
+    return f"{int(seconds // 60)}m{math.ceil(seconds % 60)}s"

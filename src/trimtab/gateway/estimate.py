@@ -1,0 +1,134 @@
+"""How large a request will be, before it is sent, and how large one was that nobody counted. Pure.
+
+A token is about four bytes; how wrong that is differs by route (language, tools, the prompt that is put in front), and
+so each route has its own moving ratio, and its own moving length of answers. The expected size is the mean. What money
+is reserved on is the *high* size, mean and four mean deviations (as TCP sets its time-outs) and no less than the
+largest of late: a reservation that is too small lets a budget be overrun, one that is too large only makes others wait
+a moment.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from trimtab.core import Usage
+
+BYTES_A_TOKEN = 4
+#: What is expected of a route that nobody has asked yet.
+FIRST_OUTPUT, FIRST_OUTPUT_HIGH = 256.0, 4096.0
+FIRST_RATIO, FIRST_RATIO_HIGH = 1.0, 3.0
+#: Routes whose sizes are remembered; that which was learnt about longest ago is forgotten first.
+ROUTES = 4096
+_MEAN, _DEVIATION, _FADE = 1 / 8, 1 / 4, 0.995
+_MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+class Size(NamedTuple):
+    """Tokens of one request: as they are expected, and as they will hardly be exceeded."""
+
+    input: int
+    output: int
+    high_input: int
+    high_output: int
+
+    @property
+    def total(self) -> int:
+        """What a limit of tokens a minute expects."""
+        return self.input + self.output
+
+    @property
+    def high(self) -> Usage:
+        """What money is reserved on."""
+        return Usage(input_tokens=self.high_input, output_tokens=self.high_output)
+
+
+@dataclass(slots=True)
+class _Moving:
+    """A moving mean with a moving mean deviation, and a peak that fades."""
+
+    mean: float = 0.0
+    deviation: float = 0.0
+    peak: float = 0.0
+    known: bool = False
+
+    def learn(self, value: float) -> None:
+        if not self.known:
+            self.mean, self.deviation, self.known = value, value / 2, True
+        else:
+            self.deviation += _DEVIATION * (abs(value - self.mean) - self.deviation)
+            self.mean += _MEAN * (value - self.mean)
+        self.peak = max(value, self.peak * _FADE)
+
+    @property
+    def high(self) -> float:
+        return max(self.mean + 4 * self.deviation, self.peak)
+
+
+@dataclass(slots=True)
+class _Route:
+    ratio: _Moving
+    output: _Moving
+    relayed: _Moving
+
+
+class Estimator:
+    """Sizes by route."""
+
+    def __init__(self) -> None:
+        self._routes: OrderedDict[str, _Route] = OrderedDict()
+
+    def size(self, route: str, bytes_: int, params: Mapping[str, Any]) -> Size:
+        """What to expect of a request of so many bytes. ``max_tokens`` bounds the answer where it is given."""
+        known = self._routes.get(route)
+        rough = bytes_ / BYTES_A_TOKEN
+        ratio, ratio_high, output, output_high = FIRST_RATIO, FIRST_RATIO_HIGH, FIRST_OUTPUT, FIRST_OUTPUT_HIGH
+        if known is not None and known.ratio.known:
+            ratio, ratio_high = known.ratio.mean, known.ratio.high
+        if known is not None and known.output.known:
+            output, output_high = known.output.mean, known.output.high
+        if (most := most_output(params)) is not None:
+            output, output_high = min(output, most), most
+        return Size(
+            input=round(rough * ratio),
+            output=round(output),
+            high_input=round(rough * ratio_high) + 1,
+            high_output=round(output_high) + 1,
+        )
+
+    def learn(self, route: str, bytes_: int, usage: Usage, relayed: int) -> None:
+        """What a request of so many bytes, whose answer had ``relayed`` characters, really was."""
+        known = self._routes.get(route)
+        if known is None:
+            known = self._routes[route] = _Route(_Moving(), _Moving(), _Moving())
+            if len(self._routes) > ROUTES:
+                self._routes.popitem(last=False)
+        if bytes_ and usage.input_tokens:
+            known.ratio.learn(usage.input_tokens * BYTES_A_TOKEN / bytes_)
+        known.output.learn(usage.output_tokens)
+        if relayed and usage.output_tokens > usage.reasoning_tokens:
+            known.relayed.learn((usage.output_tokens - usage.reasoning_tokens) * BYTES_A_TOKEN / relayed)
+
+    def counted(self, route: str, bytes_: int, relayed: int) -> Usage:
+        """The usage of a request that nobody counted, from what was sent and what was relayed."""
+        known = self._routes.get(route)
+        ratio = known.ratio.mean if known is not None and known.ratio.known else FIRST_RATIO
+        share = known.relayed.mean if known is not None and known.relayed.known else 1.0
+        return Usage(
+            input_tokens=round(bytes_ / BYTES_A_TOKEN * ratio),
+            output_tokens=-(-round(relayed * share) // BYTES_A_TOKEN),
+        )
+
+
+def most_output(params: Mapping[str, Any]) -> int | None:
+    """The most tokens that an answer may have, over all its choices; None when the request does not say."""
+    for name in _MAXIMA:
+        value = params.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            choices = params.get("n")
+            return value * (
+                choices if isinstance(choices, int) and not isinstance(choices, bool) and choices > 0 else 1
+            )
+    return None

@@ -1,0 +1,181 @@
+"""OpenAI's Responses API, spoken to a provider that has it by a client that speaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from trimtab.core import BadInput, Call, Chunk, Message, Native, Usage
+
+from .rejoin import rejoin
+from .vendor import complaint, mapping, number, text
+
+#: The dialect of the clients of the Responses API.
+RESPONSES = "openai-responses"
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def responses_request(name: str, call: Call, native: Native) -> dict[str, Any]:
+    """The client's own body, with what the house changed put into it."""
+    found = rejoin(call, native)
+    body: dict[str, Any] = {**native.body, "model": name, "stream": call.stream}
+    if found.head is not None:
+        body["instructions"] = "\n\n".join(_plain(message) for message in found.head)
+    if found.before or any(chat is not None for _, chat in found.turns):
+        turns = [list(items) if chat is None else _items(chat) for items, chat in found.turns]
+        body["input"] = [*_items(found.before), *(item for turn in turns for item in turn)]
+    for field, value in found.params.items():
+        _put(body, field, value)
+    return body
+
+
+def _put(body: dict[str, Any], field: str, value: Any) -> None:
+    """A chat param, which the house added, in the words of the Responses API."""
+    if field in _LIMITS:
+        body["max_output_tokens"] = value
+    elif field == "reasoning_effort":
+        body["reasoning"] = {**mapping(body.get("reasoning")), "effort": value}
+    elif field == "response_format":
+        schema = mapping(mapping(value).get("json_schema"))
+        kind = mapping(value).get("type")
+        body["text"] = {**mapping(body.get("text")), "format": {"type": kind, **schema}}
+    elif field == "tools":
+        body["tools"] = [{"type": "function", **mapping(mapping(tool).get("function"))} for tool in value]
+    elif field == "tool_choice" and isinstance(value, Mapping):
+        body["tool_choice"] = {"type": "function", "name": mapping(value.get("function")).get("name")}
+    elif field in ("stop", "seed", "n", "logit_bias", "frequency_penalty", "presence_penalty"):
+        raise BadInput("is set by the prompt, and the Responses API does not know it.", field=field)
+    else:
+        body[field] = value
+
+
+def _items(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Chat messages as input items."""
+    items: list[dict[str, Any]] = []
+    for message in messages:
+        role, content = message.get("role"), message.get("content")
+        if role == "tool":
+            output = content if isinstance(content, str) else _parts(content)
+            items.append({"type": "function_call_output", "call_id": message.get("tool_call_id"), "output": output})
+            continue
+        if role != "assistant":
+            items.append({"role": role, "content": content if isinstance(content, str) else _parts(content)})
+            continue
+        if content:
+            items.append({"role": "assistant", "content": _plain(message)})
+        for call in message.get("tool_calls") or ():
+            function = mapping(call.get("function"))
+            made = {"call_id": call.get("id"), "name": function.get("name"), "arguments": function.get("arguments")}
+            items.append({"type": "function_call", **made})
+    return items
+
+
+def _parts(content: object) -> list[Any]:
+    return [_part(mapping(part)) for part in content] if isinstance(content, list) else []
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    kind = part.get("type")
+    if kind == "text":
+        return {"type": "input_text", "text": part.get("text")}
+    if kind == "image_url":
+        image = mapping(part.get("image_url"))
+        detail = {"detail": image["detail"]} if "detail" in image else {}
+        return {"type": "input_image", "image_url": image.get("url"), **detail}
+    if kind == "file":
+        return {"type": "input_file", **mapping(part.get("file"))}
+    return dict(part)
+
+
+def _plain(message: Message) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(text(part.get("text")) for part in content or () if isinstance(part, Mapping))
+
+
+def responses_reply(body: Mapping[str, Any], vendor: str, secret: str) -> Chunk:
+    """A response as the one Chunk of a plain reply. Raises ModelError when it says that it failed."""
+    if body.get("status") == "failed":
+        raise complaint(body.get("error"), vendor, secret)
+    output = body.get("output")
+    items = [mapping(item) for item in output] if isinstance(output, list) else []
+    calls = [item for item in items if item.get("type") == "function_call"]
+    return Chunk(
+        text="".join(said_in(item) for item in items),
+        finish=finish_of(body, bool(calls)),
+        usage=usage_of(mapping(body.get("usage"))),
+        model=text(body.get("model")),
+        tool_calls=tuple(_call(item, n, text(item.get("arguments"))) for n, item in enumerate(calls)),
+        native=body,
+    )
+
+
+def said_in(item: Mapping[str, Any]) -> str:
+    """The text of an output item that is a message."""
+    content = item.get("content") if item.get("type") == "message" else ()
+    parts: Sequence[Any] = content if isinstance(content, list) else ()
+    return "".join(text(mapping(part).get("text")) for part in parts if mapping(part).get("type") == "output_text")
+
+
+def finish_of(body: Mapping[str, Any], called: bool) -> str:
+    """Why a response ended, in chat's words."""
+    if body.get("status") == "incomplete":
+        reason = mapping(body.get("incomplete_details")).get("reason")
+        return "content_filter" if reason == "content_filter" else "length"
+    return "tool_calls" if called else "stop"
+
+
+def usage_of(usage: Mapping[str, Any]) -> Usage:
+    """Tokens as the Responses API counts them."""
+    return Usage(
+        input_tokens=number(usage.get("input_tokens")),
+        output_tokens=number(usage.get("output_tokens")),
+        cached_tokens=number(mapping(usage.get("input_tokens_details")).get("cached_tokens")),
+        reasoning_tokens=number(mapping(usage.get("output_tokens_details")).get("reasoning_tokens")),
+    )
+
+
+class ResponseEvents:
+    """The events of one streamed response as Chunks, each event as it came."""
+
+    def __init__(self, vendor: str, secret: str) -> None:
+        self._vendor = vendor
+        self._secret = secret
+        self._model = ""
+        self._calls: dict[object, int] = {}  # the place of each call among the calls, by its place in the output
+
+    def take(self, event: Mapping[str, Any]) -> Chunk:
+        """Raises ModelError for an event that says that the response failed."""
+        kind = text(event.get("type"))
+        response = mapping(event.get("response"))
+        self._model = text(response.get("model")) or self._model
+        if kind in ("error", "response.failed"):
+            error = mapping(response.get("error")) or mapping(event.get("error")) or event
+            raise complaint({"message": error.get("message"), "code": error.get("code")}, self._vendor, self._secret)
+        said = text(event.get("delta")) if kind == "response.output_text.delta" else ""
+        over = kind in ("response.completed", "response.incomplete")
+        return Chunk(
+            text=said,
+            finish=finish_of(response, bool(self._calls)) if over else None,
+            usage=usage_of(mapping(response.get("usage"))) if over and response.get("usage") else None,
+            model=self._model,
+            tool_calls=self._part_of_call(kind, event),
+            native=event,
+        )
+
+    def _part_of_call(self, kind: str, event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        place = event.get("output_index")
+        item = mapping(event.get("item"))
+        if kind == "response.output_item.added" and item.get("type") == "function_call":
+            self._calls[place] = len(self._calls)
+            return (_call(item, self._calls[place], ""),)
+        if kind == "response.function_call_arguments.delta" and place in self._calls:
+            return ({"index": self._calls[place], "function": {"arguments": text(event.get("delta"))}},)
+        return ()
+
+
+def _call(item: Mapping[str, Any], index: int, arguments: str) -> dict[str, Any]:
+    function = {"name": text(item.get("name")), "arguments": arguments}
+    return {"index": index, "id": text(item.get("call_id")), "type": "function", "function": function}

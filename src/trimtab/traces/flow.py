@@ -1,0 +1,129 @@
+"""Which functions found what a model was then asked with: kinds and links that nobody wrote down.
+
+Other libraries' decorators say that a function ran and not what it is for, and an application that calls its retriever
+and its generator one after the other sends two traces. Where what one returned turns up in what a model is asked next,
+the first is a retriever, and the two traces are linked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from trimtab.core import Layer, Span
+from trimtab.sdk import NEAR_NS, flows, makes_prompts, pieces_of
+
+from .messages import question
+
+LINK = "trimtab.linked_trace"
+_PROJECTS, _SOURCES, _LINKS, _SPEAKING = 256, 64, 5000, 20_000
+# Clocks of one machine may differ by this much between a span's end and the next one's beginning.
+_SLACK_NS = 1_000_000
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Source:
+    """A finished function, and the pieces of what it returned; ``at`` is its place in the batch being read."""
+
+    span: Span
+    pieces: tuple[str, ...]
+    guessed: bool
+    at: int
+
+
+class Flow:
+    """Remembers the last functions of each project, bounded. What was stored already cannot be renamed; a retriever's
+    own trace is then linked from the generator's side only."""
+
+    def __init__(self) -> None:
+        self._sources: OrderedDict[str, deque[_Source]] = OrderedDict()
+        self._links: OrderedDict[str, str] = OrderedDict()
+        self._speaking: OrderedDict[Key, None] = OrderedDict()
+
+    def observe(self, spans: Sequence[Span], guessed: Collection[Key]) -> list[Span]:
+        """The same spans with the kinds and links that they explain. ``guessed``: trace and span ids of those whose
+        kind nobody named."""
+        found = list(spans)
+        order = sorted(range(len(found)), key=lambda place: found[place].end_ns)
+        for at in order:
+            self._rise(found[at])
+        batch = [source for at in order if (source := self._note(found[at], guessed, at))]
+        for at in order:
+            if found[at].kind == "llm" and found[at].input:
+                self._ask(found, at)
+        for at, span in enumerate(found):
+            if not span.parent_id and span.trace_id in self._links:
+                found[at] = _linked(span, self._links.pop(span.trace_id))
+        for source in batch:
+            source.at = -1
+        return found
+
+    def _rise(self, span: Span) -> None:
+        """Note the spans in which a model was asked: what they return is its answer and no finding."""
+        if span.parent_id and (span.kind == "llm" or (span.trace_id, span.span_id) in self._speaking):
+            self._speaking[span.trace_id, span.parent_id] = None
+            if len(self._speaking) > _SPEAKING:
+                self._speaking.popitem(last=False)
+
+    def _note(self, span: Span, guessed: Collection[Key], at: int) -> _Source | None:
+        """Remember a function, if it may turn out to be a retriever."""
+        key = (span.trace_id, span.span_id)
+        if key in self._speaking or not (span.kind == "retriever" or key in guessed):
+            return None
+        pieces = pieces_of(span.output)
+        if not pieces and span.kind != "retriever":
+            return None
+        sources = self._sources.setdefault(span.project, deque(maxlen=_SOURCES))
+        self._sources.move_to_end(span.project)
+        if len(self._sources) > _PROJECTS:
+            self._sources.popitem(last=False)
+        # The attributes and the answer are not needed again, and may be large.
+        small = span if at < 0 else replace(span, output="", attributes={})
+        source = _Source(small, pieces, key in guessed, at)
+        sources.append(source)
+        return source
+
+    def _ask(self, found: list[Span], at: int) -> None:
+        """Find the functions that a model's question came from, the newest first."""
+        span = found[at]
+        asked = question(span.input).strip()
+        for source in reversed(self._sources.get(span.project, ())):
+            before = source.span
+            if before.end_ns > span.start_ns + _SLACK_NS or before.span_id == span.span_id:
+                continue
+            same = before.trace_id == span.trace_id
+            near = not before.parent_id and before.session == span.session
+            if not same and not (near and span.start_ns - before.end_ns <= NEAR_NS):
+                continue
+            # What comes back as the whole question was put into other words, not found.
+            known = asked not in source.pieces and flows(source.pieces, before.input, span.input)
+            if known and source.guessed and not makes_prompts(before.name):
+                self._name(found, source)
+            if not same and source.span.kind == "retriever" and (known or span.session):
+                self._link(found, at, source)
+                return
+
+    def _name(self, found: list[Span], source: _Source) -> None:
+        source.span = replace(source.span, kind="retriever", layer=Layer.KNOWLEDGE)
+        source.guessed = False
+        if source.at >= 0:
+            found[source.at] = replace(found[source.at], kind="retriever", layer=Layer.KNOWLEDGE)
+
+    def _link(self, found: list[Span], at: int, source: _Source) -> None:
+        here, there = found[at].trace_id, source.span.trace_id
+        if here in self._links or LINK in found[at].attributes:
+            return
+        found[at] = _linked(found[at], there)
+        if source.at >= 0:
+            found[source.at] = _linked(found[source.at], here)
+        if found[at].parent_id:
+            self._links[here] = there
+            if len(self._links) > _LINKS:
+                self._links.popitem(last=False)
+
+
+def _linked(span: Span, trace_id: str) -> Span:
+    return replace(span, attributes={LINK: trace_id, **span.attributes})

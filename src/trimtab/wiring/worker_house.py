@@ -1,0 +1,95 @@
+"""What a gateway worker has: everything on a request's path, and a line to the control process for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+
+from trimtab.config import Config
+from trimtab.core import now_ns
+from trimtab.gateway import Gateway, Keys, Limits, Teams
+from trimtab.knowledge import Corpora
+from trimtab.providers import HttpClient, Providers, Scripted
+from trimtab.registry import Registry
+from trimtab.store import Blobs, Metadata, Settings, SharedState, open_shared
+from trimtab.traces import Recorder
+from trimtab.workers import CONTROL, Link, LinkShared, Report, Sender, socket_path
+
+from .house import specs_of
+from .telemetry import make_mask
+from .tenancy import node_of
+
+#: Seconds between two reports to the control process.
+REPORT_S = 2.0
+
+
+@dataclass(kw_only=True)
+class WorkerHouse:
+    """The rooms of a gateway worker. ``close`` hands over what waits before it returns."""
+
+    config: Config
+    metadata: Metadata
+    registry: Registry
+    keys: Keys
+    http: HttpClient
+    gateway: Gateway
+    shared: SharedState
+    sender: Sender
+    link: Link
+    reporting: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def ready(self) -> None:
+        """Requests are accepted from now on: say so, and how it goes, now and then."""
+        self.reporting = asyncio.create_task(self._report(), name="trimtab-worker-report")
+
+    async def close(self) -> None:
+        """Let what is ending end, hand over spans and usage, hang up."""
+        if self.reporting is not None:
+            self.reporting.cancel()
+            await asyncio.gather(self.reporting, return_exceptions=True)
+        await self.gateway.limits.close()
+        await self.sender.close()
+        await self.shared.close()
+        await self.registry.stop()
+        await self.http.close()
+        await self.link.close()
+        self.metadata.close()
+
+    async def _report(self) -> None:
+        while True:
+            limits = self.gateway.limits
+            figures = {"spans_dropped": float(self.sender.dropped), "refused": float(limits.refused_total)}
+            notes = (self.shared.degraded,) if self.shared.degraded else ()
+            self.link.say(Report(pid=os.getpid(), ready=True, figures=figures, notes=notes))
+            await asyncio.sleep(REPORT_S)
+
+
+async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
+    """Call the control process of the data folder, and read what a gateway needs.
+
+    Raises Conflict where no control process answers, ConfigError or BadInput on bad settings.
+    """
+    link = await Link.connect(socket_path(config.data, CONTROL))
+    with ExitStack() as opened:
+        metadata = opened.enter_context(closing(Metadata.open(config.metadata or config.data / "metadata.db")))
+        registry = await Registry.load(metadata)
+        keys, teams = await Keys.load(metadata), await Teams.load(metadata)
+        http = HttpClient()
+        providers = Providers(specs_of(config), http=http, scripted=Scripted())
+        sender = Sender(link)
+        shared = LinkShared(link) if config.shared == "memory:" else open_shared(config.shared, workers=workers)
+        gateway = Gateway(
+            registry=registry, keys=keys, corpora=Corpora(registry, Blobs(metadata)), providers=providers,
+            recorder=Recorder(sender, mask=await make_mask(config, Settings(metadata))),
+        )  # fmt: skip
+        gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node_of(config))
+        gateway.limits.start()
+        link.on_change += [keys.reload, teams.reload, registry.refresh]
+        registry.follow()
+        opened.pop_all()
+    return WorkerHouse(
+        config=config, metadata=metadata, registry=registry, keys=keys, http=http, gateway=gateway, shared=shared,
+        sender=sender, link=link,
+    )  # fmt: skip

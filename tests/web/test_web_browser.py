@@ -1,0 +1,347 @@
+"""The pages in a real browser: both themes, two widths, keys, live swaps, and hostile text that stays text."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from playwright.async_api import Browser, Page, async_playwright, expect
+from web_house import Story, WebHouse, build, client_of, closing, tell
+
+from trimtab.web import Door, create_app
+
+CHROMIUM = os.environ.get("TRIMTAB_TEST_CHROMIUM") or shutil.which("chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+THEMES, WIDTHS = ("light", "dark"), (1440, 390)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Quiet(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+@asynccontextmanager
+async def served(house: WebHouse) -> AsyncIterator[str]:
+    """The pages behind the door on a free port of this machine."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    door = Door(create_app(house, []), loopback=True, port=port, admin=None)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await door(scope, receive, send)
+
+    server = Quiet(uvicorn.Config(app, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=2))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+@dataclass
+class Watched:
+    """A tab and everything it complained about."""
+
+    page: Page
+    base: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def open(self, path: str) -> Page:
+        await self.page.goto(self.base + path)
+        return self.page
+
+
+@dataclass
+class World:
+    """A browser in front of a house with a story."""
+
+    browser: Browser
+    base: str
+    story: Story
+
+    @asynccontextmanager
+    async def tab(self, theme: str = "light", width: int = 1440, **options: Any) -> AsyncIterator[Watched]:
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce", **options
+        )
+        watched = Watched(await context.new_page(), self.base)
+        watched.page.on(
+            "console", lambda m: watched.complaints.append(m.text) if m.type in ("error", "warning") else None
+        )
+        watched.page.on("pageerror", lambda e: watched.complaints.append(str(e)))
+        watched.page.on(
+            "request",
+            lambda r: watched.complaints.append(f"asked {r.url}") if not r.url.startswith(self.base) else None,
+        )
+        try:
+            yield watched
+        finally:
+            await context.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with async_playwright() as playwright:
+        path = CHROMIUM or playwright.chromium.executable_path
+        if not shutil.which(path):
+            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        with closing(await build(tmp_path_factory.mktemp("browser"))) as house:
+            story = await tell(house)
+            async with served(house) as base:
+                yield World(browser, base, story)
+            await browser.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_every_page_opens_without_a_complaint_and_fits(
+    world: World, theme: str, width: int, tmp_path: Path
+) -> None:
+    async with world.tab(theme, width) as tab:
+        for number, path in enumerate(world.story.paths):
+            page = await tab.open(path)
+            assert await page.evaluate("document.documentElement.dataset.theme") == theme
+            assert await page.evaluate(WIDER) == [], path
+            assert await page.evaluate("window.pwned === undefined"), path
+            shot = tmp_path / f"{theme}-{width}-{number}.png"
+            await page.screenshot(path=shot)
+            assert shot.stat().st_size > 5000
+        assert tab.complaints == []
+
+
+async def test_text_can_be_read_where_it_stands(world: World) -> None:
+    """Contrast of every visible text with the ground that is really under it, in both themes."""
+    for theme in THEMES:
+        async with world.tab(theme) as tab:
+            for path in ("/", f"/incidents/{world.story.incident.id}", "/traces", "/prompts/support-answer"):
+                page = await tab.open(path)
+                low = await page.evaluate(CONTRAST)
+                assert low == [], (theme, path)
+
+
+async def test_targets_are_large_enough_on_a_phone(world: World) -> None:
+    async with world.tab("light", 390) as tab:
+        page = await tab.open(f"/incidents/{world.story.incident.id}")
+        heights = await page.evaluate(
+            "[...document.querySelectorAll('main .btn, .side a')].filter(e => e.checkVisibility())"
+            ".map(e => e.getBoundingClientRect().height)"
+        )
+        assert heights
+        assert min(heights) >= 40
+
+
+async def test_every_printed_key_does_something(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        for key, where in (("s", "/"), ("i", "/incidents"), ("t", "/traces"), ("p", "/prompts")):
+            await page.keyboard.press("g")
+            async with page.expect_navigation():
+                await page.keyboard.press(key)
+            assert await page.evaluate("location.pathname") == where
+        await page.keyboard.press("d")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+        await page.keyboard.press("d")
+        await page.keyboard.press("?")
+        assert await page.locator("#keys").is_visible()
+        printed = set(await page.locator("#keys kbd").all_inner_texts())
+        assert {"g", "/", "d", "?", "j", "k", "Enter", "Esc"} <= printed
+        await page.keyboard.press("Escape")
+        assert not await page.locator("#keys").is_visible()
+        await page.keyboard.press("/")
+        assert await page.evaluate("document.activeElement.id") == "jump"
+        await page.keyboard.type("dgs")
+        assert await page.evaluate("document.querySelector('#jump').value") == "dgs"
+        await page.keyboard.press("Escape")
+        assert await page.evaluate("document.activeElement.id") != "jump"
+        assert tab.complaints == []
+
+
+async def test_keys_of_the_list_move_mark_compare_and_open(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        for key in ("j", "x", "j", "j", "k", "x"):
+            await page.keyboard.press(key)
+        assert await page.locator("tr.sel").count() == 1
+        assert await page.locator("#marked").inner_text() == "2 marked"
+        async with page.expect_navigation():
+            await page.keyboard.press("c")
+        assert "/traces/compare?t=" in page.url
+        async with page.expect_navigation():
+            await page.keyboard.press("Escape")
+        await page.keyboard.press("j")
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert await page.locator(".stamp").count() == 1
+        assert tab.complaints == []
+
+
+async def test_keys_of_the_stack(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/?w=15m")
+        await page.keyboard.press("3")
+        assert await page.evaluate("getComputedStyle(document.querySelector('#layer-1')).opacity") == "0.3"
+        assert await page.evaluate("getComputedStyle(document.querySelector('#layer-3')).opacity") == "1"
+        await page.keyboard.press("Escape")
+        assert await page.evaluate("getComputedStyle(document.querySelector('#layer-1')).opacity") == "1"
+        await page.keyboard.press(".")
+        first = await page.evaluate("document.activeElement.getAttribute('aria-label')")
+        await page.keyboard.press(".")
+        second = await page.evaluate("document.activeElement.getAttribute('aria-label')")
+        assert "change:" in first
+        assert first != second
+        await page.keyboard.press(",")
+        assert await page.evaluate("document.activeElement.getAttribute('aria-label')") == first
+        async with page.expect_navigation():
+            await page.keyboard.press("[")
+        assert "until=" in page.url
+        async with page.expect_navigation():
+            await page.keyboard.press("]")
+        await tab.open("/")
+        await page.keyboard.press("b")
+        dialog = page.locator(f"#rollback-{world.story.incident.id}")
+        assert await dialog.is_visible()
+        assert "v2 (50 % of sessions) to v1 for all" in await dialog.inner_text()
+        await page.keyboard.press("b")
+        await dialog.get_by_role("button", name="Leave it as it is").click()
+        assert not await dialog.is_visible()
+        async with page.expect_navigation():
+            await page.keyboard.press("o")
+        assert page.url.endswith(f"/incidents/{world.story.incident.id}")
+        assert tab.complaints == []
+
+
+async def test_a_live_page_takes_in_news_without_moving(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/")
+        await page.locator('[data-key="3"]').focus()
+        before = await page.evaluate("document.querySelector('#layer-5').getBoundingClientRect().top")
+        clock = await page.locator("#asof b").inner_text()
+        world.story.house.clock.ns += 2 * 10**9
+        async with page.expect_response(lambda r: r.request.headers.get("hx-request") == "true"):
+            await page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+        await expect(page.locator("#asof b")).not_to_have_text(clock)
+        assert await page.evaluate("document.querySelector('#layer-5').getBoundingClientRect().top") == before
+        assert await page.evaluate("document.activeElement.dataset.key") == "3"
+        assert await page.locator("#live").count() == 1
+        assert await page.locator("#asof").count() == 1
+        # and again: the swapped region listens still
+        async with page.expect_response(lambda r: r.request.headers.get("hx-request") == "true"):
+            await page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+        assert tab.complaints == []
+
+
+async def test_newer_requests_wait_behind_a_count(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        first = await page.locator("tbody tr").first.inner_text()
+        await world.story.house.ask("A brand new question?")
+        await world.story.house.spans.flush()
+        await page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+        await page.get_by_text("1 newer").wait_for()
+        assert await page.locator("tbody tr").first.inner_text() == first
+        async with page.expect_navigation():
+            await page.get_by_text("1 newer").click()
+        assert "A brand new question?" in await page.locator("tbody tr").first.inner_text()
+        assert tab.complaints == []
+
+
+async def test_everything_works_without_script(world: World) -> None:
+    async with world.tab(java_script_enabled=False) as tab:
+        page = await tab.open("/")
+        assert await page.locator(".js-only:visible").count() == 0
+        await page.get_by_role("link", name="Stack", exact=True).click()
+        await page.get_by_role("button", name="Roll back to v1").first.click()
+        assert "confirm=rollback" in page.url
+        form = page.locator("main form.confirm")
+        assert "for all" in await form.inner_text()
+        await form.get_by_text("Leave it as it is").click()
+        await page.get_by_role("button", name="Write the lesson and close").click()
+        assert await page.get_by_label("Cause and lesson, two sentences").first.is_visible()
+        await tab.open("/traces")
+        await page.get_by_role("textbox", name="Query").fill("score:cites<0.5")
+        await page.get_by_role("button", name="Run").click()
+        assert await page.locator("tbody tr").count() > 3
+        await page.locator("tbody a").first.click()
+        assert await page.locator(".stamp").count() == 1
+
+
+async def test_the_first_trace_shows_by_itself_and_a_rollback_from_the_page_holds(world: World, tmp_path: Path) -> None:
+    with closing(await build(tmp_path)) as house:
+        async with served(house) as base:
+            fresh = World(world.browser, base, Story(house, client_of(house), world.story.incident, "", []))
+            async with fresh.tab() as tab:
+                page = await tab.open("/")
+                assert await page.locator("h1").inner_text() == "Send your first request"
+                await house.ask()
+                await house.spans.flush()
+                await page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+                await page.get_by_text("Nothing is wrong").wait_for()
+                await house.healthy()
+                incident = await house.break_prompt()
+                await tab.open(f"/incidents/{incident.id}")
+                async with page.expect_navigation():
+                    await page.keyboard.press("a")
+                assert "acknowledged by local operator" in await page.locator("main").inner_text()
+                await page.keyboard.press("b")
+                async with page.expect_navigation():
+                    await page.locator("#rollback").get_by_role("button", name="Roll back to v1").click()
+                assert await page.locator(".crumb .tag").first.inner_text() == "mitigated"
+                assert await page.locator("a.btn.danger").count() == 0
+                assert house.registry.running("prompts", "support-answer") is None
+                assert tab.complaints == []
+
+
+#: What makes the page wider than the screen.
+WIDER = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *")]
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, .scrollx, .panel, dialog"))
+  .map(e => `${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 60)}`)"""
+
+#: Texts whose contrast with their nearest painted ground is under 4.5 (3 where they are large or bold and big).
+CONTRAST = """() => {
+  const parse = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const lin = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+  const lum = ([r, g, b]) => 0.2126 * lin(r) + 0.7152 * lin(g) + 0.0722 * lin(b);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c[3] === 1) return c;
+    }
+    return [255, 255, 255, 1];
+  };
+  const low = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let n; n = walk.nextNode();) {
+    const e = n.parentElement;
+    if (!n.data.trim() || !e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (e.closest(".vh, .skip, script, title, [aria-hidden=true], dialog:not([open])")) continue;
+    const style = getComputedStyle(e), svg = e.closest("svg");
+    const text = parse(svg ? style.fill : style.color), under = ground(svg ? svg.parentElement : e);
+    if (svg && e.classList.contains("digit")) continue;
+    const [a, b] = [lum(text), lum(under)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) low.push(`${n.data.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return low;
+}"""
