@@ -88,6 +88,21 @@ async def test_each_process_goes_on_with_its_share_and_pays_later(
     await shared.close()
 
 
+async def test_what_an_earlier_life_holds_is_let_go_and_nothing_of_anybody_else(valkey_url: str) -> None:
+    dead = ValkeyShared(valkey_url, node="here", boot="1")
+    other = ValkeyShared(valkey_url, node="there", boot="9")
+    await dead.seed("purse", 0, ENDS)
+    for shared, prefix in ((dead, "d"), (other, "o")):
+        assert len(await let_in(shared, places(9), 2, prefix)) == 2
+        assert len(await let_in(shared, purse(100, 10), 2, prefix)) == 2
+        await shared.close()
+    alive, sibling = (ValkeyShared(valkey_url, node="here", boot="2") for _ in range(2))
+    for shared, prefix, places_left, reserved in ((alive, "a", 7, 20), (sibling, "s", 0, 20)):
+        assert (await shared.look("purse", now_ns=START)).reserved == reserved
+        assert len(await let_in(shared, places(9), 9, prefix)) == places_left
+        await shared.close()
+
+
 async def test_a_server_that_is_not_there_yet_refuses_nobody() -> None:
     shared = ValkeyShared("unix:///tmp/no-such-valkey.sock")
     answer = await shared.acquire("a", [places(1)], now_ns=START, ttl_s=60)

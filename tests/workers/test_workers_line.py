@@ -175,11 +175,11 @@ async def test_a_change_is_told_and_waited_for(office: Office) -> None:
 async def test_nonsense_on_the_line_ends_it_and_nothing_else(office: Office) -> None:
     reader, writer = await asyncio.open_unix_connection(office.path)
     writer.write(b"\x00\x00\x00\x03abc")
-    assert await reader.read() == b""
+    assert b"Hello" in await reader.read()  # and then the end
     writer.close()
     reader, writer = await asyncio.open_unix_connection(office.path)
     writer.write(b"\xff\xff\xff\xff")
-    assert await reader.read() == b""
+    assert b"Hello" in await reader.read()  # and then the end
     writer.close()
     link = await office.call()
     assert (await LinkShared(link).look("x", now_ns=now_ns())).spent is None

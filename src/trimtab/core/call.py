@@ -69,7 +69,8 @@ class Chunk:
     ``body`` is the provider's own decoded JSON (a ``chat.completion`` for a plain reply, a ``chat.completion.chunk``
     for a piece of a stream) so that fields unknown to us reach the client untouched; the other fields are what
     Trimtab reads from it. ``finish`` is set on the piece that ends the answer. ``native`` takes the place of ``body``
-    when client and provider share another dialect: one event of its stream, or its whole reply.
+    when client and provider share another dialect: one event of its stream, or its whole reply. ``more`` says that the
+    piece after this one has arrived already.
     """
 
     text: str = ""
@@ -80,6 +81,7 @@ class Chunk:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     body: Mapping[str, Any] | None = None
     native: Mapping[str, Any] | None = None
+    more: bool = False
 
 
 #: The one seam to any LLM: a provider, a fallback chain, the simulated model, the gateway itself for a judge.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput, Chunk, ConfigError, GuardRefused, Layer, Message, Version
+from trimtab.core import BadInput, Chunk, ConfigError, GuardRefused, Layer, Message, Version, evolve
 from trimtab.guard import Policy, StreamScanner, Verdict, compile_policy
 
 from .draft import Draft
@@ -138,8 +138,8 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk]) -> AsyncGen
             out += scanner.close()
         return out
 
-    async with aclosing(chunks):
-        async for chunk in chunks:
+    async with aclosing(chunks), aclosing(together(chunks)) as pieces:
+        async for chunk in pieces:
             passing = rewritten(chunk, window)
             if any(scanner.blocked for scanner in windows.values()):
                 break
@@ -156,6 +156,44 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk]) -> AsyncGen
     for index, scanner in windows.items():
         watch.note(f"choices[{index}]", scanner.verdict)
     watch.write()
+
+
+async def together(chunks: AsyncIterator[Chunk]) -> AsyncGenerator[Chunk]:
+    """The same stream with pieces of plain text that arrived together as one: the guard then looks at them once."""
+    run: list[Chunk] = []
+    async for chunk in chunks:
+        if (chunk.more or run) and _only_text(chunk):
+            run.append(chunk)
+            if chunk.more:
+                continue
+            chunk = _one(run)
+            run = []
+        elif run:
+            yield _one(run)
+            run = []
+        yield chunk
+    if run:
+        yield _one(run)
+
+
+def _only_text(chunk: Chunk) -> bool:
+    """Whether a piece says some text of the only choice, and nothing else."""
+    choices = chunk.body.get("choices") if chunk.body is not None else None
+    if not chunk.text or chunk.finish or chunk.usage or chunk.tool_calls or not choices or len(choices) != 1:
+        return False
+    choice = choices[0]
+    delta = choice.get("delta")
+    return bool(delta) and len(delta) == 1 and not choice.get("logprobs") and delta.get("content") == chunk.text
+
+
+def _one(run: list[Chunk]) -> Chunk:
+    """Pieces of plain text as one."""
+    last = run[-1]
+    if len(run) == 1 or last.body is None:
+        return last
+    text = "".join([chunk.text for chunk in run])
+    choice = {**last.body["choices"][0], "delta": {"content": text}}
+    return evolve(last, text=text, body={**last.body, "choices": [choice]})
 
 
 def _says(chunk: Chunk) -> bool:

@@ -11,9 +11,8 @@ import httptools
 
 from trimtab.core import ModelError, ModelTimeout
 
-#: Reading stops while more than HIGH bytes of a body wait to be read, and goes on below LOW.
+#: Reading stops while more than HIGH bytes of a body wait to be read.
 HIGH = 1 << 20
-LOW = 1 << 18
 #: A response head may not be larger than this many bytes.
 HEAD_LIMIT = 1 << 18
 #: ``Response.read`` refuses a body larger than this many bytes.
@@ -124,9 +123,11 @@ class Response:
                 raise self._error
             self._more = self._loop.create_future()
             await self._more
-        piece = self._pieces.popleft()
-        self._buffered -= len(piece)
-        if self._buffered < LOW and not self._settled:
+        # What has arrived together is read together: each step of a stream costs its reader more than the bytes do.
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._buffered = 0
+        if not self._settled:
             self._connection.resume()
         return piece
 

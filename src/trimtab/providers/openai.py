@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from trimtab.core import Call, Chunk, Model, ModelError, Native, Usage
+from trimtab.core import Call, Chunk, Model, ModelError, Native, Usage, evolve
 
 from .chat import wants_usage
 from .embeddings import EMBEDDINGS, embeddings_reply, embeddings_request
@@ -170,11 +170,13 @@ class OpenAI:
     async def _stream(self, response: Response, take: Callable[[Mapping[str, Any]], Chunk]) -> AsyncIterator[Chunk]:
         decoder = EventDecoder()
         async for data in response:
-            for event in decoder.feed(data):
+            events = decoder.feed(data)
+            for left, event in enumerate(events, 1 - len(events)):
                 if event.data == _ENDED:
                     await self._drain(response)
                     return
-                yield take(decode(event.data, self._endpoint.name))
+                chunk = take(decode(event.data, self._endpoint.name))
+                yield evolve(chunk, more=True) if left else chunk
         for event in decoder.close():
             if event.data != _ENDED:
                 yield take(decode(event.data, self._endpoint.name))

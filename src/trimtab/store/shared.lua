@@ -149,6 +149,32 @@ if command == 'seed' then
   return 1
 end
 
+if command == 'clean' then
+  -- What earlier lives of the caller's own processes hold: nobody will give it back.
+  local node, alive = ARGV[4], ARGV[5]
+  local function stale(member)
+    return member:sub(1, #node) == node and member:sub(1, #alive) ~= alive
+  end
+  for n = 1, #KEYS do
+    local key = KEYS[n]
+    if redis.call('TYPE', key).ok == 'zset' then
+      for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+        if stale(member) then redis.call('ZREM', key, member) end
+      end
+    end
+    for _, member in ipairs(redis.call('ZRANGE', key .. ':held', 0, -1)) do
+      if stale(member) then
+        local amount = redis.call('HGET', key .. ':amounts', member) or '0'
+        redis.call('ZREM', key .. ':held', member)
+        redis.call('HDEL', key .. ':amounts', member)
+        redis.call('HINCRBY', key, 'reserved', '-' .. amount)
+        redis.call('HINCRBY', key, 'version', 1)
+      end
+    end
+  end
+  return 1
+end
+
 if command == 'look' then
   expire_purse(KEYS[1])
   local spent = redis.call('HGET', KEYS[1], 'spent') or ''

@@ -10,8 +10,10 @@ SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 MEMORY = "memory:"
 
 
-def open_shared(url: str, *, workers: int = 1) -> SharedState:
+def open_shared(url: str, *, workers: int = 1, node: str = "", boot: str = "") -> SharedState:
     """``memory:`` counts in this process; any of SCHEMES in a Valkey or Redis server, which need not answer yet.
+
+    ``workers`` is how many processes count there; ``node`` names this installation, ``boot`` this life of it.
 
     Raises ConfigError for another address, and where the client is not installed.
     """
@@ -30,4 +32,4 @@ def open_shared(url: str, *, workers: int = 1) -> SharedState:
             field="storage.shared",
             mend="Install it: pip install 'trimtab[scale]'.",
         ) from error
-    return ValkeyShared(url, workers=workers)
+    return ValkeyShared(url, workers=workers, node=node, boot=boot)

@@ -6,10 +6,11 @@ Needs the client ``redis`` (the extra ``trimtab[scale]``). Each call is one Lua 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from .shared import Answer, Demand, Level, Purse, Shared, taken
+from .shared import REMEMBERED, Answer, Demand, Level, Purse, Shared, taken
 
 log = logging.getLogger("trimtab.limits")
 
@@ -42,11 +43,14 @@ class ValkeyShared:
 
     ``workers`` is how many processes count there: while the server is away, each of them lets through its share of a
     limit, and of what was left of a budget. What is settled meanwhile is told to the server when it is back.
+
+    ``node`` names an installation over its restarts and ``boot`` one life of it. What earlier lives still hold is let
+    go when a counter is first used, so that places and money that a crash left taken are free at once.
     """
 
     poll_s = POLL_S
 
-    def __init__(self, url: str, *, workers: int = 1, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, url: str, *, workers: int = 1, node: str = "", boot: str = "") -> None:
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url.replace("valkey://", "redis://", 1).replace("valkeys://", "rediss://", 1),
             max_connections=CONNECTIONS,
@@ -58,6 +62,9 @@ class ValkeyShared:
         self._client = redis.asyncio.Redis.from_pool(pool)
         self._script = self._client.register_script(SCRIPT.read_text(encoding="utf-8"))
         self._workers = max(1, workers)
+        self._node = f"{hashlib.sha256(node.encode()).hexdigest()[:8]}." if node else ""
+        self._tag = f"{self._node}{boot}." if node else ""
+        self._met: set[str] = set()  # counters in which earlier lives hold nothing any more
         self._why = ""
         self._epoch = ""
         self._local = Shared()
@@ -74,7 +81,8 @@ class ValkeyShared:
 
     async def acquire(self, hold: str, demands: Sequence[Demand], *, now_ns: int, ttl_s: float) -> Answer:
         until_ns = now_ns + int(ttl_s * 1e9)
-        arguments: list[Any] = ["acquire", hold, now_ns // 1000, until_ns // 1000]
+        await self._clean([demand.name for demand in demands if demand.kind != "rate"])
+        arguments: list[Any] = ["acquire", self._tag + hold, now_ns // 1000, until_ns // 1000]
         for demand in demands:
             arguments += (demand.kind, demand.limit, demand.amount, demand.ends_ns // 1000)
         found = await self._run([demand.name for demand in demands], arguments)
@@ -96,6 +104,7 @@ class ValkeyShared:
             await self._local.seed(name, spent, ends_ns)
 
     async def look(self, name: str, *, now_ns: int) -> Purse:
+        await self._clean([name])
         found = await self._run([name], ["look", "", now_ns // 1000])
         if found is None:
             return await self._local.look(name, now_ns=now_ns)
@@ -126,11 +135,20 @@ class ValkeyShared:
 
     async def _settle(self, settlement: _Settlement, now_ns: int) -> bool:
         hold, demands, amounts = settlement
-        arguments: list[Any] = ["settle", hold, now_ns // 1000]
+        arguments: list[Any] = ["settle", self._tag + hold, now_ns // 1000]
         for demand, amount in zip(demands, amounts, strict=True):
             spent = amount - taken(demand) if demand.kind == "rate" else amount
             arguments += (demand.kind, demand.limit, spent, demand.ends_ns // 1000)
         return await self._run([demand.name for demand in demands], arguments) is not None
+
+    async def _clean(self, names: Sequence[str]) -> None:
+        new = [name for name in names if name not in self._met]
+        if not new or not self._node:
+            return
+        if len(self._met) > REMEMBERED:
+            self._met.clear()
+        if await self._run(new, ["clean", "", 0, self._node, self._tag]) is not None:
+            self._met.update(new)
 
     async def _meet(self) -> None:
         """Learn whether the server still has what it was told: counters that it lost are seeded from the ledger, where
@@ -202,7 +220,7 @@ class ValkeyShared:
             self._lose(error)
 
     async def _tell(self, hold: str, demands: Sequence[Demand], amounts: Sequence[int]) -> None:
-        arguments: list[Any] = ["settle", hold, 0]
+        arguments: list[Any] = ["settle", self._tag + hold, 0]
         for demand, amount in zip(demands, amounts, strict=True):
             # A bucket has drained long since.
             arguments += (demand.kind, demand.limit, 0 if demand.kind == "rate" else amount, demand.ends_ns // 1000)

@@ -1,138 +1,162 @@
-"""What a call cost, in US dollars, from one small dated table.
+"""What a call cost, in US dollars: list prices of vendors from a dated file, own prices from the configuration.
 
-List prices per million tokens, standard tier, as the vendors published them in November 2026:
+The file ``prices.json`` is made by ``scripts/make-prices`` of genai-prices (MIT, maintained by Pydantic), which collects
+what the vendors publish; it names its version and its day, and Trimtab asks nobody while it runs. So a price that
+changed since then is wrong until the next release, and a contract of your own is not in it: write such prices under
+``prices:`` in trimtab.yaml, they come before the file's.
 
-* OpenAI: https://developers.openai.com/api/docs/pricing
-* Anthropic: https://platform.claude.com/docs/en/about-claude/pricing
-* Google: https://ai.google.dev/gemini-api/docs/pricing
-
-Batch discounts, cache writes, audio and tool fees are not in it. A model that is not in the table has no price: the
-answer is None and never 0.
+Counted are input, cached input and output tokens of text at the standard tier, reasoning tokens as the output they are
+part of, and the dearer prices that some vendors take above a length of input. Where a price depends on the hour, the
+dearest one counts. Not counted, since a call does not tell it: discounts for batches, priority and flexible tiers, the
+extra price of writing a cache, and fees of tools. Azure is priced as OpenAI where the file does not know better.
+A model that neither knows has no price: the answer is None and never 0.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
 
 from trimtab.core import Usage
-
-#: When the table was last compared with the vendors' pages.
-PRICES_AS_OF = "2026-11-25"
 
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """US dollars per million tokens. ``cached`` is the price of the input tokens that came from the vendor's cache.
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """The prices of the whole call where it has more than ``above`` input tokens."""
 
-    Above ``long_from`` input tokens the whole call costs ``long_input`` times the input and cached prices and
-    ``long_output`` times the output price; 0 means that the price is the same at any length.
-    """
+    above: int
+    input: float
+    output: float = 0.0
+    cached: float | None = None
+    cache_write: float | None = None
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens. ``cached`` is the price of input that came from the vendor's cache, ``cache_write``
+    that of input which was put there; None: as other input. ``batch`` is what the vendor takes for a batch."""
 
     input: float
-    cached: float
-    output: float
-    long_from: int = 0
-    long_input: float = 1.0
-    long_output: float = 1.0
+    output: float = 0.0
+    cached: float | None = None
+    cache_write: float | None = None
+    tiers: tuple[Tier, ...] = ()
+    batch: Price | None = None
 
-    def of(self, usage: Usage) -> float:
-        """US dollars for one call. Cached tokens are part of the input and are charged once, at their own price."""
+    def of(self, usage: Usage, *, cache_written: int = 0) -> float:
+        """US dollars for one call. Tokens that were read from the cache or written to it are part of the input and are
+        charged once, at their own price."""
+        rates: Price | Tier = self
+        for tier in self.tiers:
+            if usage.input_tokens > tier.above:
+                rates = tier
         cached = min(usage.cached_tokens, usage.input_tokens)
-        long = 0 < self.long_from < usage.input_tokens
-        read = (usage.input_tokens - cached) * self.input + cached * self.cached
-        written = usage.output_tokens * self.output
-        if long:
-            read, written = read * self.long_input, written * self.long_output
-        return (read + written) / _MILLION
+        written = min(cache_written, usage.input_tokens - cached)
+        total = (usage.input_tokens - cached - written) * rates.input + usage.output_tokens * rates.output
+        total += cached * (rates.input if rates.cached is None else rates.cached)
+        if written:
+            total += written * (rates.input if rates.cache_write is None else rates.cache_write)
+        return total / _MILLION
 
 
-def _flat(read: float, cached: float, written: float) -> Price:
-    return Price(input=read, cached=cached, output=written)
+class _File(msgspec.Struct):
+    as_of: str
+    source: str
+    providers: dict[str, dict[str, Price]]
 
 
-def _long(read: float, cached: float, written: float, above: int) -> Price:
-    """A price that doubles for input, and grows by half for output, above so many input tokens."""
-    return Price(input=read, cached=cached, output=written, long_from=above, long_input=2.0, long_output=1.5)
-
-
-_OPENAI_LONG, _GEMINI_LONG = 272_000, 200_000
-
-PRICES: dict[str, Price] = {
-    # OpenAI
-    "gpt-6.2-astra": _long(8.00, 0.40, 40.00, _OPENAI_LONG),
-    "gpt-6.2-sol": _long(2.00, 0.10, 10.00, _OPENAI_LONG),
-    "gpt-6.1-sol": _long(2.00, 0.10, 10.00, _OPENAI_LONG),
-    "gpt-6-astra": _long(10.00, 1.00, 50.00, _OPENAI_LONG),
-    "gpt-6-sol": _long(2.00, 0.20, 10.00, _OPENAI_LONG),
-    "gpt-5.4-mini": _flat(0.75, 0.075, 4.50),
-    "gpt-5.4-nano": _flat(0.20, 0.02, 1.25),
-    "gpt-5.2": _flat(1.75, 0.175, 14.00),
-    "gpt-5.1": _flat(1.25, 0.125, 10.00),
-    "gpt-5": _flat(1.25, 0.125, 10.00),
-    "gpt-5-mini": _flat(0.25, 0.025, 2.00),
-    "gpt-5-nano": _flat(0.05, 0.005, 0.40),
-    "gpt-4.1": _flat(2.00, 0.50, 8.00),
-    "gpt-4.1-mini": _flat(0.40, 0.10, 1.60),
-    "gpt-4.1-nano": _flat(0.10, 0.025, 0.40),
-    "gpt-4o": _flat(2.50, 1.25, 10.00),
-    "gpt-4o-mini": _flat(0.15, 0.075, 0.60),
-    "text-embedding-3-small": _flat(0.02, 0.02, 0.0),
-    "text-embedding-3-large": _flat(0.13, 0.13, 0.0),
-    # Anthropic
-    "claude-fable-5-1": _flat(10.00, 0.25, 50.00),
-    "claude-fable-5": _flat(10.00, 1.00, 50.00),
-    "claude-opus-5-5": _flat(4.00, 0.20, 20.00),
-    "claude-opus-5": _flat(5.00, 0.50, 25.00),
-    "claude-opus-4-8": _flat(5.00, 0.50, 25.00),
-    "claude-opus-4-7": _flat(5.00, 0.50, 25.00),
-    "claude-opus-4-6": _flat(5.00, 0.50, 25.00),
-    "claude-opus-4-5": _flat(5.00, 0.50, 25.00),
-    "claude-opus-4-1": _flat(15.00, 1.50, 75.00),
-    "claude-opus-4": _flat(15.00, 1.50, 75.00),
-    "claude-sonnet-5-5": _flat(2.00, 0.10, 10.00),
-    "claude-sonnet-5": _flat(2.00, 0.20, 10.00),
-    "claude-sonnet-4-6": _flat(3.00, 0.30, 15.00),
-    "claude-sonnet-4-5": _flat(3.00, 0.30, 15.00),
-    "claude-sonnet-4": _flat(3.00, 0.30, 15.00),
-    "claude-haiku-5-5": Price(input=0.10, cached=0.01, output=0.50, long_from=100_000, long_input=5.0, long_output=5.0),
-    "claude-haiku-4-5": _flat(1.00, 0.10, 5.00),
-    "claude-3-5-haiku": _flat(0.80, 0.08, 4.00),
-    # Google
-    "gemini-3.1-pro": _long(2.00, 0.20, 12.00, _GEMINI_LONG),
-    "gemini-3.5-flash": _flat(1.50, 0.15, 9.00),
-    "gemini-2.5-pro": _long(1.25, 0.125, 10.00, _GEMINI_LONG),
-    "gemini-2.5-flash": _flat(0.30, 0.03, 2.50),
-    "gemini-2.5-flash-lite": _flat(0.10, 0.01, 0.40),
-}
+_FILE = msgspec.json.decode((Path(__file__).parent / "prices.json").read_bytes(), type=_File)
+#: The day that the file's prices are of, and where they are from.
+PRICES_AS_OF, PRICES_FROM = _FILE.as_of, _FILE.source
+#: Prices by provider and name of model.
+PRICES: Mapping[str, Mapping[str, Price]] = _FILE.providers
 
 #: Nominal, not a real price: it lets the simulated models show how cost is counted.
-SIMULATED = _flat(0.15, 0.075, 0.60)
+SIMULATED = Price(input=0.15, cached=0.075, output=0.60)
 
+#: Kinds of provider whose name in the file is another one.
+_SOLD_BY = {"gemini": "google", "vertex": "google", "xai": "x-ai", "grok": "x-ai"}
+#: Kinds of provider that are somebody's own machines: a vendor's price would be wrong there.
+_OWN_MACHINES = frozenset({"vllm", "sglang", "llamacpp", "ollama", "lmstudio"})
+#: Vendors by the names of models that only they sell, for providers with a name of their own.
+_ONLY_THEIRS = (
+    ("openai", re.compile(r"gpt-(?!oss)|chatgpt-|o[134](-|$)|text-embedding-(3|ada)")),
+    ("anthropic", re.compile("claude-")),
+    ("google", re.compile("gemini-")),
+    ("x-ai", re.compile("grok-")),
+)
+#: The same for a name that comes without any provider, as telemetry may have it.
+_USUALLY_THEIRS = (("mistral", "mistral-"), ("deepseek", "deepseek-"), ("cohere", "command-"))
 # What may follow a model's name without making it another model: a date, a snapshot number, latest, preview.
 _SUFFIX = re.compile(r"([-@](latest|preview|\d{3,8}(-\d{2,4}){0,2}|\d{2}-\d{2,4}))*")
 
 
-@functools.lru_cache(maxsize=4096)
-def find_price(provider_model: str) -> Price | None:
-    """The price of ``provider/model`` or ``model``, dated names included; None when the table does not know it."""
-    provider, _, model = provider_model.rpartition("/")
-    model = model.lower()
-    if provider == "scripted" or model.startswith("simulated"):
-        return SIMULATED
+class Prices:
+    """What is known of prices: the file, and what the configuration adds to it."""
+
+    def __init__(self) -> None:
+        self._own: Mapping[str, Price] = {}
+        self._kinds: Mapping[str, str] = {}
+        self.find = functools.lru_cache(maxsize=4096)(self._find)
+
+    def configure(self, own: Mapping[str, Price], kinds: Mapping[str, str]) -> None:
+        """Own prices by ``provider/model``, before the file's, and the kind of each provider by its name."""
+        self._own, self._kinds = {ref.lower(): price for ref, price in own.items()}, dict(kinds)
+        self.find.cache_clear()
+
+    def _find(self, provider_model: str) -> Price | None:
+        ref = provider_model.lower()
+        if (own := self._own.get(ref)) is not None:
+            return own
+        provider, _, model = ref.partition("/") if "/" in ref else ("", "", ref)
+        kind = self._kinds.get(provider_model.partition("/")[0], provider) if provider else ""
+        if kind == "scripted" or model.startswith("simulated"):
+            return SIMULATED
+        if kind in _OWN_MACHINES:
+            return None
+        seller = _SOLD_BY.get(kind, kind)
+        if seller in PRICES and (found := _listed(PRICES[seller], model)) is not None:
+            return found
+        if seller in PRICES and seller not in ("openai", "azure"):
+            return None
+        return _by_name(model.rpartition("/")[2], named=bool(provider))
+
+
+def _by_name(model: str, *, named: bool) -> Price | None:
+    for vendor, pattern in _ONLY_THEIRS:
+        if pattern.match(model):
+            return _listed(PRICES[vendor], model)
+    for vendor, start in () if named else _USUALLY_THEIRS:
+        if model.startswith(start):
+            return _listed(PRICES[vendor], model)
+    return None
+
+
+def _listed(prices: Mapping[str, Price], model: str) -> Price | None:
+    """The price of the longest name in the table that the model's name begins with, where only a date follows."""
     end = len(model)
     while end > 0:
-        known = PRICES.get(model[:end])
+        known = prices.get(model[:end])
         if known is not None:
             return known if _SUFFIX.fullmatch(model[end:]) else None
         end = max(model.rfind("-", 0, end), model.rfind("@", 0, end))
     return None
 
 
+#: The prices of this process.
+BOOK = Prices()
+
+
+def find_price(provider_model: str) -> Price | None:
+    """The price of ``provider/model`` or ``model``, dated names included; None when nobody told it."""
+    return BOOK.find(provider_model)
+
+
 def price(provider_model: str, usage: Usage) -> float | None:
     """US dollars for ``usage`` on ``provider/model``; None when the model has no price."""
-    found = find_price(provider_model)
+    found = BOOK.find(provider_model)
     return None if found is None else found.of(usage)

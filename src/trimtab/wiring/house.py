@@ -84,7 +84,10 @@ class House:
     async def open_line(self) -> None:
         """Let gateway workers call, and tell them what changes. Once only."""
         tenancy = self.tenancy
-        board = Switchboard(shared=tenancy.shared, ledger=tenancy.ledger, limits=tenancy.limits, spans=self.spans)
+        board = Switchboard(
+            shared=tenancy.shared, ledger=tenancy.ledger, limits=tenancy.limits, spans=self.spans,
+            boot=tenancy.boot,
+        )  # fmt: skip
         await board.start(socket_path(self.folder.path, CONTROL))
         for changing in (self.keys, tenancy.teams):
             changing.on_change.append(board.tell)

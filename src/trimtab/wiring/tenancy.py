@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class Tenancy:
     ledger: Ledger
     limits: Limits
     reports: Reports
+    boot: str
 
     async def close(self) -> None:
         """Let what is ending end, write the ledger, let go of the counters."""
@@ -37,8 +39,8 @@ async def make_tenancy(config: Config, metadata: Metadata, *, workers: int = 1) 
     teams = await Teams.load(metadata)
     for name, content in config.teams.items():
         await teams.put(name, content)
-    shared = open_shared(config.shared, workers=workers)
-    node = node_of(config)
+    node, boot = node_of(config), secrets.token_hex(4)
+    shared = open_shared(config.shared, workers=workers, node=node, boot=boot)
     ledger = Ledger(metadata, node=node)
     limits = Limits(shared=shared, ledger=ledger, teams=teams, node=node)
     for row in await ledger.recover():
@@ -50,4 +52,5 @@ async def make_tenancy(config: Config, metadata: Metadata, *, workers: int = 1) 
         ledger=ledger,
         limits=limits,
         reports=Reports(metadata, ledger=ledger, limits=limits),
+        boot=boot,
     )

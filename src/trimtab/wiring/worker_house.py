@@ -79,12 +79,15 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         http = HttpClient()
         providers = Providers(specs_of(config), http=http, scripted=Scripted())
         sender = Sender(link)
-        shared = LinkShared(link) if config.shared == "memory:" else open_shared(config.shared, workers=workers)
+        node = node_of(config)
+        shared: SharedState = LinkShared(link)
+        if config.shared != "memory:":
+            shared = open_shared(config.shared, workers=workers, node=node, boot=link.boot)
         gateway = Gateway(
             registry=registry, keys=keys, corpora=Corpora(registry, Blobs(metadata)), providers=providers,
             recorder=Recorder(sender, mask=await make_mask(config, Settings(metadata))),
         )  # fmt: skip
-        gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node_of(config))
+        gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node)
         gateway.limits.start()
         link.on_change += [keys.reload, teams.reload, registry.refresh]
         registry.follow()

@@ -104,6 +104,12 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     notes: tuple[str, ...] = ()
 
 
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """Said first: which life of the control process this is."""
+
+    boot: str
+
+
 class Changed(msgspec.Struct, frozen=True, tag=True):
     """Said unasked: keys, teams or the registry have changed. ``number`` is for the worker's ``Seen``."""
 
@@ -145,7 +151,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 Question = Acquire | Settle | Seed | Look | Recount | Reserve | Rows | Refused | Spent | Record | Report | Seen
-Reply = Done | Counted | Answered | Found | Failed | Changed
+Reply = Done | Counted | Answered | Found | Failed | Changed | Hello
 
 _encoder = msgspec.msgpack.Encoder()
 questions: msgspec.msgpack.Decoder[tuple[int, Question]] = msgspec.msgpack.Decoder(tuple[int, Question])

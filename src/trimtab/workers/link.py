@@ -33,7 +33,8 @@ POLL_S = 0.02
 class Link:
     """A line to the control process. When it is cut, this process has no purpose any more: ``lost`` is set."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, boot: str) -> None:
+        self.boot = boot
         self.lost = asyncio.Event()
         self.on_change: list[Callable[[], Awaitable[object]]] = []
         self._reader = reader
@@ -48,13 +49,14 @@ class Link:
         """Call the control process. Raises Conflict where none answers."""
         try:
             reader, writer = await asyncio.open_unix_connection(path)
+            _, hello = frames.replies.decode(await frames.read_body(reader))
         except OSError as error:
             raise Conflict(
-                f"no control process answers at {path}: {error.strerror}.",
+                f"no control process answers at {path}: {error.strerror or error}.",
                 field="--role",
                 mend="Start one on the same data folder first: trimtab up --role control.",
             ) from error
-        return cls(reader, writer)
+        return cls(reader, writer, hello.boot if isinstance(hello, frames.Hello) else "")
 
     async def ask(self, question: frames.Question, kind: type[R]) -> R:
         """The answer. Raises Overloaded where it could not be done, or nobody answers."""

@@ -16,7 +16,7 @@ from trimtab.gateway import Ledger, Limits
 from trimtab.store import Demand, SharedState, SpanStore
 
 from . import frames
-from .frames import Answered, Changed, Counted, Done, Failed, Found
+from .frames import Answered, Changed, Counted, Done, Failed, Found, Hello
 
 log = logging.getLogger("trimtab.workers")
 
@@ -46,7 +46,10 @@ class _Line:
 class Switchboard:
     """Listens on a unix socket. What a worker that is gone had reserved is charged as it was reserved."""
 
-    def __init__(self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: SpanStore) -> None:
+    def __init__(
+        self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: SpanStore, boot: str = ""
+    ) -> None:
+        self._boot = boot
         self._shared = shared
         self._ledger = ledger
         self._limits = limits
@@ -111,6 +114,7 @@ class Switchboard:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = _Line(writer)
+        line.say(0, Hello(self._boot))
         self._lines.add(line)
         try:
             while True:
