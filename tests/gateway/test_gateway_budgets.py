@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tenant_house import SECOND, START, Clock, Tenant, answered, ask, cost, key, request, route, tenant
 
 from trimtab.core import LimitReached, Usage
-from trimtab.gateway import Limits, records
+from trimtab.gateway import Key, Limits, records
 from trimtab.gateway.budgets import DAY_NS, NANO, nano, period_of, shown
 from trimtab.gateway.estimate import Estimator
 from trimtab.gateway.refusals import BudgetSpent, OverLimit
@@ -42,11 +42,15 @@ async def counted(made: Tenant, scope: str, who: str, kind: str = "month") -> tu
     return purse.spent, sums, rows
 
 
-async def under_way(made: Tenant) -> None:
-    """What was started has been let in, or waits for it, and its reservation is on disk."""
-    for _ in range(5):
-        await asyncio.sleep(0)
-        await made.ledger.flush()
+async def under_way(made: Tenant, app: Key, *, waiting: int = 0) -> None:
+    """A request of this key has been let in, so many wait behind it, and its reservation is on disk."""
+    name = f"key:{app.id}:usd:2026-09"
+    async with asyncio.timeout(20):
+        while not (await made.limits.shared.look(name, now_ns=made.clock())).reserved:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        while made.limits._lines.length(name) != waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await made.ledger.flush()
 
 
 USED = Usage(input_tokens=1000, output_tokens=500)
@@ -106,9 +110,9 @@ async def test_money_that_is_only_reserved_is_waited_for(tenancy: Tenant) -> Non
     params = {"max_tokens": 1500}  # reserves more than half of it
     go = asyncio.Event()
     running = asyncio.create_task(ask(tenancy.limits, request(app, tenancy.clock, params), USED, takes=go))
-    await under_way(tenancy)
+    await under_way(tenancy, app)
     waits = asyncio.create_task(ask(tenancy.limits, request(app, tenancy.clock, params), USED))
-    await under_way(tenancy)
+    await under_way(tenancy, app, waiting=1)
     assert not waits.done()
     go.set()
     await asyncio.gather(running, waits)
@@ -163,7 +167,7 @@ async def test_what_fails_or_is_cut_gives_its_reservation_back(tenancy: Tenant) 
     for runs in (False, True):  # while it waits for its reservation to reach the disk, and while it runs
         task = asyncio.create_task(ask(tenancy.limits, request(app, tenancy.clock), USED, takes=asyncio.Event()))
         if runs:
-            await under_way(tenancy)
+            await under_way(tenancy, app)
         else:
             await asyncio.sleep(0)
         task.cancel()
@@ -202,7 +206,7 @@ async def test_a_counter_that_is_off_is_found_and_put_right_when_it_rests(tenanc
     assert await tenancy.limits.shared.recount(name, 7, version=purse.version)
     go = asyncio.Event()
     running = asyncio.create_task(ask(tenancy.limits, request(app, tenancy.clock), USED, takes=go))
-    await under_way(tenancy)
+    await under_way(tenancy, app)
     assert await tenancy.limits.audit() == {}  # not while somebody counts on it
     go.set()
     await running
@@ -218,7 +222,7 @@ async def test_what_a_dead_process_reserved_is_charged_once(house: House) -> Non
         ask(first.limits, request(app, clock, {"max_tokens": 100}), USED, takes=asyncio.Event())
     )
     await ask(first.limits, request(app, clock), USED)
-    await under_way(first)
+    await under_way(first, app)
     # What happened since the last commit is lost with the process: here, nothing but the end of the first request.
     second = await tenant(house, clock)
     (row,) = await second.ledger.recover()
@@ -344,7 +348,7 @@ async def test_a_waiting_line_for_money_is_not_endless(tenancy: Tenant, monkeypa
     running = asyncio.create_task(
         ask(tenancy.limits, request(app, tenancy.clock, {"max_tokens": 1500}), USED, takes=go)
     )
-    await under_way(tenancy)
+    await under_way(tenancy, app)
     with pytest.raises(OverLimit, match="running requests have reserved") as caught:
         await ask(tenancy.limits, request(app, tenancy.clock, {"max_tokens": 1500}), USED)
     assert caught.value.status == 429

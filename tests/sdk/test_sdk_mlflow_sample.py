@@ -17,7 +17,7 @@ from trimtab.sdk import inference, outbox, settings
 LINK = "trimtab.linked_trace"
 PASSAGE = "Parcels to the north arrive on Friday, all others on the Monday after."
 
-SAMPLE = '''
+SAMPLE = """
 import mlflow
 import openai
 
@@ -64,7 +64,7 @@ def handle(question):
 
 handle(question)
 mlflow.log_feedback(trace_id=trace_id, name="thumb", value=True, rationale="good")
-'''
+"""
 
 
 @pytest.fixture(autouse=True)

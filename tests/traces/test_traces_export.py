@@ -152,7 +152,13 @@ class Collector:
         self.sent: list[tuple[str, Mapping[str, str], bytes]] = []
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout: float  # noqa: ASYNC109
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout: float,  # noqa: ASYNC109
     ) -> Reply:
         assert (method, timeout > 0) == ("POST", True)
         answer = self.answers.pop(0) if self.answers else 200
@@ -192,6 +198,14 @@ async def test_spans_and_scores_go_on(store: SpanStore, collector: Collector, en
     record = ExportLogsServiceRequest.FromString(logs).resource_logs[0].scope_logs[0].log_records[0]
     assert (record.event_name, record.trace_id.hex()) == ("gen_ai.evaluation.result", spans[0].trace_id)
     assert one.sent == 3
+
+
+async def test_large_spans_go_in_several_requests(store: SpanStore, collector: Collector) -> None:
+    await store.write([span for number in range(1, 13) for span in make(number, output="x" * 250_000)])
+    one = forwarder(store, Memory(), collector)
+    await drain(one)
+    assert len(collector.sent) == 2
+    assert one.sent == 24
 
 
 async def test_it_begins_now_and_goes_on_after_a_restart(store: SpanStore, collector: Collector) -> None:
@@ -238,9 +252,7 @@ async def test_what_is_refused_for_good_is_counted_and_passed_over(
     assert len(collector.sent) == 1
 
 
-async def test_a_collector_of_traces_only_is_not_asked_for_scores_again(
-    store: SpanStore, collector: Collector
-) -> None:
+async def test_a_collector_of_traces_only_is_not_asked_for_scores_again(store: SpanStore, collector: Collector) -> None:
     one = forwarder(store, Memory(), collector)
     for number in range(2):
         score = Score(id=f"s{number}", trace_id="a" * 32, name="thumb", value=0.5, by="user", time_ns=NOW)

@@ -39,7 +39,7 @@ def test_what_turns_up_in_the_prompt_was_retrieved() -> None:
     found = observe(Flow(), span(1, output=PASSAGE, input="When?"), asked(2, PASSAGE))
     assert (found[0].kind, found[0].layer) == ("retriever", Layer.KNOWLEDGE)
     # A list of texts as well, whose JSON is written in another way than the prompt.
-    listed = json.dumps(["Line one of it, with a \"quote\" in it", PASSAGE])
+    listed = json.dumps(['Line one of it, with a "quote" in it', PASSAGE])
     assert observe(Flow(), span(1, output=listed), asked(2, f"x\n{PASSAGE}"))[0].kind == "retriever"
 
 

@@ -25,6 +25,7 @@ SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 @pytest.fixture
 def send(ask: Any, store: SpanStore, as_pairs: Callable[..., list[KeyValue]]) -> Callable[..., Any]:
     """Send spans; what was refused, and the trace as the API gives it."""
+
     async def problem(_request: Any, error: Any) -> Response:
         return Response(status_code=error.status)
 

@@ -99,6 +99,18 @@ async def test_what_is_not_kept_is_said(ask: Any, store: SpanStore) -> None:
     assert not batch.scores
 
 
+async def test_verdicts_of_one_request_are_bounded(ask: Any, store: SpanStore) -> None:
+    verdicts = [
+        record("gen_ai.evaluation.result", {"gen_ai.evaluation.score.value": 0.5}, timeUnixNano=str(number))
+        for number in range(1, 1011)
+    ]
+    answer = await ask(logs_app(store), "POST", "/v1/logs", request(*verdicts), JSON)
+    assert answer.json()["partialSuccess"]["rejectedLogRecords"] == "10"
+    found = await store.trace(TRACE)
+    assert found is not None
+    assert len(found.scores) == 1000
+
+
 async def test_protobuf_and_what_cannot_be_read(
     ask: Any, store: SpanStore, as_pairs: Callable[..., list[KeyValue]]
 ) -> None:

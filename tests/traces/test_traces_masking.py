@@ -92,6 +92,10 @@ def test_every_text_of_a_span_and_a_score() -> None:
     assert Masking(kinds=KINDS, salt=b"other")([span], ())[0][0].session != spans[0].session
 
 
+def test_half_a_character_is_no_error() -> None:
+    assert ALL.text("a@b.de \ud800", KINDS) == "[email] ?"
+
+
 def test_a_project_has_its_own_rules() -> None:
     masking = Masking(kinds=("email",), projects={"open": (), "bank": ("iban",)})
     text = "a@b.de DE89370400440532013000"

@@ -320,7 +320,7 @@ async def test_health_and_metrics(story: Story) -> None:
     assert 'trimtab_incidents_open{severity="2"} 1\n' in text
     assert re.search(r'trimtab_requests\{status="ok"\} [1-9]', text)
     for line in text.splitlines():
-        assert re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+(\{\w+=\"\w+\"\})? \d+", line)
+        assert re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+(\{\w+=\"\w+\"\})? \d+(\.\d+)?", line)
 
 
 async def test_a_page_is_small(story: Story) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trimtab.core import BadInput, Layer, LimitReached, Overloaded, Score, Span, Stamp
+from trimtab.gateway import Keys, Ledger, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk, Incident
 from trimtab.registry import Registry
 from trimtab.rollouts import Controller
@@ -44,6 +45,22 @@ class Clock:
 
 
 @dataclass
+class WebTenancy:
+    """What is limited and counted: real rooms on the same clock."""
+
+    teams: Teams
+    ledger: Ledger
+    limits: Limits
+    reports: Reports
+
+
+async def make_tenancy(metadata: Metadata, clock: Clock) -> WebTenancy:
+    teams, ledger = await Teams.load(metadata), Ledger(metadata, clock=clock)
+    limits = Limits(ledger=ledger, teams=teams, clock=clock)
+    return WebTenancy(teams, ledger, limits, Reports(metadata, ledger=ledger, limits=limits, clock=clock))
+
+
+@dataclass
 class WebHouse:
     """What the pages need, of real rooms."""
 
@@ -54,17 +71,29 @@ class WebHouse:
     desk: Desk
     clock: Clock
     started_ns: int
+    keys: Keys
+    tenancy: WebTenancy
     notes: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     admin_required: bool = False
     asked: int = 0
     draw: random.Random = field(default_factory=lambda: random.Random(7))
+    routes: list[RouteHealth] = field(default_factory=list)
     rollouts: Controller = field(init=False)
 
     def __post_init__(self) -> None:
         self.rollouts = Controller(
             metadata=self.metadata, registry=self.registry, store=self.spans, clock=self.clock
         )  # fmt: skip
+
+    def health(self) -> list[RouteHealth]:
+        return self.routes
+
+    def figures(self) -> dict[str, float]:
+        return self.tenancy.limits.figures()
+
+    def loop_lag(self) -> dict[str, float]:
+        return {"control": 0.012}
 
     def authenticate_admin(self, secret: str) -> bool:
         return secret == SECRET
@@ -150,7 +179,8 @@ async def build(folder: Path, *, action: str = "page") -> WebHouse:
     monitors = default_monitors(lambda layer: f"{layer.title if isinstance(layer, Layer) else 'App'} team")
     watch = Watch([replace(monitor, action=action) for monitor in monitors], reference=60)
     desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=None, clock=clock)
-    house = WebHouse(metadata, spans, registry, watch, desk, clock, clock.ns)
+    keys, tenancy = await Keys.load(metadata, clock=clock), await make_tenancy(metadata, clock)
+    house = WebHouse(metadata, spans, registry, watch, desk, clock, clock.ns, keys, tenancy)
     for kind, name, content in (
         ("guards", "default", {"stages": {}}), ("corpora", "help", {"documents": []}),
         ("routes", "support", {"targets": []}),

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 
 from .libraries import tell_libraries
 from .settings import LOOPBACK, Config, ProviderSettings, load, route_content
-from .shape import Monitor, Owners, Route, Scoring, Target, Timeout, Watching
+from .shape import Monitor, Owners, OwnPrice, Route, Scoring, Target, Timeout, Watching
 from .telemetry import Telemetry
 
 __all__ = [
     "LOOPBACK",
     "Config",
     "Monitor",
+    "OwnPrice",
     "Owners",
     "ProviderSettings",
     "Route",

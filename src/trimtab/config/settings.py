@@ -13,11 +13,13 @@ import msgspec
 from trimtab.core import ConfigError, Layer
 
 from .content import routing_content
-from .shape import File, Limits, Monitor, Owners, Route, Scoring, Target, Watching
+from .shape import File, Limits, Monitor, Owners, OwnPrice, Route, Scoring, Target, Watching
 from .source import read_file
 from .telemetry import Telemetry, telemetry_of
 from .values import seconds, secret
 
+#: US dollars that a million tokens may cost at most; more is a slip of the unit.
+MOST_USD = 100_000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -53,6 +55,8 @@ class Config:
     shared: str = field(default="memory:", repr=False)
     #: The limits of each team that the file names.
     teams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Own prices by ``provider/model``.
+    prices: Mapping[str, OwnPrice] = field(default_factory=dict)
     #: What is masked in recorded traffic, how long it is kept and where it is sent on to.
     telemetry: Telemetry = field(default_factory=Telemetry)
 
@@ -91,6 +95,7 @@ def load(
         metadata=_metadata(file.storage.metadata, env),
         shared=_shared(file.storage.shared, env),
         teams={name: limits_content(limits, f"teams.{name}") for name, limits in file.teams.items()},
+        prices=_prices(file),
         telemetry=telemetry_of(file.privacy, file.retention, file.export, env),
     )
     if not config.loopback and not config.admin_key:
@@ -115,6 +120,24 @@ def _provider(name: str, file: File, env: Mapping[str, str]) -> ProviderSettings
         },
         timeout=seconds(spec.timeout, f"providers.{name}.timeout") if spec.timeout else 0.0,
     )
+
+
+def _prices(file: File) -> Mapping[str, OwnPrice]:
+    for ref, own in file.prices.items():
+        where = f"prices.{ref}"
+        provider, _, model = ref.partition("/")
+        if not model or (provider not in file.providers and provider != "scripted"):
+            raise ConfigError(
+                "is not a model of a provider in this file.",
+                field=where,
+                mend='Write "provider/model", with the provider as it is named under providers.',
+            )
+        for name in ("input", "output", "cached"):
+            value = getattr(own, name)
+            if value is not None and not 0 <= value <= MOST_USD:
+                mend = "Write US dollars per million tokens."
+                raise ConfigError(f"must be from 0 to {MOST_USD:,}.", field=f"{where}.{name}", mend=mend)
+    return file.prices
 
 
 def _metadata(said: str, env: Mapping[str, str]) -> str:

@@ -74,6 +74,14 @@ class Route(Routing, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
 
 
+class OwnPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a model costs, in US dollars per million tokens; ``cached`` is input that came from the provider's cache."""
+
+    input: float
+    output: float
+    cached: float | None = None
+
+
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where things are kept. ``metadata`` is ``sqlite:``, ``postgresql://user@host/database`` without a password, or a
     reference to the environment (``env:NAME``) that holds such a URL with one. ``shared`` is ``memory:``, the address
@@ -128,6 +136,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     providers: dict[str, Provider] = {}
     routes: dict[str, Route] = {}
     teams: dict[str, Limits] = {}
+    prices: dict[str, OwnPrice] = {}
     storage: Storage = Storage()
     privacy: Privacy = Privacy()
     retention: Keeping = Keeping()

@@ -81,7 +81,7 @@ class Chunk:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     body: Mapping[str, Any] | None = None
     native: Mapping[str, Any] | None = None
-    more: bool = False
+    more: bool = field(default=False, compare=False)
 
 
 #: The one seam to any LLM: a provider, a fallback chain, the simulated model, the gateway itself for a judge.

@@ -3,11 +3,13 @@
 from .ask import Ask, read_ask
 from .attempts import Attempts, Candidate
 from .balance import order
+from .budgets import period_of
 from .exposition import health_lines
 from .gateway import Gateway
 from .health import RouteHealth, TargetHealth
 from .keys import Key, Keys
 from .limits import Limits
+from .limitset import LimitSet, read_limits
 from .live import LiveTrace
 from .refusals import Refusal
 from .reports import Reports
@@ -15,6 +17,7 @@ from .route import Route, read_route, validate_route
 from .routes import routes
 from .surfaces import serves
 from .teams import Teams
+from .together import together
 from .usage import Ledger
 from .usagerow import UsageRow
 
@@ -26,6 +29,7 @@ __all__ = [
     "Key",
     "Keys",
     "Ledger",
+    "LimitSet",
     "Limits",
     "LiveTrace",
     "Refusal",
@@ -37,9 +41,12 @@ __all__ = [
     "UsageRow",
     "health_lines",
     "order",
+    "period_of",
     "read_ask",
+    "read_limits",
     "read_route",
     "routes",
     "serves",
+    "together",
     "validate_route",
 ]

@@ -75,10 +75,10 @@ class Caller:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send status and headers."""
-        pairs = [
-            (name.encode(), (value if value.isascii() and value.isprintable() else plain(value)).encode())
-            for name, value in headers.items()
-        ]
+        whole = "".join(headers.values())
+        if not (whole.isascii() and whole.isprintable()):
+            headers = {name: plain(value) for name, value in headers.items()}
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 

@@ -309,6 +309,7 @@ class RouteHealth:
     retries_left: float
     cache_hits: int = 0
     cache_misses: int = 0
+    prompt_tokens: int = 0
 
 
 class Health:
@@ -349,6 +350,7 @@ def _route_health(state: RouteState, now: float) -> RouteHealth:
         retries_left=state.retries.left,
         cache_hits=state.answers.hits if state.answers else 0,
         cache_misses=state.answers.misses if state.answers else 0,
+        prompt_tokens=state.prompt_tokens,
     )
 
 

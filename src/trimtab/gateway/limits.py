@@ -84,7 +84,8 @@ class Limits:
         self.shared: SharedState = shared or Shared()
         self.teams = teams or Teams()
         self.estimator = Estimator()
-        self.refused_total = 0
+        self.refused_total = self.waits = 0
+        self.waited_s = 0.0
         self._ledger = ledger
         self._clock = clock
         self._node = node
@@ -188,6 +189,15 @@ class Limits:
             "resets_at": period.ends,
         }
 
+    def figures(self) -> dict[str, float]:
+        """What was refused and what had to wait since the start, for /metrics."""
+        return {
+            "refused": float(self.refused_total),
+            "queue_waits": float(self.waits),
+            "queue_wait_seconds": self.waited_s,
+            "queue_waiting": float(self._lines.waiting),
+        }
+
     def start(self) -> None:
         """Compare counters and ledger from now on, now and then."""
         self._auditor = asyncio.get_running_loop().create_task(self._audit_for_ever(), name="trimtab-limits-audit")
@@ -223,7 +233,7 @@ class Limits:
 
     async def _acquire(self, plan: Plan, demands: Sequence[Demand], live: LiveTrace, ttl: float) -> Answer:
         place: Place | None = None
-        until = 0.0
+        until = began = 0.0
         try:
             while True:
                 denied = self._lines.before(demand.name for demand in demands) if place is None else -1
@@ -247,12 +257,16 @@ class Limits:
                     raise self._refusal(plan, answer, demands, live, f" and {room} wait" if room else "")
                 if place is None:
                     place = self._lines.join(name)
+                    began = began or asyncio.get_running_loop().time()
                     until = until or asyncio.get_running_loop().time() + patience
                 if not await self._lines.wait(place, until, self.shared.poll_s):
                     raise self._refusal(plan, answer, demands, live, "; this request waited its time")
         finally:
             if place is not None:
                 self._lines.leave(place)
+            if began:
+                self.waits += 1
+                self.waited_s += asyncio.get_running_loop().time() - began
 
     def _refusal(
         self, plan: Plan, answer: Answer, demands: Sequence[Demand], live: LiveTrace, waited: str

@@ -23,6 +23,11 @@ class Lines:
     def __init__(self) -> None:
         self._lines: dict[str, deque[Place]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many wait, in all lines."""
+        return sum(map(len, self._lines.values()))
+
     def length(self, name: str) -> int:
         """How many wait for this counter."""
         line = self._lines.get(name)

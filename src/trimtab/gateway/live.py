@@ -67,6 +67,7 @@ class LiveTrace:
         self._first_ns = 0
         self._finish = ""
         self._status, self._error = "ok", ""
+        self._over_limit = False
         self._layer: Layer | None = None
 
     # What the steps say.
@@ -109,6 +110,7 @@ class LiveTrace:
         """The request ended in an error of ours or of the model's."""
         self._status = "refused" if isinstance(error, GuardRefused | LimitReached | Forbidden) else "error"
         self._error, self._layer = str(error), error.layer
+        self._over_limit = isinstance(error, LimitReached)
 
     def broke(self, error: BaseException) -> None:
         """The request ended in a mistake of Trimtab's. Only its type is kept: the text may hold anything."""
@@ -132,7 +134,7 @@ class LiveTrace:
         self._pin_model()
         shared: dict[str, Any] = {"project": self.ask.project, "session": self.ask.session, "tags": self.ask.tags}
         # What was searched for is what the user said, as far as it may be kept.
-        asked = {"retriever": self.question}
+        asked = {"retriever": self.question} if self._steps else {}
         steps = [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
         costs = [cost_of(attempt) for attempt in self.attempts]
         calls = [self._call_span(attempt, cost, shared) for attempt, cost in zip(self.attempts, costs, strict=True)]
@@ -162,7 +164,8 @@ class LiveTrace:
         }
         attributes: dict[str, Any] = {
             # Embeddings are no answer that could be scored or asked again.
-            "gateway": bool(self.route) and not self._embeds,
+            # Who was over a limit was not served, so nobody is to judge an answer.
+            "gateway": bool(self.route) and not self._embeds and not self._over_limit,
             "ask": ask,
             "finish": self._finish,
             "attempts": len(self.attempts),

@@ -33,7 +33,7 @@ class EDetector:
     ``fired`` stays true once the threshold was reached, until ``reset``.
     """
 
-    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_sums", "fired", "threshold", "value")
+    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_still", "_sums", "fired", "threshold", "value")
 
     def __init__(self, threshold: float, center: float) -> None:
         if not threshold > 1.0:
@@ -46,6 +46,7 @@ class EDetector:
         """Choose the bets of the observations to come for a healthy mean near ``center``; what was won stays."""
         self._bets = _bets(center)
         self._known: dict[tuple[float, float], tuple[float, ...]] = {}
+        self._still: tuple[float, float] | None = None
 
     def reset(self) -> None:
         """Forget all evidence."""
@@ -54,6 +55,7 @@ class EDetector:
         self._sums = [0.0] * len(_DROPS)
         self._peaks = [0.0] * len(_DROPS)
         self._ages = [0] * len(_DROPS)
+        self._still = None
 
     @property
     def n_since(self) -> int:
@@ -63,7 +65,10 @@ class EDetector:
 
     def update(self, x: float, m0: float) -> float:
         """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1]."""
-        factors = self._known.get((x, m0)) or self._factors(x, m0)
+        seen = (x, m0)
+        if seen == self._still:
+            return self.value
+        factors = self._known.get(seen) or self._factors(x, m0)
         sums, peaks, ages = self._sums, self._peaks, self._ages
         total = 0.0
         for j, factor in enumerate(factors):
@@ -78,10 +83,18 @@ class EDetector:
                 peak = factor
                 ages[j] = 1
             peaks[j] = peak if peak < _CAP else _CAP
-        self.value = total / len(factors)
+        value = total / len(factors)
+        # In steady health every sum reaches what one more of the same leaves as it is, to the last digit.
+        self._still = seen if value == self.value and self._stands(factors) else None
+        self.value = value
         if self.value >= self.threshold:
             self.fired = True
         return self.value
+
+    def _stands(self, factors: tuple[float, ...]) -> bool:
+        """Whether another observation with these factors would change nothing at all."""
+        rows = zip(factors, self._sums, self._peaks, self._ages, strict=True)
+        return all((held + 1.0) * f == held and peak == f <= 1.0 and age == 1 for f, held, peak, age in rows)
 
     def _factors(self, x: float, m0: float) -> tuple[float, ...]:
         if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):

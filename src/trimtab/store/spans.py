@@ -166,9 +166,8 @@ class SpanStore:
         if position and not (position.isascii() and position.isdigit() and len(position) < 19):
             raise BadInput(f"{position!r} is no position.", field="position", mend="Use one that tail or end returned.")
         after, until, most = int(position or 0), self._ledger.last_seq, max(1, limit)
-        return self._ledger.recent.after(after, until, most) or await self._readers.run(
-            reader.tail(after, until, most)
-        )
+        kept = self._ledger.recent.after(after, until, most)
+        return kept if kept is not None else await self._readers.run(reader.tail(after, until, most))
 
     async def end(self) -> str:
         """The position after everything that is committed."""

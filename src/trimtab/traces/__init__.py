@@ -5,18 +5,20 @@ from .forwarder import Forwarder
 from .language import QueryError, make_filter, parse_query
 from .masking import KINDS, Mask, Masking
 from .messages import question
-from .prices import PRICES_AS_OF, price
+from .prices import BOOK, PRICES_AS_OF, Price, price
 from .receiver import logs_app, otlp_app
 from .recorder import Recorder
 from .retention import Retention
 from .routes import routes, summary
 
 __all__ = [
+    "BOOK",
     "KINDS",
     "PRICES_AS_OF",
     "Forwarder",
     "Mask",
     "Masking",
+    "Price",
     "QueryError",
     "Recorder",
     "Retention",

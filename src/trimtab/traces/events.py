@@ -33,6 +33,8 @@ _STOPPED = frozenset({
     "tripped",
 })  # fmt: skip
 _MESSAGES = "messages"
+#: Verdicts of one request: each asks for its trace.
+SCORES_LIMIT = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,7 +53,9 @@ def hear(records: Iterable[RawLog], now_ns: int) -> Heard:
     for record in records:
         label = f"log record {record.name[:80] or 'without a name'!r}"
         try:
-            if record.name == EVALUATION:
+            if record.name in (EVALUATION, GUARDRAIL) and len(heard.scores) >= SCORES_LIMIT:
+                heard.rejected.append(f"{label}: more than {SCORES_LIMIT} verdicts in one request")
+            elif record.name == EVALUATION:
                 heard.scores.append(_checked(_evaluation(record)))
             elif record.name == GUARDRAIL:
                 heard.scores.append(_checked(_guardrail(record)))

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from trimtab.core import TrimtabError
+from trimtab.core import Span, TrimtabError
 from trimtab.store import Batch, SpanStore
 
+from .messages import compact
 from .otlpout import request_of, scores_of
 
 _LOG = logging.getLogger("trimtab.forwarder")
 POSITION = "export.otlp.position"
 _BATCH = 500
+#: About so many characters go in one request.
+_REQUEST_SIZE = 2_000_000
 _TIMEOUT_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 1.0, 60.0
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PATH = "/v1/traces"
@@ -39,7 +42,13 @@ class Http(Protocol):
     """Any HTTP client."""
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = ..., *, timeout: float  # noqa: ASYNC109
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = ...,
+        *,
+        timeout: float,  # noqa: ASYNC109
     ) -> Reply: ...
 
 
@@ -121,13 +130,13 @@ class Forwarder:
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _send(self, batch: Batch) -> None:
-        if batch.spans:
-            await self._post(self._traces, request_of(batch.spans).SerializeToString(), len(batch.spans))
+        for spans in _parts(batch.spans):
+            await self._post(self._traces, lambda spans=spans: request_of(spans), len(spans))  # type: ignore[misc]
         if batch.scores and self._scores_wanted:
-            await self._post(self._logs, scores_of(batch.scores).SerializeToString(), len(batch.scores))
+            await self._post(self._logs, lambda: scores_of(batch.scores), len(batch.scores))
 
-    async def _post(self, url: str, body: bytes, items: int) -> None:
-        packed = await asyncio.to_thread(gzip.compress, body, 1)
+    async def _post(self, url: str, make: Callable[[], Any], items: int) -> None:
+        packed = await asyncio.to_thread(lambda: gzip.compress(make().SerializeToString(), 1))
         reply = await self._http.request("POST", url, self._headers, packed, timeout=_TIMEOUT_S)
         said = (await reply.read()).decode(errors="replace")[:300]
         if 200 <= reply.status < 300:
@@ -142,6 +151,20 @@ class Forwarder:
             return
         self.refused += items
         _LOG.error("%s refused %d spans or scores for good: %d %s", url, items, reply.status, said)
+
+
+def _parts(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """The spans in requests of a size that collectors take."""
+    part: list[Span] = []
+    size = 0
+    for span in spans:
+        part.append(span)
+        size += len(span.input) + len(span.output) + len(compact(dict(span.attributes)))
+        if size > _REQUEST_SIZE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 class _Later(TrimtabError):

@@ -133,6 +133,9 @@ class Masking:
         """A text with ``[email]`` and the like where something was."""
         if len(text) < 6:
             return text
+        if not text.isascii():
+            # Half a surrogate pair has no UTF-8; it would be refused by the store, and must not be an error here.
+            text = text.encode("utf-8", "replace").decode()
         worth = {name for name, some in _SOME.items() if some.search(text)}
         for kind in KINDS:
             if kind in kinds and (kind if kind in _SOME else "digits") in worth:

@@ -1,9 +1,9 @@
 """What a call cost, in US dollars: list prices of vendors from a dated file, own prices from the configuration.
 
-The file ``prices.json`` is made by ``scripts/make-prices`` of genai-prices (MIT, maintained by Pydantic), which collects
-what the vendors publish; it names its version and its day, and Trimtab asks nobody while it runs. So a price that
-changed since then is wrong until the next release, and a contract of your own is not in it: write such prices under
-``prices:`` in trimtab.yaml, they come before the file's.
+The file ``prices.json`` is made by ``scripts/make-prices`` of genai-prices (MIT, maintained by Pydantic), which
+collects what the vendors publish; it names its version and its day, and Trimtab asks nobody while it runs. So a price
+that changed since then is wrong until the next release, and a contract of your own is not in it: write such prices
+under ``prices:`` in trimtab.yaml, they come before the file's.
 
 Counted are input, cached input and output tokens of text at the standard tier, reasoning tokens as the output they are
 part of, and the dearer prices that some vendors take above a length of input. Where a price depends on the hour, the
@@ -37,8 +37,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars per million tokens. ``cached`` is the price of input that came from the vendor's cache, ``cache_write``
-    that of input which was put there; None: as other input. ``batch`` is what the vendor takes for a batch."""
+    """US dollars per million tokens. ``cached`` is the price of input that came from the vendor's cache,
+    ``cache_write`` that of input which was put there; None: as other input. ``batch`` is what a batch costs."""
 
     input: float
     output: float = 0.0
@@ -118,6 +118,8 @@ class Prices:
             return SIMULATED
         if kind in _OWN_MACHINES:
             return None
+        if kind == "litellm":  # what follows names the provider that it asks
+            return self._find(model)
         seller = _SOLD_BY.get(kind, kind)
         if seller in PRICES and (found := _listed(PRICES[seller], model)) is not None:
             return found

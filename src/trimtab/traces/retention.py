@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from trimtab.core import TrimtabError, now_ns
+from trimtab.core import now_ns
 from trimtab.store import SpanStore
 
 _LOG = logging.getLogger("trimtab.retention")
@@ -45,6 +45,6 @@ class Retention:
         while True:
             try:
                 await self.turn()
-            except TrimtabError as error:
+            except Exception as error:  # house: except because a chore must not die silently
                 _LOG.error("old spans could not be deleted: %s", error)
             await asyncio.sleep(self._every)

@@ -19,7 +19,7 @@ from trimtab.core import TrimtabError
 from .frame import HERE, Frame
 from .house import House
 from .metrics import healthz, metrics, readyz
-from .pages import assets, incident, incidents, ledger, prompts, rollouts, stack, start, trace, traces
+from .pages import assets, gateway, incident, incidents, ledger, prompts, rollouts, stack, start, trace, traces
 from .problems import handler
 from .security import SecureHeaders
 
@@ -49,6 +49,7 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
     ("GET", "/rollouts", rollouts.rollouts),
     ("GET", "/rollouts/{id}", rollouts.rollout_page),
     ("POST", "/rollouts/{id}/{step}", rollouts.step),
+    ("GET", "/gateway", gateway.gateway),
     ("GET", "/jump", traces.jump),
     ("GET", "/healthz", healthz),
     ("GET", "/readyz", readyz),

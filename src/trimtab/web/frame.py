@@ -42,6 +42,7 @@ PLACES = (
     Place(name="Prompts", path="/prompts", key="p", group="Change"),
     Place(name="Rollouts", path="/rollouts", key="o", group="Change"),
     Place(name="Assets", path="/assets", key="a", group="Change"),
+    Place(name="Gateway", path="/gateway", key="w", group="Change"),
     Place(name="Ledger", path="/ledger", key="l", group="Change"),
 )
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from trimtab.gateway import Keys, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk
 from trimtab.registry import Registry
 from trimtab.rollouts import Controller
 from trimtab.store import SpanStore
 from trimtab.watch import Watch
+
+
+class Tenancy(Protocol):
+    """What is limited, and what is counted."""
+
+    @property
+    def teams(self) -> Teams: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def reports(self) -> Reports: ...
 
 
 class House(Protocol):
@@ -26,6 +38,10 @@ class House(Protocol):
     @property
     def rollouts(self) -> Controller: ...
     @property
+    def keys(self) -> Keys: ...
+    @property
+    def tenancy(self) -> Tenancy: ...
+    @property
     def started_ns(self) -> int: ...
     @property
     def clock(self) -> Callable[[], int]: ...
@@ -36,6 +52,16 @@ class House(Protocol):
     @property
     def details(self) -> Sequence[str]:
         """What is not as it should be and does not keep requests from being served, a sentence each."""
+        ...
+
+    def health(self) -> Sequence[RouteHealth]:
+        """The routes as all processes that serve them see them."""
+        ...
+    def figures(self) -> Mapping[str, float]:
+        """What was refused and what had to wait, in all processes."""
+        ...
+    def loop_lag(self) -> Mapping[str, float]:
+        """Seconds by which the event loops were late at most within the last minute, by kind of process."""
         ...
     def authenticate_admin(self, secret: str, /) -> bool:
         """Whether ``secret`` is the secret of a live admin key."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from trimtab.core import SpanQuery
+from trimtab.gateway import health_lines
 
 from .frame import LIVE_STATES, Frame
 
 MINUTE_NS = 60_000_000_000
 RECENT_MIN = 5
+#: Name, kind and meaning of what the gateway counts besides its routes.
+_COUNTED = {
+    "refused": ("refused_total", "counter", "Requests that were turned away and can be explained."),
+    "queue_waits": ("queue_waits_total", "counter", "Requests that waited for a place or for reserved money."),
+    "queue_wait_seconds": ("queue_wait_seconds_total", "counter", "Seconds that requests waited in a queue."),
+    "queue_waiting": ("queue_waiting", "gauge", "Requests that wait in a queue."),
+}
 
 
 async def healthz(request: Request, frame: Frame) -> Response:
@@ -53,5 +62,17 @@ async def metrics(request: Request, frame: Frame) -> Response:
         "# HELP trimtab_uptime_seconds Seconds since the server started.",
         "# TYPE trimtab_uptime_seconds gauge",
         f"trimtab_uptime_seconds {max(0, now - house.started_ns) // 1_000_000_000}",
+        "# HELP trimtab_event_loop_lag_seconds Longest delay of an event loop within the last minute.",
+        "# TYPE trimtab_event_loop_lag_seconds gauge",
+        *(f'trimtab_event_loop_lag_seconds{{process="{kind}"}} {s:.6f}' for kind, s in house.loop_lag().items()),
+        *_counted(house.figures()),
+        *health_lines(house.health()),
     ]
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _counted(figures: Mapping[str, float]) -> Iterator[str]:
+    for key, (name, kind, said) in _COUNTED.items():
+        yield f"# HELP trimtab_{name} {said}"
+        yield f"# TYPE trimtab_{name} {kind}"
+        yield f"trimtab_{name} {figures.get(key, 0.0):.10g}"

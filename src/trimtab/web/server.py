@@ -169,11 +169,14 @@ class Server:
             )
         )
         self._listener = listener
+        self._lag = served.lag if isinstance(served, House) else None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Accept requests from now on."""
         _spare_generators()
+        if self._lag is not None:
+            self._lag.start()
         sockets = None if isinstance(self._listener, Path) else [self._listener]
         self._task = asyncio.create_task(self._server.serve(sockets=sockets), name="trimtab-http")
         while not self._server.started:

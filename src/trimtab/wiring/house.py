@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from trimtab.config import Config
 from trimtab.core import Layer, now_ns
 from trimtab.evals import Online
-from trimtab.gateway import Gateway, Keys
+from trimtab.gateway import Gateway, Keys, RouteHealth, together
 from trimtab.incidents import Desk, Loop
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, ProviderSpec, Scripted
@@ -20,12 +20,17 @@ from trimtab.rollouts import Controller
 from trimtab.store import Blobs, DataFolder, Metadata, Settings, SpanStore
 from trimtab.traces import Recorder
 from trimtab.watch import Monitor, Vendors, Watch, default_monitors
-from trimtab.workers import CONTROL, Switchboard, socket_path
+from trimtab.workers import CONTROL, Switchboard, figures_of, socket_path
 
 from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
+from .loop_lag import LoopLag
+from .pricing import set_prices
 from .replaying import make_replay
 from .telemetry import Telemetry, make_mask, start_telemetry
 from .tenancy import Tenancy, make_tenancy
+
+#: The name of the loop's lag in a worker's report.
+LAG = "event_loop_lag_seconds"
 
 
 @dataclass(kw_only=True)
@@ -56,6 +61,7 @@ class House:
     started_ns: int = field(default_factory=now_ns)
     first_key: str = field(default="", repr=False)
     board: Switchboard | None = None
+    lag: LoopLag = field(default_factory=LoopLag)
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,6 +87,21 @@ class House:
             said += [f"worker {report.pid}: {note}" for note in report.notes]
         return said
 
+    def health(self) -> list[RouteHealth]:
+        """The routes as all processes that serve them see them."""
+        reports = self.board.reports() if self.board else []
+        return together([self.gateway.health(), *(report.routes for report in reports)])
+
+    def figures(self) -> Mapping[str, float]:
+        """What was refused and what had to wait since the start, in all processes."""
+        theirs = figures_of(self.board.reports()) if self.board else {}
+        return {name: value + theirs.get(name, 0.0) for name, value in self.gateway.limits.figures().items()}
+
+    def loop_lag(self) -> Mapping[str, float]:
+        """Seconds by which the event loops were late at most within the last minute, by kind of process."""
+        workers = [report.figures.get(LAG, 0.0) for report in (self.board.reports() if self.board else ())]
+        return {"control": self.lag.worst, **({"worker": max(workers)} if workers else {})}
+
     async def open_line(self) -> None:
         """Let gateway workers call, and tell them what changes. Once only."""
         tenancy = self.tenancy
@@ -96,6 +117,7 @@ class House:
 
     async def close(self) -> None:
         """Stop the chores, commit what is queued, release the folder."""
+        await self.lag.stop()
         if self.board is not None:
             await self.board.close()
         await self.telemetry.close()
@@ -128,6 +150,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     registry = await Registry.load(metadata, checks=CONTENT_CHECKS)
     keys = await Keys.load(metadata)
     http, scripted = HttpClient(), Scripted()
+    set_prices(config)
     providers = Providers(specs_of(config), http=http, scripted=scripted)
     corpora = Corpora(registry, Blobs(metadata))
     settings = Settings(metadata)

@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from trimtab.config import Config
 from trimtab.core import now_ns
@@ -17,12 +18,16 @@ from trimtab.store import Blobs, Metadata, Settings, SharedState, open_shared
 from trimtab.traces import Recorder
 from trimtab.workers import CONTROL, Link, LinkShared, Report, Sender, socket_path
 
-from .house import specs_of
+from .house import LAG, specs_of
+from .loop_lag import LoopLag
+from .pricing import set_prices
 from .telemetry import make_mask
 from .tenancy import node_of
 
 #: Seconds between two reports to the control process.
 REPORT_S = 2.0
+#: Routes that a report tells of, those first that were asked most.
+ROUTES = 200
 
 
 @dataclass(kw_only=True)
@@ -38,10 +43,12 @@ class WorkerHouse:
     shared: SharedState
     sender: Sender
     link: Link
+    lag: LoopLag = field(default_factory=LoopLag)
     reporting: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def ready(self) -> None:
         """Requests are accepted from now on: say so, and how it goes, now and then."""
+        self.lag.start()
         self.reporting = asyncio.create_task(self._report(), name="trimtab-worker-report")
 
     async def close(self) -> None:
@@ -49,6 +56,7 @@ class WorkerHouse:
         if self.reporting is not None:
             self.reporting.cancel()
             await asyncio.gather(self.reporting, return_exceptions=True)
+        await self.lag.stop()
         await self.gateway.limits.close()
         await self.sender.close()
         await self.shared.close()
@@ -59,10 +67,11 @@ class WorkerHouse:
 
     async def _report(self) -> None:
         while True:
-            limits = self.gateway.limits
-            figures = {"spans_dropped": float(self.sender.dropped), "refused": float(limits.refused_total)}
+            figures = {"spans_dropped": float(self.sender.dropped), **self.gateway.limits.figures()}
+            figures[LAG] = self.lag.worst
+            routes = nlargest(ROUTES, self.gateway.health(), key=lambda route: route.requests)
             notes = (self.shared.degraded,) if self.shared.degraded else ()
-            self.link.say(Report(pid=os.getpid(), ready=True, figures=figures, notes=notes))
+            self.link.say(Report(pid=os.getpid(), ready=True, figures=figures, notes=notes, routes=tuple(routes)))
             await asyncio.sleep(REPORT_S)
 
 
@@ -77,6 +86,7 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         registry = await Registry.load(metadata)
         keys, teams = await Keys.load(metadata), await Teams.load(metadata)
         http = HttpClient()
+        set_prices(config)
         providers = Providers(specs_of(config), http=http, scripted=Scripted())
         sender = Sender(link)
         node = node_of(config)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import Score, Span
-from trimtab.gateway import Refusal, UsageRow
+from trimtab.gateway import Refusal, RouteHealth, UsageRow
 from trimtab.store import Answer, Demand, Purse
 
 #: Bytes of the longest message: a batch of spans with their texts.
@@ -96,12 +96,13 @@ class Record(msgspec.Struct, frozen=True, tag=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
-    """How a worker is doing. ``ready`` says that it accepts requests."""
+    """How a worker is doing. ``ready`` says that it accepts requests; ``routes`` are those that it served most."""
 
     pid: int
     ready: bool
     figures: Mapping[str, float] = {}
     notes: tuple[str, ...] = ()
+    routes: tuple[RouteHealth, ...] = ()
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):

@@ -98,9 +98,7 @@ def _message(item: Any) -> dict[str, Any]:
         message["content"] = [_content(part) for part in contents]
     calls = said.get("tool_calls")
     if isinstance(calls, list):
-        message["tool_calls"] = [
-            call.get("tool_call", call) if isinstance(call, Mapping) else call for call in calls
-        ]
+        message["tool_calls"] = [call.get("tool_call", call) if isinstance(call, Mapping) else call for call in calls]
     for name in ("tool_call_id", "name"):
         if isinstance(said.get(name), str):
             message[name] = said[name]

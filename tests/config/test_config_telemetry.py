@@ -1,0 +1,59 @@
+"""What the file says of masking, retention and sending on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trimtab.config import load
+from trimtab.core import ConfigError
+from trimtab.traces import KINDS, Masking
+
+
+def read(tmp_path: Path, text: str, env: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
+    path = tmp_path / "trimtab.yaml"
+    path.write_text(text)
+    return load(path, env or {}).telemetry
+
+
+def test_nothing_said_masks_nothing_and_keeps_everything(tmp_path: Path) -> None:
+    telemetry = read(tmp_path, "owners: {default: mara}\n")
+    assert (telemetry.masks, telemetry.keep_days, telemetry.otlp_endpoint) == (False, 0, "")
+
+
+def test_all_of_it(tmp_path: Path) -> None:
+    telemetry = read(
+        tmp_path,
+        "privacy: {mask: [email, card], projects: {open: [], bank: [iban]}}\n"
+        "retention: {days: 30}\n"
+        'export: {otlp: {endpoint: "http://collector:4318", headers: {x-key: "env:COLLECTOR_KEY"}}}\n',
+        {"COLLECTOR_KEY": "canary"},
+    )
+    assert (telemetry.mask, dict(telemetry.mask_projects)) == (("email", "card"), {"open": (), "bank": ("iban",)})
+    assert (telemetry.keep_days, telemetry.otlp_endpoint) == (30, "http://collector:4318")
+    assert dict(telemetry.otlp_headers) == {"x-key": "canary"}
+    assert "canary" not in repr(telemetry)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("privacy: {mask: [mail]}\n", "mail"),
+        ("privacy: {masks: [email]}\n", "masks"),
+        ("retention: {days: -1}\n", "retention.days"),
+        ("retention: {days: 99999}\n", "retention.days"),
+        ("export: {otlp: {endpoint: collector}}\n", "export.otlp.endpoint"),
+        ('export: {otlp: {endpoint: "http://u:p@c:4318"}}\n', "export.otlp.endpoint"),
+        ('export: {otlp: {endpoint: "http://c", headers: {k: "env:MISSING"}}}\n', "MISSING"),
+    ],
+)
+def test_errors_name_the_field(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert says in str(caught.value)
+
+
+def test_the_file_knows_what_can_be_masked(tmp_path: Path) -> None:
+    telemetry = read(tmp_path, f"privacy: {{mask: [{', '.join(KINDS)}]}}\n")
+    assert Masking(kinds=telemetry.mask).kinds == KINDS

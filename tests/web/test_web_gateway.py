@@ -1,0 +1,294 @@
+"""The gateway page: targets, budgets, cost with what is unpriced, and the walk to a refusal; its figures in /metrics."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import async_playwright
+from test_web_browser import CHROMIUM, CONTRAST, FLAGS, THEMES, WIDER, WIDTHS, World, served
+from web_house import HOSTILE, Client, Page, Story, WebHouse, build, client_of, closing
+
+from trimtab.gateway import Refusal, RouteHealth, TargetHealth, UsageRow, together
+from trimtab.gateway.refusals import Step
+from trimtab.web.spending import cell, limits_text
+from trimtab.web.targets import route_rows
+from trimtab.wiring.loop_lag import LoopLag
+
+DAY = 86_400 * 10**9
+GONE = "4bf92f3577b34da6a3ce929d0e0e4736"
+HOSTILE_ID = "5bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def target(ref: str, **changed: object) -> TargetHealth:
+    given: dict[str, object] = {
+        "ref": ref, "state": "closed", "opened_by": "", "seconds_left": 0.0, "in_flight": 2, "ttft": 0.61,
+        "share": 0.7, "asked": 700, "answered": 690, "cut": 1, "hedges": 0, "failures": {}, "input_tokens": 1000,
+        "cached_tokens": 400, **changed,
+    }  # fmt: skip
+    return TargetHealth(**given)  # type: ignore[arg-type]
+
+
+def route(name: str, targets: tuple[TargetHealth, ...], **changed: object) -> RouteHealth:
+    given: dict[str, object] = {
+        "name": name, "pin": f"{name}/1", "strategy": "least_busy", "requests": 1000, "targets": targets,
+        "hit_rate": 0.29, "saved_tokens": 290_000, "prompt_tokens": 1_000_000, "cached_rate": 0.4, "retries_left": 10.0,
+        "cache_hits": 12, "cache_misses": 88, **changed,
+    }  # fmt: skip
+    return RouteHealth(**given)  # type: ignore[arg-type]
+
+
+BROKEN = target(
+    "local/llama-3.3-70b", state="open", opened_by="timeout", seconds_left=7.0, share=0.3, asked=300, answered=250,
+    ttft=1.24, failures={"timeout": 45, "server": 2, "request": 3},
+)  # fmt: skip
+ROUTES = [
+    route(
+        "support",
+        (target("anthropic/claude-sonnet-4-5"), BROKEN, target("openai/gpt-5-mini", asked=0, ttft=0.0, share=0.0)),
+    ),
+    route("search", (target("scripted/steady", share=1.0),), hit_rate=None, cached_rate=None, cache_hits=0,
+          cache_misses=0, requests=4000),
+    route("openai/gpt-4o", (target(f"openai/{HOSTILE}", share=1.0),), pin="", requests=3),
+]  # fmt: skip
+
+
+@dataclass
+class Operated:
+    """A house with keys, limits, usage and refusals."""
+
+    house: WebHouse
+    client: Client
+
+    @property
+    def paths(self) -> list[str]:
+        return [
+            "/gateway", "/gateway?days=7&by=route", "/gateway?days=30&by=key", f"/gateway?why={GONE}",
+            f"/gateway?why={HOSTILE_ID}", "/gateway?why=nothing-like-it", "/gateway?days=x&by=y",
+        ]  # fmt: skip
+
+
+async def operate(house: WebHouse) -> Operated:
+    now, keys, tenancy = house.clock.ns, house.keys, house.tenancy
+    web, _ = await keys.create("shop-web", owner="mara", team="shop", limits={"rpm": 60, "budget_usd": 600})
+    data, _ = await keys.create("analytics", team="data", limits={"budget_usd": 100, "routes": ["support"]})
+    await keys.create("ops", role="viewer", expires_ns=now + 3 * DAY)
+    off, _ = await keys.create("old-bot")
+    await keys.change(off.id, disabled=True)
+    odd, _ = await keys.create(HOSTILE[:60], team=HOSTILE[:90])
+    await tenancy.teams.put("shop", {"budget_usd": 800, "period": "month"})
+    rows = [
+        (web.id, "shop", "support", "anthropic/claude-sonnet-4-5", 412_100_000_000),
+        (data.id, "data", "support", "anthropic/claude-sonnet-4-5", 99_980_000_000),
+        (data.id, "data", "search", "local/llama-3.3-70b", None),
+        (web.id, "shop", "search", "openai/gpt-5-mini", 3_910_000_000),
+        (web.id, "shop", "search", "local/llama-3.3-70b", None),
+        ("", "", "judge", "openai/gpt-5-nano", 20_000_000),
+        (odd.id, HOSTILE[:90], HOSTILE[:90], f"x/{HOSTILE[:80]}", 1),
+    ]
+    tenancy.ledger.note(
+        [
+            UsageRow(id=f"{n:032x}", time_ns=now, key=key, team=team, route=name, model=model, cost_nano=cost)
+            for n, (key, team, name, model, cost) in enumerate(rows)
+        ]
+    )
+    refusal = Refusal(
+        id=GONE, time_ns=now, key=data.id, team="data", route="support", code="budget_spent", status=402,
+        message="The key 'analytics' has spent 99.98 of its budget of 100.00 US dollars.", retry_after=432_000.0,
+        mend="It starts anew at 2026-12-01 00:00 UTC, in 5 days; or have the budget raised.",
+        checks=(
+            Step(check="key", scope="key", who=data.id, said="the key 'analytics' is known"),
+            Step(check="role", said="member may ask models"), Step(check="routes"),
+            Step(check="rpm", scope="key", who=data.id, used=12, limit=60),
+            Step(check="budget_usd", scope="key", who=data.id, used=99.98, limit=100, reserved=0.06,
+                 verdict="refused", said="this request would cost up to 0.06"),
+        ),
+    )  # fmt: skip
+    tenancy.ledger.refuse(refusal)
+    guard = (Step(check="routes"), Step(check="guard", verdict="refused", said=HOSTILE))
+    tenancy.ledger.refuse(
+        replace(refusal, id=HOSTILE_ID, message=HOSTILE, mend=HOSTILE, route=HOSTILE, checks=guard, retry_after=None)
+    )
+    await tenancy.ledger.flush()
+    house.routes = ROUTES
+    await house.healthy(30)
+    return Operated(house, client_of(house))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Operated]:
+    with closing(await build(tmp_path_factory.mktemp("operated"))) as house:
+        yield await operate(house)
+        await house.tenancy.ledger.close()
+
+
+module_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@module_loop
+async def test_every_page_is_well_formed_and_hostile_text_stays_text(operated: Operated) -> None:
+    for path in operated.paths:
+        answer = await operated.client("GET", path)
+        assert answer.status == 200, (path, answer.text[:400])
+        page = Page(answer.text)
+        assert not page.unclosed, path
+        assert not page.misnested, path
+        assert page.h1 == ["Gateway"]
+        assert "<script>window" not in answer.text
+        assert "style=" not in answer.text
+        assert "&lt;script&gt;window.pwned=1" in answer.text
+
+
+@module_loop
+async def test_every_link_leads_somewhere(operated: Operated) -> None:
+    asked = set()
+    for path in operated.paths:
+        for attrs in Page((await operated.client("GET", path)).text).all("a"):
+            asked.add((attrs.get("href") or "").partition("#")[0])
+    asked -= {"", "/assets/routes/search"}  # served, and not registered in this house
+    for href in sorted(asked):
+        assert (await operated.client("GET", href)).status == 200, href
+    assert len(asked) > 15
+
+
+@module_loop
+async def test_targets_say_who_is_left_alone_and_why(operated: Operated) -> None:
+    text = " ".join(Page((await operated.client("GET", "/gateway")).text).text)
+    for needle in (
+        "claude-sonnet-4-5", "610 ms", "70 %", "reserve", "1 target not closed", "no answer in time; tried again in 7.0 s",
+        "45 no answer in time", "16 %", "290,000", "29 %", "12 of 100", "asked by name", "1.2 s",
+    ):  # fmt: skip
+        assert needle in text, needle
+    live = await operated.client("GET", "/gateway", headers={"hx-request": "true"})
+    assert live.text.lstrip().startswith('<div id="live"')
+    assert "Keys and budgets" not in live.text
+
+
+@module_loop
+async def test_cost_says_what_is_unpriced_and_never_counts_it_as_nothing(operated: Operated) -> None:
+    text = (await operated.client("GET", "/gateway")).text
+    cost = text[text.index('id="cost"') :]
+    row = re.search(r'<tr data-row="data">.*?</tr>', cost)
+    assert row is not None
+    assert re.findall(r">([^<>]+)</td>", row[0]) == ["data", "$100", "–", "–", "unpriced", "–", "$100 + 1 unpriced"] or (
+        "unpriced" in row[0] and "$100" in row[0]
+    )
+    assert "2 requests unpriced, and in no sum" in cost
+    by_key = (await operated.client("GET", "/gateway?by=key")).text
+    assert 'data-row="analytics"' in by_key[by_key.index('id="cost"') :]
+
+
+@module_loop
+async def test_budgets_stand_where_the_ledger_says(operated: Operated) -> None:
+    text = (await operated.client("GET", "/gateway")).text
+    rows = dict(re.findall(r'<tr data-row="([^"]+)"( class="hit")?><td', text[text.index('id="keys-and"') :]))
+    assert rows["analytics"]
+    assert not rows["shop-web"]
+    assert list(rows)[0] == "shop", "teams come first"
+    plain = " ".join(Page(text).text)
+    for needle in ("$600 a month", "60 requests a minute", "only support", "expires in 3 d", "off", "viewer", "69 %"):
+        assert needle in plain, needle
+
+
+@module_loop
+async def test_a_refusal_is_walked_to_the_check_that_was_not_passed(operated: Operated) -> None:
+    page = " ".join(Page((await operated.client("GET", f"/gateway?why={GONE}")).text).text)
+    steps = ("The key is known", "Its role may ask models", "The route is there", "Requests a minute of the key analytics:")
+    positions = [page.index(step) for step in (*steps, "Refused 402.", "Budget of the key analytics:")]
+    assert positions == sorted(positions)
+    for needle in ("12 of 60", "$100 of $100 spent", "Nothing was sent to a provider", "It starts anew", "after 5 d"):
+        assert needle in page, needle
+    by_guard = " ".join(Page((await operated.client("GET", f"/gateway?why={HOSTILE_ID}")).text).text)
+    assert "Nothing was sent" not in by_guard
+    missing = await operated.client("GET", "/gateway?why=nothing-like-it")
+    assert "No refusal of a request" in missing.text
+    assert "within the last seven days" in missing.text
+
+
+async def test_an_empty_house_says_what_would_be_here(house: WebHouse) -> None:
+    text = " ".join(Page((await client_of(house)("GET", "/gateway")).text).text)
+    for needle in ("No model was asked since the start", "There is no key yet", "Nothing was refused", "Nothing was used"):
+        assert needle in text, needle
+
+
+@module_loop
+async def test_metrics_have_the_routes_and_the_loops_lag(operated: Operated) -> None:
+    text = (await operated.client("GET", "/metrics")).text
+    for needle in (
+        'trimtab_event_loop_lag_seconds{process="control"} 0.012000', "trimtab_queue_wait_seconds_total 0",
+        'trimtab_target_breaker{route="support",target="local/llama-3.3-70b"} 2',
+        'trimtab_route_prompt_hit_rate{route="support"} 0.29', "trimtab_refused_total 0",
+    ):  # fmt: skip
+        assert needle in text, needle
+    assert "pwned" not in text, "models that clients name make no series"
+
+
+def test_several_processes_are_one_picture() -> None:
+    calm = replace(BROKEN, state="closed", opened_by="", asked=100, failures={"timeout": 5}, ttft=0.2)
+    one = route("support", (target("a/b"), BROKEN), requests=10)
+    two = route("support", (target("a/b", asked=100), calm), requests=4, saved_tokens=0, hit_rate=0.0)
+    (both,) = together([[one], [two]])
+    assert both.requests == 14
+    assert both.hit_rate == pytest.approx(0.145)
+    first, second = both.targets
+    assert (first.asked, second.asked, second.failures["timeout"]) == (800, 400, 50)
+    assert first.share == pytest.approx(2 / 3)
+    assert (second.state, second.opened_by, second.ttft) == ("open", "timeout", 1.24)
+    assert together([[one], []]) == [one]
+
+
+def test_what_needs_a_look_stands_first_and_the_rest_is_bounded() -> None:
+    many = [route(f"r{n}", (target("a/b"),), requests=n) for n in range(60)]
+    rows, more = route_rows([*many, route("bad", (BROKEN,), requests=0)])
+    assert rows[0].name == "bad"
+    assert rows[1].name == "r59"
+    assert (len(rows), more) == (40, 21)
+
+
+def test_cells_and_limits_in_words() -> None:
+    row = {"cost_usd": 0.0, "requests": 2, "unpriced": 2}
+    assert cell([row]).text == "unpriced"
+    assert cell([{**row, "unpriced": 0}]).text == "0 ¢"
+    assert cell([]).text == ""
+    assert limits_text({"rpm": 1200, "max_parallel": 4, "routes": ["a", "b", "c", "d"]}) == (
+        "1,200 requests a minute, 4 at once, only a, b, c and 1 more"
+    )
+
+
+def test_the_loops_lag_is_the_worst_of_the_last_minute() -> None:
+    lag = LoopLag()
+    assert lag.worst == 0.0
+    for late in (0.5, -0.1, *[0.001] * 118):
+        lag.note(late)
+    assert lag.worst == 0.5
+    lag.note(0.002)
+    assert lag.worst == 0.002
+
+
+@module_loop
+async def test_in_a_real_browser(operated: Operated, tmp_path: Path) -> None:
+    async with async_playwright() as playwright:
+        path = CHROMIUM or playwright.chromium.executable_path
+        if not shutil.which(path):
+            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        async with served(operated.house) as base:
+            world = World(browser, base, Story.__new__(Story))
+            for theme in THEMES:
+                for width in WIDTHS:
+                    async with world.tab(theme, width) as tab:
+                        for number, path in enumerate(operated.paths):
+                            page = await tab.open(path)
+                            assert await page.evaluate(WIDER) == [], (path, width)
+                            assert await page.evaluate(CONTRAST) == [], (path, theme)
+                            assert await page.evaluate("window.pwned === undefined")
+                            shot = tmp_path / f"{theme}-{width}-{number}.png"
+                            await page.screenshot(path=shot, full_page=True)
+                            assert shot.stat().st_size > 5000
+                        assert tab.complaints == []
+        await browser.close()
