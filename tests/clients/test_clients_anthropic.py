@@ -64,7 +64,7 @@ async def test_a_message_is_streamed_to_the_asynchronous_client(server: Any, mod
             pieces = [text async for text in stream.text_stream]
             final = await stream.get_final_message()
     assert "".join(pieces) == f"You said: {LONG}"
-    assert len(pieces) > 20
+    assert len(pieces) > 1
     assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 62)
     assert final.content[0].type == "text"
 

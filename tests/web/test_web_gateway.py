@@ -1,4 +1,4 @@
-"""The gateway page: targets, budgets, cost with what is unpriced, and the walk to a refusal; its figures in /metrics."""
+"""The gateway page: targets, budgets, cost with what is unpriced, the walk to a refusal; its figures in /metrics."""
 
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ async def test_every_link_leads_somewhere(operated: Operated) -> None:
 async def test_targets_say_who_is_left_alone_and_why(operated: Operated) -> None:
     text = " ".join(Page((await operated.client("GET", "/gateway")).text).text)
     for needle in (
-        "claude-sonnet-4-5", "610 ms", "70 %", "reserve", "1 target not closed", "no answer in time; tried again in 7.0 s",
+        "claude-sonnet-4-5", "610 ms", "70 %", "reserve", "1 target not closed",
+        "no answer in time; tried again in 7.0 s",
         "45 no answer in time", "16 %", "290,000", "29 %", "12 of 100", "asked by name", "1.2 s",
     ):  # fmt: skip
         assert needle in text, needle
@@ -175,9 +176,8 @@ async def test_cost_says_what_is_unpriced_and_never_counts_it_as_nothing(operate
     cost = text[text.index('id="cost"') :]
     row = re.search(r'<tr data-row="data">.*?</tr>', cost)
     assert row is not None
-    assert re.findall(r">([^<>]+)</td>", row[0]) == ["data", "$100", "–", "–", "unpriced", "–", "$100 + 1 unpriced"] or (
-        "unpriced" in row[0] and "$100" in row[0]
-    )
+    cells = re.findall(r">([^<>]+)</td>", row[0])
+    assert cells == ["data", "$99.98", "–", "–", "–", "unpriced", "$99.98 + 1 unpriced"]
     assert "2 requests unpriced, and in no sum" in cost
     by_key = (await operated.client("GET", "/gateway?by=key")).text
     assert 'data-row="analytics"' in by_key[by_key.index('id="cost"') :]
@@ -189,19 +189,36 @@ async def test_budgets_stand_where_the_ledger_says(operated: Operated) -> None:
     rows = dict(re.findall(r'<tr data-row="([^"]+)"( class="hit")?><td', text[text.index('id="keys-and"') :]))
     assert rows["analytics"]
     assert not rows["shop-web"]
-    assert list(rows)[0] == "shop", "teams come first"
+    assert next(iter(rows)) == "shop", "teams come first"
     plain = " ".join(Page(text).text)
-    for needle in ("$600 a month", "60 requests a minute", "only support", "expires in 3 d", "off", "viewer", "69 %"):
+    for needle in (
+        "$600.00 a month",
+        "60 requests a minute",
+        "only support",
+        "expires in 3 d",
+        "off",
+        "viewer",
+        "69 %",
+    ):
         assert needle in plain, needle
 
 
 @module_loop
 async def test_a_refusal_is_walked_to_the_check_that_was_not_passed(operated: Operated) -> None:
     page = " ".join(Page((await operated.client("GET", f"/gateway?why={GONE}")).text).text)
-    steps = ("The key is known", "Its role may ask models", "The route is there", "Requests a minute of the key analytics:")
-    positions = [page.index(step) for step in (*steps, "Refused 402.", "Budget of the key analytics:")]
+    steps = (
+        "The key is known", "Its role may ask models", "The route is there", "Requests a minute of the key analytics:",
+        "Refused 402.", "Budget of the key analytics:",
+    )  # fmt: skip
+    positions = [page.index(step) for step in steps]
     assert positions == sorted(positions)
-    for needle in ("12 of 60", "$100 of $100 spent", "Nothing was sent to a provider", "It starts anew", "after 5 d"):
+    for needle in (
+        "12 of 60",
+        "$99.98 of $100.00 spent, $0.06 reserved",
+        "Nothing was sent to a provider",
+        "It starts anew",
+        "after 5 d",
+    ):
         assert needle in page, needle
     by_guard = " ".join(Page((await operated.client("GET", f"/gateway?why={HOSTILE_ID}")).text).text)
     assert "Nothing was sent" not in by_guard
@@ -212,7 +229,7 @@ async def test_a_refusal_is_walked_to_the_check_that_was_not_passed(operated: Op
 
 async def test_an_empty_house_says_what_would_be_here(house: WebHouse) -> None:
     text = " ".join(Page((await client_of(house)("GET", "/gateway")).text).text)
-    for needle in ("No model was asked since the start", "There is no key yet", "Nothing was refused", "Nothing was used"):
+    for needle in ("No model was asked since the start", "There is no key yet", "Nothing was refused", "Nothing was u"):
         assert needle in text, needle
 
 

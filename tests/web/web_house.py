@@ -369,6 +369,6 @@ async def tell(house: WebHouse) -> Story:
         "/assets", "/assets/prompts", "/assets/prompts/support-answer", "/assets/prompts/other",
         "/assets/prompts/support-answer?tab=versions&v=2", "/assets/prompts/support-answer?tab=scores",
         "/assets/prompts/support-answer?tab=used", "/assets/prompts/support-answer?confirm=rollback", "/ledger",
-        "/ledger?layer=3&actor=mara",
+        "/ledger?layer=3&actor=mara", "/gateway", "/gateway?why=unknown",
     ]  # fmt: skip
     return Story(house, client_of(house), incident, hostile, paths)

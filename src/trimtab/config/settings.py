@@ -148,7 +148,9 @@ def _metadata(said: str, env: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres"):
         raise ConfigError(
-            "is not a database that Trimtab knows.", field=where, mend="Write sqlite: or postgresql://user@host/database."
+            "is not a database that Trimtab knows.",
+            field=where,
+            mend="Write sqlite: or postgresql://user@host/database.",
         )
     if parts.password and url is said:
         raise ConfigError(

@@ -25,7 +25,7 @@ from trimtab.core import (
     new_trace_id,
 )
 from trimtab.providers import EMBEDDINGS
-from trimtab.traces import price
+from trimtab.traces import price_of
 
 from .ask import Ask
 from .attempts import Attempt
@@ -286,8 +286,7 @@ def _priced(attempt: Attempt, usage: Usage | None) -> float | None:
     if usage is None:
         return None
     provider = attempt.ref.partition("/")[0]
-    cost = price(f"{provider}/{attempt.model}", usage) if attempt.model else None
-    return price(attempt.ref, usage) if cost is None else cost
+    return price_of(attempt.ref, f"{provider}/{attempt.model}" if attempt.model else "", usage)
 
 
 def _special(attempt: Attempt) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from . import joining, remedy, sentences, states
 from .cases import cases_of, roots_of
 from .incident import MACHINE, STATES, Incident, IncidentEvent, blamed
 from .records import Records, Written
-from .replay import MAX_REQUESTS, Replay, replayed
+from .replay import MAX_REQUESTS, Replay, Replaying
 
 log = logging.getLogger("trimtab.incidents")
 
@@ -26,6 +26,8 @@ log = logging.getLogger("trimtab.incidents")
 DATASET = "regressions"
 #: An unmitigated incident listens for this many alarms: each brings more evidence for its verdict.
 MAX_ALARMS = 6
+#: Seconds between batches of replays, in which more requests fail that can be asked again.
+WAITS = (2.0, 3.0, 5.0, 5.0)
 _MAX_CHANGES = 10_000
 _LIVE = STATES[:-1]
 
@@ -54,6 +56,7 @@ class Desk:
         self._replay = replay
         self._clock = clock
         self._window_ns = window_s * 10**9
+        self._waits = WAITS
         self._working = asyncio.Lock()
         self._acting = asyncio.Lock()
         self.on_event: list[Callable[[Incident, IncidentEvent], None]] = []
@@ -161,14 +164,41 @@ class Desk:
         return await self._note_once(incident_id, "page", outcome.text)
 
     async def _ask_again(self, incident: Incident, replay: Replay) -> None:
-        """Replay failing requests and write down what that proves."""
+        """Replay failing requests and write down what that proves.
+
+        Right after an alarm few requests have failed, so it waits for more of them where they are needed.
+        """
         report = incident.report
         assert report is not None
-        roots = await roots_of(self._store, incident.traces[:MAX_REQUESTS])
-        arms = await replayed(replay, self._registry, report, (report.signal,), roots)
-        if arms:
+        replaying = Replaying(replay, self._registry, report, (report.signal,))
+        traces: Sequence[str] = incident.traces
+        for wait in self._waits:
+            fresh = replaying.fresh(traces)
+            if replaying.over or not fresh:
+                break
+            await replaying.ask(await roots_of(self._store, fresh))
+            if not replaying.over:
+                await asyncio.sleep(wait)
+                traces = self._failing(report)
+        if arms := replaying.arms():
             found = with_replay(report, arms)
             await self._change(incident.id, lambda i, now: states.replayed(i, found, now))
+
+    def _failing(self, report: Report) -> Sequence[str]:
+        """The requests that failed by now under the report's suspect, newest first."""
+        suspect = report.cause or next(iter(report.candidates), None)
+        if suspect is None:
+            return []
+        observations, baselines = self._watch.evidence(report.signal, report.slice)
+        evidence = Evidence(
+            signal=report.signal,
+            slice=report.slice,
+            alarm_ns=self._clock(),
+            onset_ns=report.onset_low_ns,
+            observations=observations,
+            baselines={name: baseline.mean for name, baseline in baselines.items()},
+        )
+        return failing(evidence, suspect, MAX_REQUESTS * 2)
 
     async def _keep_cases(self, incident_id: int) -> Incident:
         """Add the failing requests to the dataset; what is there already stays as it is."""

@@ -76,9 +76,7 @@ class SpanStore:
         """Commits since the store was opened: fewer than writes, for what waits together is committed together."""
         return self._commits
 
-    async def write(
-        self, spans: Sequence[Span] = (), scores: Sequence[Score] = (), *, patient: bool = False
-    ) -> None:
+    async def write(self, spans: Sequence[Span] = (), scores: Sequence[Score] = (), *, patient: bool = False) -> None:
         """Store all of them or none; returns when they are on disk. ``patient`` waits for what else is to be written.
 
         Raises Overloaded when the queue is full or the disk fails, BadInput when a row cannot be stored.

@@ -5,7 +5,7 @@ from .forwarder import Forwarder
 from .language import QueryError, make_filter, parse_query
 from .masking import KINDS, Mask, Masking
 from .messages import question
-from .prices import BOOK, PRICES_AS_OF, Price, price
+from .prices import BOOK, PRICES_AS_OF, Price, price, price_of
 from .receiver import logs_app, otlp_app
 from .recorder import Recorder
 from .retention import Retention
@@ -28,6 +28,7 @@ __all__ = [
     "otlp_app",
     "parse_query",
     "price",
+    "price_of",
     "question",
     "routes",
     "summary",

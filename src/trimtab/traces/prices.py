@@ -108,10 +108,14 @@ class Prices:
         self._own, self._kinds = {ref.lower(): price for ref, price in own.items()}, dict(kinds)
         self.find.cache_clear()
 
+    def owned(self, provider_model: str) -> Price | None:
+        """The configuration's own price."""
+        return self._own.get(provider_model.lower()) if self._own else None
+
     def _find(self, provider_model: str) -> Price | None:
-        ref = provider_model.lower()
-        if (own := self._own.get(ref)) is not None:
+        if (own := self.owned(provider_model)) is not None:
             return own
+        ref = provider_model.lower()
         provider, _, model = ref.partition("/") if "/" in ref else ("", "", ref)
         kind = self._kinds.get(provider_model.partition("/")[0], provider) if provider else ""
         if kind == "scripted" or model.startswith("simulated"):
@@ -161,4 +165,13 @@ def find_price(provider_model: str) -> Price | None:
 def price(provider_model: str, usage: Usage) -> float | None:
     """US dollars for ``usage`` on ``provider/model``; None when the model has no price."""
     found = BOOK.find(provider_model)
+    return None if found is None else found.of(usage)
+
+
+def price_of(asked: str, answered: str, usage: Usage) -> float | None:
+    """US dollars for a call to ``asked``, where the provider says that ``answered`` (empty: nothing said) answered.
+
+    An own price of what was asked for counts first, then the price of what answered.
+    """
+    found = BOOK.owned(asked) or (BOOK.find(answered) if answered else None) or BOOK.find(asked)
     return None if found is None else found.of(usage)

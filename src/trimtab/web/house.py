@@ -57,12 +57,15 @@ class House(Protocol):
     def health(self) -> Sequence[RouteHealth]:
         """The routes as all processes that serve them see them."""
         ...
+
     def figures(self) -> Mapping[str, float]:
         """What was refused and what had to wait, in all processes."""
         ...
+
     def loop_lag(self) -> Mapping[str, float]:
         """Seconds by which the event loops were late at most within the last minute, by kind of process."""
         ...
+
     def authenticate_admin(self, secret: str, /) -> bool:
         """Whether ``secret`` is the secret of a live admin key."""
         ...

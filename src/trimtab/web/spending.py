@@ -82,8 +82,8 @@ def _money(limits: Mapping[str, Any], level: Mapping[str, Any], cost: float, now
     kind = str(limits.get("period", "month"))
     return {
         "limits": limits_text(limits),
-        "spent": words.money(spent),
-        "budget": f"{words.money(budget)} a {kind}" if level else "",
+        "spent": words.dollars(spent),
+        "budget": f"{words.dollars(budget)} a {kind}" if level else "",
         "percent": min(100.0, round(share * 100, 1)),
         "full": share >= NEARLY,
         "ends": _ends(spent, budget, kind, now_ns) if level else "",
@@ -152,7 +152,7 @@ def cell(rows: Sequence[Mapping[str, Any]]) -> Cell:
         return Cell(text="")
     unpriced, usd = sum(row["unpriced"] for row in rows), sum(row["cost_usd"] for row in rows)
     if not unpriced:
-        return Cell(text=words.money(usd))
+        return Cell(text=words.dollars(usd))
     if usd <= 0 and unpriced >= sum(row["requests"] for row in rows):
         return Cell(text="unpriced", unpriced=True)
-    return Cell(text=f"{words.money(usd)} + {words.count(unpriced)} unpriced", unpriced=True)
+    return Cell(text=f"{words.dollars(usd)} + {words.count(unpriced)} unpriced", unpriced=True)

@@ -16,7 +16,7 @@ MANY_ERRORS, ENOUGH = 0.05, 20
 STATES = {"closed": ("closed", "pass"), "half-open": ("half open", "unsure"), "open": ("open", "fail")}
 CAUSES = {
     "rate_limit": "too many requests for it", "server": "server errors", "connection": "no connection",
-    "timeout": "no answer in time", "first_byte": "no first byte in time", "request": "at fault itself",
+    "timeout": "no answer in time", "first_byte": "no first byte in time", "request": "by the request itself",
 }  # fmt: skip
 
 

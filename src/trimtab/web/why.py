@@ -66,8 +66,8 @@ def _step(step: Mapping[str, Any], names: Mapping[str, str]) -> WalkStep:
     if step["limit"] is None:
         text = f"{_PLAIN.get(check, check)}{of}"
     elif check == "budget_usd":
-        text = f"Budget{of}: {words.money(step['used'])} of {words.money(step['limit'])} spent"
-        text += f", {words.money(step['reserved'])} reserved by running requests" if step["reserved"] else ""
+        text = f"Budget{of}: {words.dollars(step['used'])} of {words.dollars(step['limit'])} spent"
+        text += f", {words.dollars(step['reserved'])} reserved by running requests" if step["reserved"] else ""
     else:
         text = f"{_COUNTED.get(check, check).capitalize()}{of}: {step['used']:,g} of {step['limit']:,g}"
     return WalkStep(passed=step["verdict"] == "passed", text=text, said=step["said"])

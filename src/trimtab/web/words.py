@@ -85,6 +85,11 @@ def cents(usd: float | None) -> str:
     return "<0.001" if usd * 100 < 0.001 else _two_significant(usd * 100)
 
 
+def dollars(usd: float | None) -> str:
+    """A sum that is compared with another, to the cent: ``$99.98``; less than a cent as ``money`` has it."""
+    return money(usd) if usd is None or usd < 0.01 else f"${usd:,.2f}"
+
+
 def duration(seconds: float | None) -> str:
     """One unit: ``610 ms``, ``2.9 s``, ``38 min``, ``5 h``, ``4 d``."""
     if seconds is None:

@@ -191,8 +191,12 @@ def specs_of(config: Config) -> dict[str, ProviderSpec]:
     """The providers of the configuration, and the simulated one."""
     specs = {
         name: ProviderSpec(
-            kind=p.kind, base_url=p.base_url, api_key=p.api_key,
-            api_version=p.api_version, headers=p.headers, timeout=p.timeout,
+            kind=p.kind,
+            base_url=p.base_url,
+            api_key=p.api_key,
+            api_version=p.api_version,
+            headers=p.headers,
+            timeout=p.timeout,
         )
         for name, p in config.providers.items()
     }
