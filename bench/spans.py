@@ -14,18 +14,14 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import zstandard
+
 from trimtab.core import Span, Stamp, new_span_id, new_trace_id, now_ns
 from trimtab.store import SpanStore
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 RESULT = Path(__file__).parent / "results" / "spans.json"
 BATCH, WRITERS = 150, 8
@@ -77,10 +73,10 @@ def main() -> None:
     print(f"making {options.spans} spans ...", flush=True)
     spans = make(options.spans, random.Random(5))
     payloads = [payload(span) for span in spans]
-    compressor = zstd.ZstdCompressor(level=3)
+    compressor = zstandard.ZstdCompressor(level=3)
     started = time.process_time()
     for data in payloads:
-        compressor.compress(data, compressor.FLUSH_FRAME)
+        compressor.compress(data)
     limit = len(spans) / (time.process_time() - started)
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as folder:
         store = SpanStore.open(Path(folder))

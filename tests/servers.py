@@ -1,4 +1,5 @@
-"""Real servers for tests, started on demand: PostgreSQL and Valkey, each on a unix socket in a short private folder.
+"""Real servers for tests, started on demand: PostgreSQL and Valkey, each on a unix socket in a short private folder,
+and ClickHouse's engine behind an HTTP interface of ours.
 
 A session starts at most one of each (with pytest-xdist: one a worker). ``postgres_url`` is a fresh, empty database for
 every test that asks; ``valkey_url`` is one server that is emptied for every test. ``start_valkey`` starts servers of a
@@ -8,13 +9,16 @@ test's own, which it may stop and start again.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,14 +143,78 @@ def _postgres(short_folder: Path) -> Iterator[Any]:
     server.cleanup()
 
 
+@dataclass
+class ClickHouseProcess:
+    """ClickHouse's engine behind its HTTP interface, on a port of its own that it keeps over a stop and a start."""
+
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        script = Path(__file__).with_name("clickhouse_server.py")
+        command = [sys.executable, str(script), str(self.folder), str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline().strip()
+        assert said.isdigit(), "the ClickHouse engine did not start"
+        self.port = int(said)
+
+    def stop(self) -> None:
+        process, self.process = self.process, None
+        if process is not None and process.stdout is not None:
+            process.kill()
+            process.wait(10)
+            process.stdout.close()
+
+    def run(self, sql: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", data=sql.encode(), timeout=60) as answer:
+            return bytes(answer.read())
+
+    def url(self, database: str) -> str:
+        # The engine behind this interface does not take compressed data.
+        return f"clickhouse://default@127.0.0.1:{self.port}/{database}?compress=false"
+
+
+@pytest.fixture(scope="session")
+def clickhouse(short_folder: Path) -> Iterator[ClickHouseProcess]:
+    server = ClickHouseProcess(short_folder / "clickhouse")
+    server.start()
+    yield server
+    server.stop()
+
+
+@contextlib.contextmanager
+def fresh_clickhouse(server: ClickHouseProcess) -> Iterator[str]:
+    """``clickhouse://...`` of an empty database on the server of ``clickhouse``, dropped at the end."""
+    name = f"trimtab_test_{next(_databases)}"
+    server.run(f"CREATE DATABASE {name}")
+    yield server.url(name)
+    server.run(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse: ClickHouseProcess) -> Iterator[str]:
+    """``clickhouse://...`` of an empty database, dropped after the test."""
+    with fresh_clickhouse(clickhouse) as url:
+        yield url
+
+
 _databases = itertools.count(1)
+
+
+@contextlib.contextmanager
+def fresh_database(server: Any) -> Iterator[str]:
+    """``postgresql://...`` of an empty database on the server of ``_postgres``, dropped at the end."""
+    name = f"trimtab_test_{next(_databases)}"
+    server.psql(f"CREATE DATABASE {name};")
+    info = server.get_postmaster_info()
+    yield f"postgresql://{server.postgres_user}:@/{name}?host={quote(str(info.socket_dir))}"
+    server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture
 def postgres_url(_postgres: Any) -> Iterator[str]:
     """``postgresql://...`` of an empty database, dropped after the test."""
-    name = f"trimtab_test_{next(_databases)}"
-    _postgres.psql(f"CREATE DATABASE {name};")
-    info = _postgres.get_postmaster_info()
-    yield f"postgresql://{_postgres.postgres_user}:@/{name}?host={quote(str(info.socket_dir))}"
-    _postgres.psql(f"DROP DATABASE {name} WITH (FORCE);")
+    with fresh_database(_postgres) as url:
+        yield url

@@ -118,4 +118,10 @@ def test_the_daily_round_through_the_command_line(start_server: Callable[..., An
             break
     assert [span["trace_id"] for span in found] == [trace]
     assert "hello there" in run("trace", "show", trace)
+    assert "No trace matches" in run("trace", "stats", "model=nobody | by model | count")
+    table = run("trace", "stats", "hello | by kind, time:1d | count, p95 duration")
+    assert "chain" in table
+    counted = json.loads(run("trace", "stats", "hello | by kind", "--json"))
+    assert counted == {"by": ["kind"], "measures": ["count"], "groups": [{"keys": ["chain"], "values": [1.0]}]}
+    assert "0 -> 1" in run("trace", "stats", "hello | count | compare model=nobody with has:model")
     assert "No incidents" in run("incident", "list")

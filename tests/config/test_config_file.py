@@ -53,7 +53,7 @@ owners: {default: night-shift, prompt: mara}
         ),
         ("routes:\n  a:\n    targets:\n      - {model: x/y, weight: heavy}\n", ["trimtab.yaml:4", "weight"]),
         ("owners:\n  default: 3\n", ["trimtab.yaml:2", "owners.default", "expected `str`"]),
-        ("storage:\n  spans: duckdb\n", ["trimtab.yaml:2", "storage.spans", "duckdb"]),
+        ("storage:\n  spans: duckdb\n", ["storage.spans", "clickhouse://"]),
         ("routes:\n  a: {targets: [{model: gpt}]}\n", ["routes.a.targets", "provider/model"]),
         ("routes:\n  a: {targets: []}\n", ["routes.a.targets", "needs a target"]),
         ("routes:\n  a: {targets: [{model: x/y}], timeout: {total: soon}}\n", ["routes.a.timeout.total", "10s"]),

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trimtab.core import BadInput, Score, Span, Stamp
-from trimtab.evals import Ask, Online, Output, Plan, PromptTests, Trial, held
+from trimtab.core import BadInput, ModelError, Score, Span, Stamp
+from trimtab.evals import Ask, Online, Output, Plan, PromptTests, Unanswered, held
 from trimtab.prompts import Assertion, assertions_of, validate
 from trimtab.registry import Registry
 from trimtab.store import Metadata
@@ -231,11 +231,12 @@ class Scripted:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 
-    async def __call__(self, *, model: str, prompt: str, question: str, variables: Any) -> Trial:
-        self.asked.append((model, prompt, dict(variables)))
-        wrong = "the model is away" if question.startswith("!") else ""
-        output = Output(text=question, question=question, status="error" if wrong else "ok")
-        return Trial(output=output, trace_id="t", error=wrong, cost_usd=0.001)
+    async def __call__(self, *, model: str, prompt: str | None, messages: Any, variables: Any, params: Any) -> Output:
+        self.asked.append((model, prompt or "", dict(variables)))
+        question = messages[0]["content"] if messages else ""
+        if question.startswith("!"):
+            raise Unanswered(ModelError("the model is away"), "t")
+        return Output(text=question, question=question, trace_id="t", cost_usd=0.001)
 
 
 CASES = {
@@ -258,7 +259,7 @@ async def test_a_test_asks_every_case_and_says_what_failed(house: Any) -> None:
     ask: Ask = Scripted()
     found = await PromptTests(registry, ask).run(Plan(name="support"))
     assert (found["prompt"], found["model"], found["passed"], found["failed"]) == ("support/1", "scripted/steady", 1, 3)
-    assert found["cost_usd"] == pytest.approx(0.004)
+    assert found["cost_usd"] == pytest.approx(0.003)
     results = {result["case"]: result for result in found["results"]}
     assert results["brief"]["ok"]
     assert results["case 2"]["assertions"] == [{"name": "short", "ok": False, "reason": "has 5 words, more than 3"}]

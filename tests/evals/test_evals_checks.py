@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core import Layer, Span, Stamp
-from trimtab.evals import CHECKS, Output
+from trimtab.evals import CHECKS, Case, Output
 from trimtab.evals.checks import complete
 from trimtab.evals.wording import cited, content_words, declines
 
@@ -28,11 +28,11 @@ GOOD = Output(
 
 
 async def values(output: Output) -> dict[str, float | None]:
-    return {name: await check(output) for name, check in CHECKS.items()}
+    return {name: await check(Case(), output) for name, check in CHECKS.items()}
 
 
 async def value(name: str, **changes: Any) -> float | None:
-    return await CHECKS[name](replace(GOOD, **changes))
+    return await CHECKS[name](Case(), replace(GOOD, **changes))
 
 
 async def test_a_good_answer_passes_every_check() -> None:
@@ -179,6 +179,7 @@ def test_an_output_is_read_from_the_root_alone() -> None:
         span_id="b" * 16,
         slice="keys",
         stamp=Stamp(knowledge="docs/1", prompt="p/1"),
+        latency_ms=5e-6,
     )
 
 

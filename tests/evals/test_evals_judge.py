@@ -54,7 +54,7 @@ def judge(content: Mapping[str, Any] = DEFAULT_JUDGE, slip: float = 0.0) -> Judg
 
 
 async def passes(output: Output, content: Mapping[str, Any] = DEFAULT_JUDGE) -> bool:
-    return (await judge(content)(output)).value == 1.0
+    return (await judge(content).verdict(output)).value == 1.0
 
 
 BAD = {
@@ -101,9 +101,9 @@ async def test_each_criterion_counts_on_its_own() -> None:
 async def test_a_slip_flips_the_verdict_with_its_probability_and_always_alike_for_one_answer() -> None:
     sloppy = judge(slip=0.3)
     outputs = [replace(GOOD, question=f"When do access keys expire, case {i}?") for i in range(300)]
-    verdicts = [(await sloppy(output)).value for output in outputs]
+    verdicts = [(await sloppy.verdict(output)).value for output in outputs]
     assert 210 - 45 < sum(verdicts) < 210 + 45
-    assert verdicts[:20] == [(await sloppy(output)).value for output in outputs[:20]]
+    assert verdicts[:20] == [(await sloppy.verdict(output)).value for output in outputs[:20]]
 
 
 INJECTION = (
@@ -188,7 +188,7 @@ async def _never(_: Call) -> AsyncIterator[Chunk]:
 async def test_a_judge_that_does_not_come_to_a_verdict_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "TIMEOUT", 0.02)
     with pytest.raises(ModelTimeout, match="quality/3 gave no verdict"):
-        await Judge(version(), _never)(GOOD)
+        await Judge(version(), _never).verdict(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -208,4 +208,4 @@ async def test_wrong_content_is_named(change: dict[str, Any], field: str) -> Non
         validate_judge({**DEFAULT_JUDGE, **change})
     assert caught.value.field == field
     with pytest.raises(BadInput):
-        await judge({**DEFAULT_JUDGE, **change})(GOOD)
+        await judge({**DEFAULT_JUDGE, **change}).verdict(GOOD)

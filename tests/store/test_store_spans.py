@@ -14,6 +14,7 @@ from moving_clock import DAY_NS, NOON, Clock
 
 from trimtab.core import BadInput, ConfigError, Conflict, Overloaded, Score, Span, SpanQuery, Stamp
 from trimtab.store import SpanStore
+from trimtab.store.payload import SAMPLES
 from trimtab.store.reader import tail
 
 OpenStore = Callable[..., SpanStore]
@@ -427,7 +428,7 @@ async def test_a_dictionary_is_learnt_and_old_rows_stay_readable(
 ) -> None:
     rng = random.Random(3)
     words = [f"{rng.getrandbits(32):x}" for _ in range(400)]
-    spans = [make_span(input=" ".join(rng.choices(words, k=30)), output="out") for _ in range(2400)]
+    spans = [make_span(input=" ".join(rng.choices(words, k=30)), output="out") for _ in range(SAMPLES + 900)]
     store = open_store()
     for some in _batched(spans, 300):
         await store.write(some)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
-from trimtab.core import ModelError, Score, Span, Stamp, TrimtabError, now_ns
+from trimtab.core import ModelError, Score, Span, SpanQuery, Stamp, TrimtabError, now_ns
 from trimtab.store import SpanStore
 from trimtab.traces import Forwarder, Retention, routes
+from trimtab.traces.export import export
 from trimtab.traces.otlp import decode
 from trimtab.traces.otlpout import as_json, request_of
 from trimtab.traces.translation import span_of, translate
@@ -279,3 +284,83 @@ async def test_old_days_are_let_go(tmp_path: Path) -> None:
     await keeper.start()
     await keeper.stop()
     store.close()
+
+
+async def test_traces_whose_root_is_not_there_yet_are_exported_once(
+    ask: Any, store: SpanStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.traces.export._PAGE", 3)
+    for number in range(1, 9):
+        root, call = make(number)
+        other = replace(call, span_id=f"{number:016x}")
+        await store.write([other, *([] if number % 2 else [root]), *([call] if number % 3 else [])])
+    found = [int(one["id"], 16) for one in await lines(ask, store, "")]
+    assert found == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert [int(one["id"], 16) for one in await lines(ask, store, "limit=3")] == [8, 7, 6]
+    # A condition is put to the root where there is one, and to the spans where there is none.
+    assert [int(one["id"], 16) for one in await lines(ask, store, "q=kind=llm")] == [7, 5, 3, 1]
+    assert [int(one["id"], 16) for one in await lines(ask, store, "q=kind=chain")] == [8, 6, 4, 2]
+
+
+async def test_parquet_is_read_back_as_it_was(ask: Any, store: SpanStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.traces.parquet._GROUP_ROWS", 4)
+    for number in range(1, 8):
+        await store.write(make(number), [
+            Score(id=f"s{number}", trace_id=f"{number:032x}", name="quality", value=0.5, by="judge:q", time_ns=NOW),
+            Score(id=f"c{number}", trace_id=f"{number:032x}", span_id="b" * 16, name="cites", value=1.0, by="check:c",
+                  time_ns=NOW, reason="yes"),
+        ])  # fmt: skip
+    answer = await ask(app(store), "GET", "/api/traces/export", query="format=parquet")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/vnd.apache.parquet")
+    file = pyarrow.parquet.ParquetFile(io.BytesIO(answer.body))
+    assert file.num_row_groups > 2
+    rows = file.read().to_pylist()
+    assert [int(row["trace_id"], 16) for row in rows] == [n for n in range(7, 0, -1) for _ in range(2)]
+    root, call = rows[:2]
+    assert (root["session"], root["input"], dict(root["tags"]), root["layer"]) == ("s", "Hi?", {"topic": "x"}, None)
+    assert (call["cost_usd"], call["cached_tokens"], call["ttft_ns"], call["stamp_prompt"]) == (
+        0.5,
+        4,
+        2_000_000,
+        "answer/3",
+    )
+    assert file.read()["start"][0].value == NOW + 7000
+    assert [(one["name"], one["value"]) for one in root["scores"]] == [("quality", 0.5)]
+    assert [(one["name"], one["reason"]) for one in call["scores"]] == [("cites", "yes")]
+    assert json.loads(call["attributes"]) == {}
+
+
+async def test_an_empty_parquet_file_is_one(ask: Any, store: SpanStore) -> None:
+    answer = await ask(app(store), "GET", "/api/traces/export", query="format=parquet&q=kind=nothing")
+    assert pyarrow.parquet.read_table(io.BytesIO(answer.body)).num_rows == 0
+
+
+async def test_without_pyarrow_it_says_what_to_install(
+    ask: Any, store: SpanStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = await ask(app(store), "GET", "/api/traces/export", query="format=parquet")
+    assert (answer.status, answer.json()["field"]) == (400, "format")
+    assert "trimtab[parquet]" in answer.json()["mend"]
+
+
+async def test_an_export_holds_a_few_traces_at_a_time(store: SpanStore) -> None:
+    """What is not asked for is not read: the reader of the stream sets the pace."""
+    for number in range(1, 301):
+        store.offer(make(number))
+    await store.flush()
+    asked = 0
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def trace(self, trace_id: str) -> Any:
+            nonlocal asked
+            asked += 1
+            return await store.trace(trace_id)
+
+    stream = export(Counting(), SpanQuery(), "jsonl", 300)  # type: ignore[arg-type]
+    assert (await anext(stream)).count(b"\n") == 1
+    assert asked == 1
+    assert len([line async for line in stream]) == 299

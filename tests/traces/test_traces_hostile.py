@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from trimtab.core import Span, SpanQuery, TrimtabError, now_ns
 from trimtab.store import SpanStore
-from trimtab.traces import otlp_app, routes
+from trimtab.traces import Receiver, otlp_app, routes
 from trimtab.traces.translation import COUNT_LIMIT, REST_LIMIT, TEXT_LIMIT
 
 PROTOBUF, JSON = {"content-type": "application/x-protobuf"}, {"content-type": "application/json"}
@@ -29,7 +29,7 @@ def send(ask: Any, store: SpanStore, as_pairs: Callable[..., list[KeyValue]]) ->
     async def problem(_request: Any, error: Any) -> Response:
         return Response(status_code=error.status)
 
-    app = otlp_app(store)
+    app = otlp_app(Receiver(store))
     control = Starlette(routes=routes(store), exception_handlers={TrimtabError: problem})
 
     async def sent(*spans: dict[str, Any], trace: str = TRACE) -> tuple[str, dict[str, Any]]:
@@ -136,7 +136,7 @@ async def test_control_characters_and_half_characters(send: Callable[..., Any], 
     now = str(now_ns())
     half = f'{{"traceId": "{"c" * 32}", "spanId": "{SPAN}", "startTimeUnixNano": "{now}", "name": "\\ud800"}}'
     body = f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{half}]}}]}}]}}'.encode()
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", body, JSON)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", body, JSON)
     assert answer.status == 400
     assert answer.json()["message"]
 
@@ -147,11 +147,11 @@ async def test_text_that_is_not_utf_8_is_refused_with_a_reason(ask: Any, store: 
         trace_id=bytes.fromhex(TRACE), span_id=bytes.fromhex(SPAN), name="NAMENAME", start_time_unix_nano=now_ns()
     )
     body = request.SerializeToString().replace(b"NAMENAME", b"\xff\xfe\xfd\xfc\xff\xfe\xfd\xfc")
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", body, PROTOBUF)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", body, PROTOBUF)
     assert answer.status == 400
     assert b"not an OTLP trace request" in answer.body
     text = b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "\xff\xfe"}]}]}]}'
-    assert (await ask(otlp_app(store), "POST", "/v1/traces", text, JSON)).status == 400
+    assert (await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", text, JSON)).status == 400
     assert not (await store.query(SpanQuery(roots=False))).spans
 
 

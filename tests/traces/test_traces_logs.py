@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from trimtab.core import Span, Stamp, now_ns
 from trimtab.store import SpanStore
-from trimtab.traces import Window, logs_app, otlp_app, question
+from trimtab.traces import Receiver, Window, logs_app, otlp_app, question
 from trimtab.traces.events import hear
 from trimtab.traces.logs import decode_logs
 
@@ -66,7 +66,7 @@ async def test_verdicts_become_scores_with_the_stamp_of_their_trace(ask: Any, st
     )  # fmt: skip
     for _ in range(2):  # a retry is stored once
         headers = {**JSON, "content-encoding": "gzip"}
-        answer = await ask(logs_app(store), "POST", "/v1/logs", gzip.compress(body), headers)
+        answer = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", gzip.compress(body), headers)
         assert (answer.status, answer.json()) == (200, {})
     found = await store.trace(TRACE)
     assert found is not None
@@ -88,7 +88,7 @@ async def test_what_is_not_kept_is_said(ask: Any, store: SpanStore) -> None:
         record("gen_ai.guardrail.result", {}),
         record("gen_ai.user.message", {}, {"content": "hi"}, spanId=""),
     )
-    answer = await ask(logs_app(store), "POST", "/v1/logs", body, JSON)
+    answer = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", body, JSON)
     partial = answer.json()["partialSuccess"]
     assert partial["rejectedLogRecords"] == "5"
     for reason in ("only GenAI's events", "outside 0 to 1", "'meh' is no known verdict", "nothing is no", "no span"):
@@ -104,7 +104,7 @@ async def test_verdicts_of_one_request_are_bounded(ask: Any, store: SpanStore) -
         record("gen_ai.evaluation.result", {"gen_ai.evaluation.score.value": 0.5}, timeUnixNano=str(number))
         for number in range(1, 1011)
     ]
-    answer = await ask(logs_app(store), "POST", "/v1/logs", request(*verdicts), JSON)
+    answer = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", request(*verdicts), JSON)
     assert answer.json()["partialSuccess"]["rejectedLogRecords"] == "10"
     found = await store.trace(TRACE)
     assert found is not None
@@ -122,14 +122,14 @@ async def test_protobuf_and_what_cannot_be_read(
                              "gen_ai.evaluation.score.value": 1}),
     )  # fmt: skip
     records.add(event_name="other")
-    answer = await ask(logs_app(store), "POST", "/v1/logs", sent.SerializeToString(), PROTOBUF)
+    answer = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", sent.SerializeToString(), PROTOBUF)
     said = ExportLogsServiceResponse.FromString(answer.body).partial_success
     assert (answer.status, said.rejected_log_records) == (200, 1)
     assert "'other'" in said.error_message
     batch = await store.tail("")
     assert [score.name for score in batch.scores] == ["ok"]
     for headers, body in ((JSON, b"{"), (PROTOBUF, b"garbage"), (JSON, b'{"resourceLogs": "\xff"}')):
-        refused = await ask(logs_app(store), "POST", "/v1/logs", body, headers)
+        refused = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", body, headers)
         assert refused.status == 400
         assert b"OTLP logs request" in refused.body
 
@@ -137,7 +137,7 @@ async def test_protobuf_and_what_cannot_be_read(
 @pytest.mark.parametrize("first", ["logs", "spans"])
 async def test_recorded_messages_join_their_spans(ask: Any, store: SpanStore, first: str) -> None:
     window = Window()
-    apps = {"logs": logs_app(store, window=window), "traces": otlp_app(store, window=window)}
+    apps = {"logs": logs_app(Receiver(store, window=window)), "traces": otlp_app(Receiver(store, window=window))}
     files = {"logs": "openai_v2.logs.json", "traces": "openai_v2.json"}
     bodies = {name: (SAMPLES / file).read_bytes() for name, file in files.items()}
     order = ["logs", "traces"] if first == "logs" else ["traces", "logs"]
@@ -169,7 +169,7 @@ async def test_the_events_of_today_in_one_record(ask: Any, store: SpanStore) -> 
         record("gen_ai.client.inference.operation.details", {"gen_ai.input.messages": talk,
                "gen_ai.output.messages": said, "gen_ai.system_instructions": told})
     )  # fmt: skip
-    await ask(logs_app(store, window=window), "POST", "/v1/logs", body, JSON)
+    await ask(logs_app(Receiver(store, window=window)), "POST", "/v1/logs", body, JSON)
     (kept,) = (await store.tail("")).spans
     assert (question(kept.input), kept.output, kept.parent_id, kept.project) == ("Hi?", "Hello.", SPAN, "shop")
     assert [m["role"] for m in json.loads(kept.input)] == ["system", "user"]

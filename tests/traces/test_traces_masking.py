@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trimtab.core import BadInput, Score, Span, now_ns
 from trimtab.store import SpanStore
-from trimtab.traces import KINDS, Masking, Recorder, logs_app, otlp_app
+from trimtab.traces import KINDS, Masking, Receiver, Recorder, logs_app, otlp_app
 from trimtab.traces.masking import _card, _iban
 
 ALL = Masking(kinds=KINDS, salt=b"salt")
@@ -111,7 +111,7 @@ async def test_nothing_is_written_before(ask: Any, store: SpanStore) -> None:
             "attributes": [{"key": "input.value", "value": {"stringValue": mail}}]}  # fmt: skip
     body = {"resourceSpans": [{"scopeSpans": [{"spans": [sent]}]}]}
     headers = {"content-type": "application/json"}
-    await ask(otlp_app(store, mask=ALL), "POST", "/v1/traces", json.dumps(body).encode(), headers)
+    await ask(otlp_app(Receiver(store, mask=ALL)), "POST", "/v1/traces", json.dumps(body).encode(), headers)
     event = {"traceId": "c" * 32, "spanId": "d" * 16, "eventName": "gen_ai.user.message", "timeUnixNano": now,
              "body": {"stringValue": mail}}  # fmt: skip
     verdict = {**event, "eventName": "gen_ai.evaluation.result", "attributes": [
@@ -119,7 +119,7 @@ async def test_nothing_is_written_before(ask: Any, store: SpanStore) -> None:
         {"key": "gen_ai.evaluation.explanation", "value": {"stringValue": mail}},
     ]}  # fmt: skip
     logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [event, verdict]}]}]}
-    answer = await ask(logs_app(store, mask=ALL), "POST", "/v1/logs", json.dumps(logs).encode(), headers)
+    answer = await ask(logs_app(Receiver(store, mask=ALL)), "POST", "/v1/logs", json.dumps(logs).encode(), headers)
     assert answer.json() == {}
     await store.flush()
     batch = await store.tail("")

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from trimtab.core import LimitReached, Span, now_ns
 from trimtab.store import SpanStore
-from trimtab.traces import otlp_app, receiver
+from trimtab.traces import Receiver, otlp_app, receiver
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -72,7 +72,9 @@ async def test_spans_are_committed_before_the_answer(
     ask: Any, store: SpanStore, body: bytes, tmp_path: Path, squeeze: bool
 ) -> None:
     headers = {**PROTOBUF, **({"content-encoding": "gzip"} if squeeze else {})}
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", gzip.compress(body) if squeeze else body, headers)
+    answer = await ask(
+        otlp_app(Receiver(store)), "POST", "/v1/traces", gzip.compress(body) if squeeze else body, headers
+    )
     assert (answer.status, answer.headers["content-type"]) == (200, "application/x-protobuf")
     assert ExportTraceServiceResponse.FromString(answer.body) == ExportTraceServiceResponse()
     root, child = await _stored(store)
@@ -85,7 +87,7 @@ async def test_spans_are_committed_before_the_answer(
 
 
 async def test_the_same_request_twice_is_stored_once(ask: Any, store: SpanStore, body: bytes) -> None:
-    app = otlp_app(store)
+    app = otlp_app(Receiver(store))
     for _ in range(2):
         assert (await ask(app, "POST", "/v1/traces", body, PROTOBUF)).status == 200
     assert len(await _stored(store)) == 2
@@ -96,7 +98,7 @@ async def test_json_and_partial_success(ask: Any, store: SpanStore) -> None:
     good = {"traceId": TRACE, "spanId": ROOT, "name": "good", "startTimeUnixNano": now, "endTimeUnixNano": now}
     bad = [{**good, "name": f"bad{number}", "spanId": "12"} for number in range(7)]
     request = {"resourceSpans": [{"scopeSpans": [{"spans": [good, *bad]}]}]}
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", json.dumps(request).encode(), JSON)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", json.dumps(request).encode(), JSON)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     partial = answer.json()["partialSuccess"]
     assert partial["rejectedSpans"] == "7"
@@ -122,7 +124,7 @@ async def test_json_and_partial_success(ask: Any, store: SpanStore) -> None:
 async def test_errors_name_the_fault(
     ask: Any, store: SpanStore, method: str, headers: dict[str, str], body: bytes, status: int, says: str
 ) -> None:
-    answer = await ask(otlp_app(store), method, "/v1/traces", body, headers)
+    answer = await ask(otlp_app(Receiver(store)), method, "/v1/traces", body, headers)
     assert answer.status == status
     assert says in answer.body.decode(errors="replace")
     assert await _nothing(store)
@@ -140,21 +142,23 @@ async def test_a_small_body_that_unpacks_to_a_large_one_is_refused(ask: Any, sto
     squeezer = zlib.compressobj(wbits=31)
     bomb = b"".join(squeezer.compress(bytes(1 << 20)) for _ in range(80)) + squeezer.flush()
     assert len(bomb) < 100_000
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", bomb, {**PROTOBUF, "content-encoding": "gzip"})
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", bomb, {**PROTOBUF, "content-encoding": "gzip"})
     assert answer.status == 413
     assert b"64 MiB" in answer.body
 
 
 async def test_gzip_in_several_members_is_read_whole(ask: Any, store: SpanStore, body: bytes) -> None:
     packed = gzip.compress(body[:50]) + gzip.compress(body[50:])
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", packed, {**PROTOBUF, "content-encoding": "gzip"})
+    answer = await ask(
+        otlp_app(Receiver(store)), "POST", "/v1/traces", packed, {**PROTOBUF, "content-encoding": "gzip"}
+    )
     assert answer.status == 200
     assert len(await _stored(store)) == 2
 
 
 async def test_a_body_over_the_limit_is_refused(ask: Any, store: SpanStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver, "BODY_LIMIT", 1 << 20)
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", bytes((1 << 20) + 1), PROTOBUF)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", bytes((1 << 20) + 1), PROTOBUF)
     assert (answer.status, b"1 MiB" in answer.body) == (413, True)
 
 
@@ -164,7 +168,7 @@ async def test_a_large_body_is_decoded_beside_the_loop(ask: Any, store: SpanStor
     spans = [{**span, "spanId": f"{number:016x}"} for number in range(1, 2001)]
     request = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
     assert len(request) > 256 * 1024
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", request, JSON)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", request, JSON)
     assert (answer.status, answer.body) == (200, b"{}")
     assert len(await _stored(store)) == 2000
 
@@ -172,7 +176,7 @@ async def test_a_large_body_is_decoded_beside_the_loop(ask: Any, store: SpanStor
 async def test_a_closed_store_says_try_again(ask: Any, tmp_path: Path, body: bytes) -> None:
     store = SpanStore.open(tmp_path / "other")
     store.close()
-    answer = await ask(otlp_app(store), "POST", "/v1/traces", body, PROTOBUF)
+    answer = await ask(otlp_app(Receiver(store)), "POST", "/v1/traces", body, PROTOBUF)
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert answer.body[:2] == bytes((0x08, 14))
 
@@ -182,7 +186,7 @@ async def test_a_limit_is_a_429_with_the_time_to_wait(ask: Any, body: bytes) -> 
         async def write(self, spans: Any) -> None:
             raise LimitReached("too many spans", retry_after=7)
 
-    answer = await ask(otlp_app(Limited()), "POST", "/v1/traces", body, PROTOBUF)  # type: ignore[arg-type]
+    answer = await ask(otlp_app(Receiver(Limited())), "POST", "/v1/traces", body, PROTOBUF)  # type: ignore[arg-type]
     assert (answer.status, answer.headers["retry-after"]) == (429, "7")
 
 
@@ -194,5 +198,5 @@ async def test_a_client_that_leaves_stores_nothing(store: SpanStore) -> None:
         raise AssertionError("nobody is there to be answered")
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
-    await otlp_app(store)(scope, receive, send)
+    await otlp_app(Receiver(store))(scope, receive, send)
     assert await _nothing(store)

@@ -11,7 +11,7 @@ import pytest
 from web_house import HOSTILE, Client, Page, WebHouse, build, client_of, closing
 
 from trimtab.core import Change, Version
-from trimtab.registry import Lineage
+from trimtab.registry import Event, Lineage
 from trimtab.web.pages.ledger import PAGE, Filter, rows
 from trimtab.web.references import references
 
@@ -148,6 +148,16 @@ async def test_the_ledger_filters_by_layer_asset_and_person(house: WebHouse, cli
     assert "1 change" in await text(client, "/ledger?asset=corpora%3A%2F")
     assert "shorter" in await text(client, "/ledger?actor=MARA")
     assert "No change of that kind" in await text(client, "/ledger?actor=nobody")
+
+
+async def test_an_erasure_stands_in_the_ledger_and_changes_no_layers_traffic(house: WebHouse, client: Client) -> None:
+    event = Event(kind="data", name="erasure", after="user #0123456789abcdef", share=0.0)
+    change = await house.registry.record_event(event, actor="mara", note="3 traces were deleted on request.")
+    shown = await text(client, "/ledger")
+    assert "personal data erased, user #0123456789abcdef" in shown
+    assert "3 traces were deleted on request." in shown
+    assert (await client("GET", "/")).status == 200
+    assert change not in house.desk._suspects(change.time_ns)
 
 
 async def test_undo_is_offered_for_the_latest_move_only_asks_first_and_goes_back(

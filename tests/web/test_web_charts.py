@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from trimtab.web.charts import (
     time_ticks,
 )  # fmt: skip
 from trimtab.web.textdiff import difference
-from trimtab.web.waterfall import bars
+from trimtab.web.waterfall import FEW, MOST, Bar, waterfall
 from trimtab.web.window import SIZES, fitting, window
 
 SECOND = 10**9
@@ -109,24 +110,72 @@ def span(span_id: str, parent: str, start: int, end: int) -> Span:
     return Span(trace_id="t", span_id=span_id, parent_id=parent, name=span_id, kind="chain", start_ns=start, end_ns=end)
 
 
+def drawn(spans: list[Span]) -> tuple[Bar, ...]:
+    return waterfall(spans).bars
+
+
 def test_a_waterfall_goes_depth_first_by_start() -> None:
-    found = bars([span("a", "", 0, 100), span("c", "a", 50, 90), span("b", "a", 10, 40), span("d", "b", 20, 30)])
+    found = drawn([span("a", "", 0, 100), span("c", "a", 50, 90), span("b", "a", 10, 40), span("d", "b", 20, 30)])
     assert [(b.name, b.depth) for b in found] == [("a", 0), ("b", 1), ("d", 2), ("c", 1)]
     assert (found[1].x, found[1].width) == (10, 30)
 
 
 def test_orphans_and_circles_are_shown_and_not_looped() -> None:
-    found = bars([span("x", "gone", 0, 5), span("p", "q", 1, 2), span("q", "p", 1, 2), span("s", "s", 3, 4)])
+    found = drawn([span("x", "gone", 0, 5), span("p", "q", 1, 2), span("q", "p", 1, 2), span("s", "s", 3, 4)])
     assert sorted(b.name for b in found) == ["p", "q", "s", "x"]
-    assert bars([]) == ()
+    assert drawn([]) == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 10**6), st.integers(0, 10**6)), max_size=20))
 def test_every_bar_lies_inside_the_chart(shapes: list[tuple[int, int, int]]) -> None:
     spans = [span(str(i), str(parent), start, start + length) for i, (parent, start, length) in enumerate(shapes)]
-    found = bars(spans)
+    found = drawn(spans)
     assert len(found) == len(spans)
     assert all(0 <= b.x <= 100 and b.width > 0 and b.x + b.width <= 100.5 for b in found)
+
+
+def test_many_children_are_folded_but_not_those_that_matter() -> None:
+    children = [span(f"c{n:04}", "root", n, n + 1) for n in range(1000)]
+    below = [span(f"g{n}", "c0500", 500, 501) for n in range(3)]
+    failed = replace(span("bad", "c0700", 700, 701), status="error")
+    everything = [span("root", "", 0, 1000), *children, *below, failed]
+    fall = waterfall(everything)
+    names = [bar.name for bar in fall.bars if not bar.hidden]
+    assert names == ["root", *(f"c{n:04}" for n in range(FEW)), "c0700", "bad"]
+    (fold,) = [bar for bar in fall.bars if bar.hidden]
+    assert (fold.span_id, fold.depth, fold.hidden) == ("root", 1, len(everything) - len(names))
+    assert (fall.spans, fall.earlier, fall.later) == (1005, None, None)
+    chosen = waterfall(everything, chosen="g1")
+    assert [bar.name for bar in chosen.bars if not bar.hidden] == [
+        "root", *(f"c{n:04}" for n in range(FEW)), "c0500", "g0", "g1", "g2", "c0700", "bad",
+    ]  # fmt: skip
+
+
+def test_an_opened_fold_is_drawn_a_window_at_a_time() -> None:
+    everything = [span("root", "", 0, 1000), *(span(f"c{n:04}", "root", n, n + 1) for n in range(999))]
+    names: list[str] = []
+    at: int | None = 0
+    while at is not None:
+        fall = waterfall(everything, opened=["root"], first=at)
+        assert len(fall.bars) <= MOST
+        assert (fall.first, fall.lines) == (at, 1000)
+        names += [bar.name for bar in fall.bars]
+        at = fall.later
+    assert names == ["root", *(f"c{n:04}" for n in range(999))]
+    there = waterfall(everything, opened=["root"], chosen="c0555")
+    assert "c0555" in [bar.name for bar in there.bars]
+    assert there.earlier == there.first - MOST
+    assert waterfall(everything, opened=["root"], first=10**8).first == 999
+
+
+@given(st.lists(st.integers(0, 60), max_size=150), st.integers(0, 150))
+def test_no_span_is_lost_or_drawn_twice(parents: list[int], chosen: int) -> None:
+    everything = [span(str(n), str(parent), n, n + 1) for n, parent in enumerate(parents)]
+    fall = waterfall(everything, chosen=str(chosen))
+    names = [bar.name for bar in fall.bars if not bar.hidden]
+    assert len(names) == len(set(names))
+    assert len(names) + sum(bar.hidden for bar in fall.bars) == len(everything)
+    assert chosen >= len(everything) or str(chosen) in names
 
 
 def test_share_of_a_window_is_clamped() -> None:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from web_house import Page, Story, build, client_of, closing, tell
 
 from trimtab.core import Layer
-from trimtab.web.pages.traces import PAGE
+from trimtab.web.querybar import PAGE
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

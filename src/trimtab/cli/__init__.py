@@ -21,6 +21,8 @@ COMMANDS = {
     "change": "read the change ledger, add to it, undo a change",
     "rollback": "take back one asset, or everything to a moment in time",
     "trace": "find and read traces",
+    "eval": "run evaluations, compare and gate them, calibrate judges, keep datasets",
+    "guard": "scan texts, list the scanners, check a policy",
     "incident": "read, acknowledge, roll back and close incidents",
     "key": "create, list, change, rotate and disable virtual keys; explain refusals",
     "doctor": "check this machine, the configuration and the store",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import click
 
 from .listing import json_option, moment, show_fields, show_json, show_table
@@ -14,7 +16,7 @@ def command() -> None:
 
 
 @command.command("list", epilog="Example:  trimtab incident list --state open --json")
-@click.option("--state", default="", help="open, acknowledged, mitigated or closed.")
+@click.option("--state", default="", help="open, acknowledged, mitigated, resolved or closed.")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @json_option
 @server_options
@@ -81,3 +83,50 @@ def close(remote: Remote, incident_id: int, by: str, lesson: str, reason: str) -
     """Close it; its failing cases must be in a dataset, or a reason given."""
     remote.post(f"/api/incidents/{incident_id}/close", {"actor": by, "lesson": lesson, "reason": reason})
     click.echo(f"Incident {incident_id}: closed.")
+
+
+@command.command(
+    "channels", epilog="\b\nExamples:\n  trimtab incident channels\n  trimtab incident channels --test night"
+)
+@click.option("--test", default="", metavar="NAME", help="Send a test by this channel.")
+@json_option
+@server_options
+def channels(remote: Remote, test: str, as_json: bool) -> None:
+    """How people are told of incidents: channels, people, who is told next."""
+    if test:
+        said = remote.post(f"/api/channels/{quote(test, safe='')}/test", {})["said"]
+        click.echo(f"{test}: {said}.")
+        return
+    found = remote.get("/api/channels")
+    if as_json:
+        show_json(found)
+        return
+    shown = [{**row, "to": ", ".join(row["to"])} for row in found["channels"]]
+    show_table(
+        shown,
+        {"name": "NAME", "kind": "KIND", "host": "HOST", "to": "TO"},
+        empty="No channels. Name one under notify.channels in trimtab.yaml, or nobody hears of incidents at night.",
+    )
+    if found["people"]:
+        click.echo()
+        people = [{**row, "by": ", ".join(row["channels"])} for row in found["people"]]
+        show_table(people, {"name": "WHO", "by": "CHANNELS", "quiet": "QUIET HOURS", "next": "THEN"}, empty="")
+
+
+@command.command("notices", epilog="Example:  trimtab incident notices --json")
+@json_option
+@server_options
+def notices(remote: Remote, as_json: bool) -> None:
+    """The newest notices, and whether they arrived."""
+    rows = remote.get("/api/notices")["notices"]
+    if as_json:
+        show_json(rows)
+        return
+    shown = [
+        {**row, "due": moment(row["due_ns"]), "is": row["error"] or ("sent" if row["done_ns"] else "waits")}
+        for row in rows
+    ]
+    columns = {
+        "incident": "INCIDENT", "phase": "PHASE", "channel": "CHANNEL", "owner": "WHO", "due": "DUE", "is": "STATE",
+    }  # fmt: skip
+    show_table(shown, columns, empty="No notices yet.")

@@ -15,6 +15,9 @@ import click
 from trimtab.core import BadInput, TrimtabError
 
 TIMEOUT_S = 30.0
+#: Seconds in which a stream may say nothing: the server may have much to look through for the next piece.
+STREAM_TIMEOUT_S = 300.0
+_PART = 1 << 16
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -37,6 +40,11 @@ class Remote:
         text = urllib.parse.urlencode([(k, v) for k, v in kept if v not in (None, "")])
         return self._ask("GET", path + (f"?{text}" if text else ""), None)
 
+    def text(self, path: str) -> str:
+        """GET a text."""
+        with self._open("GET", path, None, TIMEOUT_S) as answer:
+            return answer.read().decode()
+
     def post(self, path: str, body: Mapping[str, Any], *, timeout: float = TIMEOUT_S) -> Any:
         """POST a JSON body. ``timeout`` is seconds."""
         return self._ask("POST", path, json.dumps(body).encode(), timeout)
@@ -49,11 +57,12 @@ class Remote:
         """PUT a JSON body."""
         return self._ask("PUT", path, json.dumps(body).encode())
 
-    def lines(self, path: str, **query: Any) -> Iterator[bytes]:
-        """GET a stream of lines, each as it comes; parameters that are None or empty are left out."""
+    def parts(self, path: str, **query: Any) -> Iterator[bytes]:
+        """GET a stream, piece by piece as it comes; parameters that are None or empty are left out."""
         text = urllib.parse.urlencode([(k, v) for k, v in query.items() if v not in (None, "")])
-        with self._open("GET", path + (f"?{text}" if text else ""), None, TIMEOUT_S) as answer:
-            yield from answer
+        with self._open("GET", path + (f"?{text}" if text else ""), None, STREAM_TIMEOUT_S) as answer:
+            while part := answer.read1(_PART):  # type: ignore[attr-defined]
+                yield part
 
     def _ask(self, method: str, path: str, body: bytes | None, timeout: float = TIMEOUT_S) -> Any:
         with self._open(method, path, body, timeout) as answer:

@@ -82,6 +82,7 @@ async def _serve(run: Run) -> None:
     server = Server(house, listener)
     try:
         await server.start()
+        await house.open_grpc()
         _announce(run, house)
         await _until(stopped)
     finally:
@@ -98,6 +99,7 @@ async def _serve_control(run: Run) -> None:
     try:
         await house.open_line()
         await server.start()
+        await house.open_grpc()
         _announce(run, house)
         await _until(stopped)
     finally:
@@ -126,6 +128,7 @@ async def _serve_workers(run: Run) -> None:
     try:
         await house.open_line()
         await pages.start()
+        await house.open_grpc()
         supervisor.start()
         await _come_up(house, run.workers, stopped)
         _announce(run, house, f"   workers: {run.workers}")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from .libraries import tell_libraries
+from .paging import Paging
 from .settings import LOOPBACK, Config, ProviderSettings, load, route_content
 from .shape import Monitor, Owners, OwnPrice, Route, Scoring, Target, Timeout, Watching
 from .telemetry import Telemetry
@@ -14,6 +15,7 @@ __all__ = [
     "Monitor",
     "OwnPrice",
     "Owners",
+    "Paging",
     "ProviderSettings",
     "Route",
     "Scoring",

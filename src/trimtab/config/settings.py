@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from trimtab.core import ConfigError, Layer
 
 from .content import routing_content
+from .paging import Paging, paging_of
 from .shape import File, Limits, Monitor, Owners, OwnPrice, Route, Scoring, Target, Watching
 from .source import read_file
-from .telemetry import Telemetry, telemetry_of
+from .telemetry import Sections, Telemetry, telemetry_of
 from .values import seconds, secret
 
 #: US dollars that a million tokens may cost at most; more is a slip of the unit.
@@ -49,8 +50,12 @@ class Config:
     scoring: Scoring = field(default_factory=Scoring)
     watching: Watching = field(default_factory=Watching)
     monitors: tuple[Monitor, ...] = ()
+    #: Who is told of incidents, and how.
+    paging: Paging = field(default_factory=Paging)
     #: The URL of the metadata database; empty for SQLite in the data folder.
     metadata: str = field(default="", repr=False)
+    #: The URL of the span store: ``sqlite:`` for the one in the data folder.
+    spans: str = field(default="sqlite:", repr=False)
     #: Where limits and budgets are counted: ``memory:``, or the URL of a Valkey or Redis server.
     shared: str = field(default="memory:", repr=False)
     #: The limits of each team that the file names.
@@ -92,11 +97,13 @@ def load(
         scoring=_scoring(file.scoring),
         watching=file.watching,
         monitors=tuple(file.monitors),
+        paging=paging_of(file.notify, env),
         metadata=_metadata(file.storage.metadata, env),
+        spans=_spans(file.storage.spans, env),
         shared=_shared(file.storage.shared, env),
         teams={name: limits_content(limits, f"teams.{name}") for name, limits in file.teams.items()},
         prices=_prices(file),
-        telemetry=telemetry_of(file.privacy, file.retention, file.export, env),
+        telemetry=telemetry_of(_sections(file), env),
     )
     if not config.loopback and not config.admin_key:
         raise ConfigError(
@@ -105,6 +112,16 @@ def load(
             mend="Set it to a long random text, or listen on 127.0.0.1.",
         )
     return config
+
+
+def _sections(file: File) -> Sections:
+    return Sections(
+        privacy=file.privacy,
+        retention=file.retention,
+        sampling=file.sampling,
+        telemetry=file.telemetry,
+        export=file.export,
+    )
 
 
 def _provider(name: str, file: File, env: Mapping[str, str]) -> ProviderSettings:
@@ -141,40 +158,45 @@ def _prices(file: File) -> Mapping[str, OwnPrice]:
 
 
 def _metadata(said: str, env: Mapping[str, str]) -> str:
-    where = "storage.metadata"
-    url = secret(said, env, where) if said.startswith("env:") else said
-    if url == "sqlite:":
-        return ""
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ConfigError(
-            "is not a database that Trimtab knows.",
-            field=where,
-            mend="Write sqlite: or postgresql://user@host/database.",
-        )
-    if parts.password and url is said:
-        raise ConfigError(
-            "a password does not belong in the file.",
-            field=where,
-            mend="Put the whole URL in the environment and write env:NAME.",
-        )
-    return url
+    wrong = ConfigError(
+        "is not a database that Trimtab knows.",
+        field="storage.metadata",
+        mend="Write sqlite: or postgresql://user@host/database.",
+    )
+    url = _address(said, env, ("sqlite:", "postgresql", "postgres"), wrong)
+    return "" if url == "sqlite:" else url
+
+
+def _spans(said: str, env: Mapping[str, str]) -> str:
+    wrong = ConfigError(
+        "is not a span store that Trimtab knows.",
+        field="storage.spans",
+        mend="Write sqlite:, postgresql://user@host/database or clickhouse://user@host:8123/database.",
+    )
+    return _address(said, env, ("sqlite:", "postgresql", "postgres", "clickhouse"), wrong)
 
 
 def _shared(said: str, env: Mapping[str, str]) -> str:
-    where = "storage.shared"
-    url = secret(said, env, where) if said.startswith("env:") else said
-    if url == "memory:":
+    wrong = ConfigError(
+        "is not shared state that Trimtab knows.",
+        field="storage.shared",
+        mend="Write memory: or redis://host:6379/0.",
+    )
+    return _address(said, env, ("memory:", "redis", "rediss", "valkey", "valkeys", "unix"), wrong)
+
+
+def _address(said: str, env: Mapping[str, str], known: tuple[str, ...], wrong: ConfigError) -> str:
+    """A URL with one of the known schemes or the first word of them as it stands; a password only by reference."""
+    url = secret(said, env, wrong.field) if said.startswith("env:") else said
+    if url == known[0]:
         return url
     parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "valkey", "valkeys", "unix"):
-        raise ConfigError(
-            "is not shared state that Trimtab knows.", field=where, mend="Write memory: or redis://host:6379/0."
-        )
-    if parts.password and url is said:
+    if parts.scheme not in known:
+        raise wrong
+    if url is said and (parts.password or "password" in parse_qs(parts.query)):
         raise ConfigError(
             "a password does not belong in the file.",
-            field=where,
+            field=wrong.field,
             mend="Put the whole URL in the environment and write env:NAME.",
         )
     return url

@@ -6,8 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from .paging import Notify
 from .routing import Routing
-from .telemetry import Export, Keeping, Privacy
+from .telemetry import Export, Keeping, Privacy, Receiving, Sampling
 
 #: What a provider may be: OpenAI-compatible vendors and servers, adapters of their own, the simulated one.
 ProviderKind = Literal[
@@ -84,11 +85,12 @@ class OwnPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where things are kept. ``metadata`` is ``sqlite:``, ``postgresql://user@host/database`` without a password, or a
-    reference to the environment (``env:NAME``) that holds such a URL with one. ``shared`` is ``memory:``, the address
+    reference to the environment (``env:NAME``) that holds such a URL with one. ``spans`` is the same, or
+    ``clickhouse://user@host:8123/database``. ``shared`` is ``memory:``, the address
     of a Valkey or Redis server (``redis://``, ``valkey://``, ``unix://``) without a password, or such a reference."""
 
     metadata: str = "sqlite:"
-    spans: Literal["sqlite:"] = "sqlite:"
+    spans: str = "sqlite:"
     shared: str = "memory:"
 
 
@@ -118,7 +120,7 @@ class Monitor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: str
     signal: str
     owner: str
-    action: Literal["page", "rollback"]
+    action: Literal["note", "page", "rollback"]
     severity: int = 2
     runbook: str = ""
 
@@ -140,8 +142,11 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     storage: Storage = Storage()
     privacy: Privacy = Privacy()
     retention: Keeping = Keeping()
+    sampling: Sampling = Sampling()
+    telemetry: Receiving = Receiving()
     export: Export = Export()
     owners: Owners = Owners()
     scoring: Scoring = Scoring()
     watching: Watching = Watching()
     monitors: list[Monitor] = []
+    notify: Notify = Notify()

@@ -18,7 +18,7 @@ from .errors import (
 )
 from .ids import new_id, new_span_id, new_trace_id, now_ns
 from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, Layer
-from .query import COLUMNS, Filter, SpanQuery
+from .query import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, Breakdown, Filter, SpanQuery
 from .score import Score
 from .span import KINDS, Span
 from .stamp import Stamp
@@ -27,11 +27,15 @@ from .version import Address, Change, Rollout, Version, digest_of, parse_address
 
 __all__ = [
     "COLUMNS",
+    "GROUPABLE",
     "KINDS",
     "LAYER_OF_EVENT",
     "LAYER_OF_KIND",
+    "NUMBERS",
+    "STATISTICS",
     "Address",
     "BadInput",
+    "Breakdown",
     "Call",
     "Change",
     "Chunk",

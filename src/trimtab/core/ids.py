@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from collections import deque
+
+_AT_ONCE = 128
+#: 16 random hex digits each, fetched from the system many at a time: a call for each id costs a request more than all
+#: the rest of its ids. A forked process must not have its parent's.
+_random: deque[str] = deque()
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_random.clear)
 
 
 def new_trace_id() -> str:
@@ -11,12 +20,21 @@ def new_trace_id() -> str:
 
     Traces that come one after the other lie beside each other in every index, which spares a store most of its writing.
     """
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{time.time_ns() // 1_000_000:012x}{_digits()}{_digits()[:4]}"
 
 
 def new_span_id() -> str:
     """16 hex digits, random."""
-    return secrets.token_hex(8)
+    return _digits()
+
+
+def _digits() -> str:
+    while True:
+        try:
+            return _random.pop()
+        except IndexError:  # also when another thread was quicker
+            drawn = secrets.token_hex(8 * _AT_ONCE)
+            _random.extend(drawn[at : at + 16] for at in range(0, len(drawn), 16))
 
 
 def new_id(prefix: str) -> str:

@@ -32,4 +32,4 @@ LAYER_OF_KIND: dict[str, Layer] = {
 }
 
 #: What may change outside the registry and is only written down: no asset, so it has no versions and no labels.
-LAYER_OF_EVENT: dict[str, Layer] = {"application": Layer.OPERATIONS}
+LAYER_OF_EVENT: dict[str, Layer] = {"application": Layer.OPERATIONS, "data": Layer.OPERATIONS}

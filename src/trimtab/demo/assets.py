@@ -67,10 +67,10 @@ def judge(model: str, rubric: str, criteria: Sequence[Mapping[str, str]]) -> dic
 
 
 def overbroad_policy() -> dict[str, Any]:
-    """The shipped policy with one rule too many."""
+    """The shipped policy with one rule too many, and without the budget that would have kept it from going live."""
     stages = {stage: list(rules) for stage, rules in DEFAULT_POLICY["stages"].items()}
     stages["input"] = [*stages["input"], OVERBROAD]
-    return {**DEFAULT_POLICY, "stages": stages}
+    return {"stages": stages, "fail": DEFAULT_POLICY["fail"]}
 
 
 def documents() -> list[Document]:

@@ -1,49 +1,158 @@
 """Evaluation: cases and datasets, deterministic checks, judges, and the continuous scoring of traffic."""
 
 from .assertions import AGGREGATE, PREFIX, Assertions, Kept, held, scores_of, values_of
+from .biases import PairDiagnosis, PairVote, diagnose_pairs
+from .calibrate import BAR, Calibration, calibrate
 from .case_routes import case_routes
-from .checks import CHECKS, GROUNDED_FLOOR, MAX_AGE_DAYS, Check, Scorer
-from .dataset import Case, Golden, add_cases, cases_of, from_jsonl, golden_of, to_jsonl, validate
-from .judge import DEFAULT_JUDGE, Judge, Verdict, VerdictUnreadable, read_verdict, validate_judge
+from .checks import CHECKS, GROUNDED_FLOOR, MAX_AGE_DAYS, Check
+from .compare import Delta, compare
+from .dataset import Case, Dataset, Golden, add_cases, cases_of, from_jsonl, golden_of, to_jsonl, validate
+from .dataset_files import READERS, WRITERS, Imported, read_cases, write_cases
+from .duplicates import Near, check_cases
+from .estimate import PassRate, estimate
+from .gate import GateResult, Power, gate, gate_any_time, gate_floor, power_of
+from .judge import DEFAULT_JUDGE, Judge, VerdictUnreadable, judge_digest, read_verdict, validate_judge
+from .judge_items import Items, Steps
+from .judge_jury import Jury
+from .judge_pair import Pair
+from .labels import Label, labels_from_csv, labels_from_jsonl, labels_to_jsonl
+from .local import Evaluated, Local
 from .online import Online, outputs_of
-from .output import Output
+from .output import OWN_PROJECTS, Output
 from .prompt_routes import prompt_routes
-from .prompt_tests import Ask, Plan, PromptTests, Trial
+from .prompt_tests import Plan, PromptTests
+from .promptfoo import convert_promptfoo
+from .records import People, RunLog
+from .refine import Disagreement, disagreements, refinement_request
+from .rendering import loaded, markdown, plain
+from .results import MixedJudges, Scored
+from .run import Progress, Result, Runner, run
+from .run_making import Making
+from .run_plan import RunPlan, Settings, plan_from
+from .run_record import Run
+from .run_reports import Reports
+from .run_retry import Retries
+from .run_routes import run_routes
+from .run_target import Ask, Own, Target, Unanswered
+from .runs import Runs
+from .scorer import Given, Scorer, Verdict, scorer
+from .scorers import MAKERS, Means, adapted, make_scorer, make_scorers
+from .splits import Split, split_labels
+from .stability import Stability, stability
+from .status import JudgeStatus, judge_status
+from .wording import content_words, declines
 
 __all__ = [
     "AGGREGATE",
+    "BAR",
     "CHECKS",
     "DEFAULT_JUDGE",
     "GROUNDED_FLOOR",
+    "MAKERS",
     "MAX_AGE_DAYS",
+    "OWN_PROJECTS",
     "PREFIX",
+    "READERS",
+    "WRITERS",
     "Ask",
     "Assertions",
+    "Calibration",
     "Case",
     "Check",
+    "Dataset",
+    "Delta",
+    "Disagreement",
+    "Evaluated",
+    "GateResult",
+    "Given",
     "Golden",
+    "Imported",
+    "Items",
     "Judge",
+    "JudgeStatus",
+    "Jury",
     "Kept",
+    "Label",
+    "Local",
+    "Making",
+    "Means",
+    "MixedJudges",
+    "Near",
     "Online",
     "Output",
+    "Own",
+    "Pair",
+    "PairDiagnosis",
+    "PairVote",
+    "PassRate",
+    "People",
     "Plan",
+    "Power",
+    "Progress",
     "PromptTests",
+    "Reports",
+    "Result",
+    "Retries",
+    "Run",
+    "RunLog",
+    "RunPlan",
+    "Runner",
+    "Runs",
+    "Scored",
     "Scorer",
-    "Trial",
+    "Settings",
+    "Split",
+    "Stability",
+    "Steps",
+    "Target",
+    "Unanswered",
     "Verdict",
     "VerdictUnreadable",
+    "adapted",
     "add_cases",
+    "calibrate",
     "case_routes",
     "cases_of",
+    "check_cases",
+    "compare",
+    "content_words",
+    "convert_promptfoo",
+    "declines",
+    "diagnose_pairs",
+    "disagreements",
+    "estimate",
     "from_jsonl",
+    "gate",
+    "gate_any_time",
+    "gate_floor",
     "golden_of",
     "held",
+    "judge_digest",
+    "judge_status",
+    "labels_from_csv",
+    "labels_from_jsonl",
+    "labels_to_jsonl",
+    "loaded",
+    "make_scorer",
+    "make_scorers",
+    "markdown",
     "outputs_of",
+    "plain",
+    "plan_from",
+    "power_of",
     "prompt_routes",
+    "read_cases",
     "read_verdict",
+    "refinement_request",
+    "run",
+    "run_routes",
+    "scorer",
     "scores_of",
+    "split_labels",
+    "stability",
     "to_jsonl",
     "validate",
     "validate_judge",
     "values_of",
+    "write_cases",
 ]

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from trimtab.core import BadInput, NotFound
 from trimtab.registry import Registry
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 from trimtab.traces import question
 
 from .dataset import Case, add_cases
@@ -22,7 +22,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     actor: str = ""
 
 
-def case_routes(registry: Registry, store: SpanStore) -> list[Route]:
+def case_routes(registry: Registry, store: Spans) -> list[Route]:
     """``POST /api/traces/{id}/case``: the trace's question, with its tags, joins a dataset as a new version of it."""
 
     async def keep(request: Request) -> Response:

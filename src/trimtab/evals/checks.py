@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from .dataset import Case
 from .output import Output
 from .wording import cited, content_words, declines
 
@@ -23,23 +24,19 @@ _DAY_NS = 86_400 * 1_000_000_000
 _WHOLE = ("stop", "tool_calls", "function_call")
 
 
-class Scorer(Protocol):
-    """Anything that scores an Output: ``name`` is the score's name; None says that the score does not apply."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def __call__(self, output: Output) -> float | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A Scorer from a pure function."""
+    """A Scorer from a pure function of the output."""
 
     name: str
     rule: Callable[[Output], float | None]
+    judge: str = ""
 
-    async def __call__(self, output: Output) -> float | None:
+    @property
+    def digest(self) -> str:
+        return f"check:{self.name}"
+
+    async def __call__(self, case: Case, output: Output) -> float | None:
         return self.rule(output)
 
 

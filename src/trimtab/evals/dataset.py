@@ -4,32 +4,91 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
-from trimtab.core import BadInput, Conflict, Version
+from trimtab.core import BadInput, Conflict, Version, digest_of
 from trimtab.registry import PRODUCTION, Registry
 
-_TEXTS = ("input", "id", "expected", "source_trace", "note")
-#: Only golden items for judges have these.
-_GOLDEN = ("answer", "passages")
+_TEXTS = ("input", "id", "expected", "source_trace", "note", "answer", "group", "split", "origin")
+_OBJECTS = ("variables", "expects")
+_FIELDS = (*_TEXTS, "tags", *_OBJECTS, "passages", "criteria", "scorers")
 _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to ask. ``expected`` may be empty; ``source_trace`` is the trace it was taken from; ``variables`` are
-    those of the prompt that it is asked with."""
+    """One thing to ask. Only ``input`` must be there, and not even that where the prompt's ``variables`` say it all.
 
-    input: str
+    ``expected`` is the reference answer. ``criteria`` are what a judge looks at for this case beside its own, and
+    ``scorers`` those of this case alone, as a run's plan writes them. ``expects`` holds what single scorers compare
+    with: ``tool_calls``, ``trajectory``, ``steps``, ``relevant``. ``answer`` and ``passages`` are a recorded answer and
+    what it was made from. Cases with the same ``group`` (a document, a conversation) stand or fall together; ``split``
+    says what the case is kept for (test, dev, ...). ``origin`` says where it is from (human, trace, incident,
+    synthetic, a file's format), ``source_trace`` which trace.
+    """
+
+    input: str = ""
     id: str = ""
     expected: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     source_trace: str = ""
     note: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
+    answer: str = ""
+    passages: Sequence[Mapping[str, Any]] = ()
+    criteria: Sequence[str] = ()
+    expects: Mapping[str, Any] = field(default_factory=dict)
+    scorers: Sequence[Any] = ()
+    group: str = ""
+    split: str = ""
+    origin: str = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The case as it stands in a dataset's content: empty fields left out."""
+        return {name: value for name in _FIELDS if (value := getattr(self, name))}
+
+    @property
+    def identity(self) -> str:
+        """What is asked, as a short hash: letter case and spaces of the input do not count."""
+        text = " ".join(self.input.lower().split()).encode("utf-8", "replace")
+        if self.variables:
+            text += b"\0" + msgspec.json.encode(self.variables, order="sorted")
+        return hashlib.blake2b(text, digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Cases with ids of their own; ``pin`` is the registered version they are from, empty for loose ones."""
+
+    name: str
+    cases: tuple[Case, ...]
+    pin: str = ""
+
+    @classmethod
+    def of(cls, name: str, cases: Iterable[Case], pin: str = "") -> Dataset:
+        """A dataset of cases; those without an id, or with that of another one, get one."""
+        taken: dict[str, int] = {}
+        kept = []
+        for case in cases:
+            wanted = case.id or f"case_{case.identity}"
+            taken[wanted] = taken.get(wanted, 0) + 1
+            own = wanted if taken[wanted] == 1 else f"{wanted}-{taken[wanted]}"
+            kept.append(case if case.id == own else replace(case, id=own))
+        return cls(name=name, cases=tuple(kept), pin=pin)
+
+    @property
+    def digest(self) -> str:
+        """The address of the content: same cases, same digest."""
+        return digest_of({"cases": [case.content for case in self.cases]})
+
+    def part(self, split: str = "", limit: int = 0, offset: int = 0) -> Dataset:
+        """The cases of a split ("" = all), from ``offset`` on, at most ``limit`` (0 = all)."""
+        cases = [case for case in self.cases if not split or case.split == split][offset:]
+        return replace(self, cases=tuple(cases[:limit] if limit else cases))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +115,31 @@ def validate(content: Mapping[str, Any]) -> None:
 def _validate_case(case: object, where: str) -> None:
     if not isinstance(case, Mapping):
         raise BadInput("must be an object.", field=where, mend='Write {"input": "..."}.')
-    if not isinstance(case.get("input"), str) or not case["input"].strip():
-        raise BadInput("must be text that is not empty.", field=f"{where}.input", mend="Write what is asked.")
     for name, value in case.items():
-        if name in (*_TEXTS, "answer"):
-            if not isinstance(value, str):
-                raise BadInput("must be text.", field=f"{where}.{name}")
-        elif name == "tags":
-            if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
-                raise BadInput("must map names to text.", field=f"{where}.tags")
-        elif name == "variables":
-            if not isinstance(value, Mapping):
-                raise BadInput("must be an object.", field=f"{where}.variables", mend='Write {"product": "lamps"}.')
-        elif name == "passages":
-            if not isinstance(value, list | tuple) or not all(isinstance(p, Mapping) for p in value):
-                raise BadInput("must be a list of objects.", field=f"{where}.passages")
-        else:
-            known = ", ".join((*_TEXTS, "tags", "variables", *_GOLDEN))
-            raise BadInput("is no field of a case.", field=f"{where}.{name}", mend=f"Fields are {known}.")
+        if name not in _FIELDS:
+            mend = f"Fields are {', '.join(_FIELDS)}."
+            raise BadInput("is no field of a case.", field=f"{where}.{name}", mend=mend)
+        _validate_field(name, value, f"{where}.{name}")
+    if not case.get("input", "").strip() and not case.get("variables"):
+        raise BadInput("must be text that is not empty.", field=f"{where}.input", mend="Write what is asked.")
+
+
+def _validate_field(name: str, value: object, where: str) -> None:
+    if name in _TEXTS:
+        if not isinstance(value, str):
+            raise BadInput("must be text.", field=where)
+    elif name == "tags":
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
+            raise BadInput("must map names to text.", field=where)
+    elif name in _OBJECTS:
+        if not isinstance(value, Mapping):
+            raise BadInput("must be an object.", field=where, mend='Write {"product": "lamps"}.')
+    elif not isinstance(value, list | tuple):
+        raise BadInput("must be a list.", field=where, mend="Write it in square brackets.")
+    elif name == "passages" and not all(isinstance(p, Mapping) for p in value):
+        raise BadInput("must be a list of objects.", field=where)
+    elif name == "criteria" and not all(isinstance(c, str) and c.strip() for c in value):
+        raise BadInput("must be a list of texts.", field=where, mend='Write ["Names the price."].')
 
 
 def cases_of(content: Mapping[str, Any]) -> list[Case]:
@@ -83,7 +149,7 @@ def cases_of(content: Mapping[str, Any]) -> list[Case]:
 
 
 def _case(case: Mapping[str, Any]) -> Case:
-    return Case(**{name: case[name] for name in (*_TEXTS, "tags", "variables") if name in case})
+    return Case(**case)
 
 
 def golden_of(content: Mapping[str, Any]) -> list[Golden]:
@@ -109,32 +175,19 @@ def golden_of(content: Mapping[str, Any]) -> list[Golden]:
 
 
 def case_content(case: Case) -> dict[str, Any]:
-    """A case as it stands in a dataset's content: empty fields left out, an id made from the input if it has none."""
-    found: dict[str, Any] = {"id": case.id or f"case_{_identity(case.input)}", "input": case.input}
-    for name in ("expected", "source_trace", "note"):
-        if value := getattr(case, name):
-            found[name] = value
-    if case.tags:
-        found["tags"] = dict(case.tags)
-    if case.variables:
-        found["variables"] = dict(case.variables)
-    return found
+    """A case as it stands in a dataset's content, with an id made from what it asks if it has none."""
+    return {"id": case.id or f"case_{case.identity}", **case.content}
 
 
 def merged(content: Mapping[str, Any], cases: Iterable[Case]) -> dict[str, Any]:
-    """The content with the cases added whose input it does not hold yet (letter case and spaces do not count)."""
+    """The content with the cases added that it does not ask yet (letter case and spaces do not count)."""
     kept: list[Any] = list(content["cases"])
-    seen = {_identity(case["input"]) for case in kept}
+    seen = {_case(case).identity for case in kept}
     for case in cases:
-        identity = _identity(case.input)
-        if identity not in seen:
-            seen.add(identity)
+        if case.identity not in seen:
+            seen.add(case.identity)
             kept.append(case_content(case))
     return {**content, "cases": kept}
-
-
-def _identity(text: str) -> str:
-    return hashlib.blake2b(" ".join(text.lower().split()).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 async def add_cases(registry: Registry, name: str, cases: Iterable[Case], *, actor: str, note: str = "") -> Version:

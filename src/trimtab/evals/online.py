@@ -18,8 +18,9 @@ from trimtab.registry import Registry
 from .assertions import Assertions, scores_of, values_of
 from .checks import CHECKS
 from .dataset import Golden, golden_of
-from .judge import Judge, Verdict
+from .judge import Judge
 from .output import Output
+from .scorer import Verdict
 
 #: Judge calls under way at once.
 CONCURRENCY = 8
@@ -95,7 +96,7 @@ class Online:
         """
         if not output.answered:
             return {}
-        values = {"quality": (await self._verdict(output, version)).value}
+        values = {"quality": _value(await self._verdict(output, version))}
         if self._golden:
             items = self._golden_items()
             item = items[zlib.crc32(output.question.encode("utf-8", "replace")) % len(items)]
@@ -107,14 +108,14 @@ class Online:
         if not isinstance(ref, str):
             raise BadInput("must be text that is not empty.", field="model", mend=f"Mend the judge {version.pin}.")
         async with self._turns:
-            return await Judge(version, self._model_of(ref))(output)
+            return await Judge(version, self._model_of(ref)).verdict(output)
 
     async def _live(self, output: Output) -> list[Score]:
         found: list[Score] = []
         try:
             version = self._registry.resolve(self.judge, kind="judges", key=output.trace_id).version
             verdict = await self._verdict(output, version)
-            found.append(_by_judge(output, version, "quality", verdict.value, verdict.reason))
+            found.append(_by_judge(output, version, "quality", _value(verdict), verdict.reason))
             if self._golden and self._rng() < self._golden_rate:
                 found.append(await self._agreement(output, version))
         except TrimtabError as error:
@@ -159,6 +160,12 @@ def _as_output(item: Golden) -> Output:
 
 def _agrees(verdict: Verdict, item: Golden) -> bool:
     return (verdict.value == 1.0) == item.passes
+
+
+def _value(verdict: Verdict) -> float:
+    """The value of a judge's verdict, which has one: a judge that has none raises."""
+    assert verdict.value is not None
+    return verdict.value
 
 
 def outputs_of(spans: Iterable[Span]) -> list[Output]:

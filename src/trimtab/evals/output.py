@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Self
+
+import msgspec
 
 from trimtab.core import Layer, Span, Stamp, swift
 
@@ -20,7 +24,9 @@ class Output:
     ``passages`` are those the model was given, each with ``number``, ``title``, ``source``, ``text`` and
     ``updated_ns``. ``finish`` is the model's reason to stop ("" if it never did). ``status`` is ok, error or refused,
     ``layer`` the layer at fault. ``attempts`` counts calls to models. ``asked_corpus`` says that retrieval took part.
-    ``time_ns`` is when the answer was complete. The rest tells where a score of it belongs.
+    ``time_ns`` is when the answer was complete. ``tool_calls`` are those it asks for, in OpenAI's shape, and ``steps``
+    what an agent or a solution did, one after the other. ``cost_usd`` is None where no price is known. ``repeat`` says
+    which of several answers to one case it is. The rest tells where a score of it belongs.
     """
 
     text: str
@@ -37,6 +43,13 @@ class Output:
     slice: str = ""
     project: str = "default"
     stamp: Stamp = field(default_factory=Stamp)
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Any] = ()
+    latency_ms: float = 0.0
+    cost_usd: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    repeat: int = 0
 
     @classmethod
     def from_trace(cls, spans: Sequence[Span]) -> Self | None:
@@ -44,12 +57,11 @@ class Output:
         root = next((s for s in spans if not s.parent_id and s.attributes.get("gateway") is True), None)
         if root is None:
             return None
-        passages = root.attributes.get("passages")
         attempts = root.attributes.get("attempts")
         return cls(
             text=root.output,
             question=root.input,
-            passages=tuple(p for p in passages if isinstance(p, Mapping)) if isinstance(passages, list | tuple) else (),
+            passages=_objects(root.attributes.get("passages")),
             finish=str(root.attributes.get("finish") or ""),
             status=root.status,
             layer=root.layer,
@@ -61,6 +73,11 @@ class Output:
             slice=root.tags.get("topic", ""),
             project=root.project,
             stamp=root.stamp,
+            tool_calls=_objects(root.attributes.get("tool_calls")),
+            latency_ms=(root.end_ns - root.start_ns) / 1e6,
+            cost_usd=root.cost_usd,
+            input_tokens=root.input_tokens or 0,
+            output_tokens=root.output_tokens or 0,
         )
 
     @property
@@ -77,3 +94,43 @@ class Output:
     def traffic(self) -> bool:
         """Whether it is somebody's request and not one of Trimtab's own."""
         return not self.project.startswith(OWN_PROJECTS)
+
+    @property
+    def tools(self) -> list[tuple[str, Any]]:
+        """Each tool call as its name and its decoded arguments; arguments that are no JSON stay text."""
+        return [read_tool_call(call) for call in self.tool_calls]
+
+    def to_json(self) -> bytes:
+        """Everything that differs from its default, as JSON."""
+        values = zip(_DEFAULTS, _every_field(self), _DEFAULTS.values(), strict=True)
+        kept = {name: value for name, value, default in values if value != default}
+        return msgspec.json.encode(kept, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Self:
+        """What ``to_json`` wrote."""
+        values = msgspec.json.decode(data)
+        stamp = Stamp(**values.pop("stamp", {}))
+        return cls(**{"text": "", "question": "", **values, "stamp": stamp})
+
+
+_DEFAULTS: Mapping[str, Any] = {
+    f.name: Stamp() if f.name == "stamp" else ("" if f.default is MISSING else f.default) for f in fields(Output)
+}
+
+_every_field = attrgetter(*_DEFAULTS)
+
+
+def read_tool_call(call: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and arguments of a tool call, in OpenAI's shape or plain as ``{"name", "arguments"}``."""
+    inner = call.get("function")
+    named = inner if isinstance(inner, Mapping) else call
+    arguments = named.get("arguments", {})
+    if isinstance(arguments, str):
+        with suppress(msgspec.DecodeError, RecursionError):
+            arguments = msgspec.json.decode(arguments or "{}")
+    return str(named.get("name", "")), arguments
+
+
+def _objects(value: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from trimtab.core import BadInput, Call, Usage, Version
-from trimtab.prompts import (
-    Assertion,
-    PromptCase,
-    Template,
-    assertions_of,
-    cases_address,
-    cases_of,
-    params_of,
-    validate,
-)
-from trimtab.providers import estimate_tokens
+from trimtab.core import BadInput, Version
+from trimtab.prompts import Assertion, PromptCase, assertions_of, cases_address, cases_of, validate
 from trimtab.registry import PRODUCTION, Registry
-from trimtab.traces import price
 
 from .assertions import held
+from .dataset import Case
 from .dataset import cases_of as dataset_cases
 from .output import Output
+from .run import Result, run
+from .run_cost import asked_cost, total
+from .run_plan import Settings
+from .run_target import Ask, Asked
+from .scorer import Function, Given, Verdict
 
-#: Cases of one test, and those asked at once.
+#: Cases of one test, and those asked at once. The gateway tries again by itself.
 MAX_CASES = 200
-CONCURRENCY = 8
-#: What an answer is taken to need when the prompt sets no limit, and a passage that is found; in tokens.
-ANSWER_TOKENS, PASSAGE_TOKENS = 400, 250
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One answer to one case, and what it cost (None: no price is known)."""
-
-    output: Output
-    trace_id: str
-    error: str = ""
-    cost_usd: float | None = None
-
-
-class Ask(Protocol):
-    """Asks a model with one version of a prompt; an error of the request is in the answer, not raised."""
-
-    async def __call__(self, *, model: str, prompt: str, question: str, variables: Mapping[str, Any]) -> Trial: ...
+_SETTINGS = Settings(concurrency=8, attempts=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,39 +48,35 @@ class PromptTests:
     async def estimate(self, plan: Plan) -> dict[str, Any]:
         """How many cases there are and about what they cost, without asking anything."""
         version, cases, model = await self._ready(plan)
-        tokens = [self._tokens(version, case, model) for case in cases]
-        answer = _answer_tokens(version)
-        costs = [price(model, Usage(input_tokens=n, output_tokens=answer)) for n in tokens]
-        known = [cost for cost in costs if cost is not None]
+        cost = total(asked_cost(version.content, model, _case(case), self._part) for case in cases)
         return {
             "prompt": version.pin,
             "model": model,
             "cases": len(cases),
-            "input_tokens": sum(tokens),
-            "output_tokens": answer * len(cases),
-            # A route has no price of its own: it depends on which of its models answers.
-            "cost_usd": sum(known) if len(known) == len(costs) else None,
+            "input_tokens": cost.input_tokens,
+            "output_tokens": cost.output_tokens,
+            "cost_usd": cost.cost_usd,
         }
 
     async def run(self, plan: Plan) -> dict[str, Any]:
         """Ask the cases. Raises BadInput or NotFound when there is no such version, no case or no model."""
         version, cases, model = await self._ready(plan)
-        asserted = assertions_of(version.content)
-        turns = asyncio.Semaphore(CONCURRENCY)
-
-        async def one(case: PromptCase) -> dict[str, Any]:
-            async with turns:
-                trial = await self._ask(model=model, prompt=version.pin, question=case.input, variables=case.variables)
-            return _verdict(case, trial, version.pin, (*asserted, *case.assertions))
-
-        results = await asyncio.gather(*(one(case) for case in cases))
-        costs = [result["cost_usd"] for result in results]
+        promised = _promise(version.pin, assertions_of(version.content))
+        found = await run(
+            [_case(case) for case in cases],
+            Asked(ask=self._ask, model=model, prompt=version.pin),
+            [promised],
+            settings=_SETTINGS,
+            own={case.id: [_promise(version.pin, case.assertions)] for case in cases if case.assertions},
+        )
+        results = [_verdict(result) for result in found]
+        costs = [result.output.cost_usd for result in found if result.output is not None]
         return {
             "prompt": version.pin,
             "model": model,
             "passed": sum(result["ok"] for result in results),
             "failed": sum(not result["ok"] for result in results),
-            "cost_usd": None if None in costs else sum(costs),
+            "cost_usd": None if None in costs else sum(cost for cost in costs if cost is not None),
             "results": results,
         }
 
@@ -144,35 +116,34 @@ class PromptTests:
             found = cases_of(version.content)
         return found[plan.offset : plan.offset + plan.limit]
 
-    def _tokens(self, version: Version, case: PromptCase, model: str) -> int:
-        content = version.content
-        passages = int(content.get("passages", 4)) if content.get("corpus") else 0
-        asked = [{"role": "user", "content": case.input}] if case.input else []
-        messages = Template(content).fill({**case.variables, "passages": ""}, asked, self._part)
-        call = Call(model=model, messages=tuple(messages), params=params_of(content))
-        return estimate_tokens(call) + PASSAGE_TOKENS * passages
-
     def _part(self, address: str) -> Mapping[str, Any]:
         return self._registry.resolve(address, kind="prompts").version.content
 
 
-def _answer_tokens(version: Version) -> int:
-    params = version.content.get("params") or {}
-    limits = [params.get(name) for name in ("max_completion_tokens", "max_tokens")]
-    return next((n for n in limits if isinstance(n, int) and n > 0), ANSWER_TOKENS)
+def _case(case: PromptCase) -> Case:
+    return Case(id=case.id, input=case.input, variables=case.variables)
 
 
-def _verdict(case: PromptCase, trial: Trial, pin: str, asserted: Sequence[Assertion]) -> dict[str, Any]:
-    kept = held([(pin, assertion) for assertion in asserted], trial.output)
+def _promise(pin: str, asserted: Sequence[Assertion]) -> Function:
+    """The assertions as one scorer, a verdict each under its own name."""
+
+    def rule(case: Case, output: Output) -> Given:
+        kept = held([(pin, assertion) for assertion in asserted], output)
+        return [Verdict(float(k.ok), k.reason, name=k.name) for k in kept]
+
+    return Function("assertions", rule)
+
+
+def _verdict(result: Result) -> dict[str, Any]:
     return {
-        "case": case.id,
-        "input": case.input,
-        "answer": trial.output.text,
-        "ok": not trial.error and all(k.ok for k in kept),
-        "error": trial.error,
-        "assertions": [{"name": k.name, "ok": k.ok, "reason": k.reason} for k in kept],
-        "trace_id": trial.trace_id,
-        "cost_usd": trial.cost_usd,
+        "case": result.case.id,
+        "input": result.case.input,
+        "answer": result.output.text if result.output is not None else "",
+        "ok": not result.error and all(verdict.value == 1.0 for verdict in result.verdicts),
+        "error": result.error,
+        "assertions": [{"name": v.name, "ok": v.value == 1.0, "reason": v.reason} for v in result.verdicts],
+        "trace_id": result.trace_id,
+        "cost_usd": result.output.cost_usd if result.output is not None else None,
     }
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput, Chunk, ConfigError, GuardRefused, Layer, Message, Version, evolve
-from trimtab.guard import Policy, StreamScanner, Verdict, compile_policy
+from trimtab.core import BadInput, Call, Chunk, ConfigError, Layer, Message, Version, evolve
+from trimtab.guard import Context, Policy, StreamScanner, Vault, compile_policy
 
 from .draft import Draft
-from .live import LiveTrace
+from .live import LiveTrace, last_user_text
 from .route import Route
+from .toolcalls import CallText, Place, calls_of, with_arguments
+from .watchman import Watchman, text_of, turns_before
 from .wire import rewritten, whole
 
 if TYPE_CHECKING:
@@ -21,57 +23,11 @@ if TYPE_CHECKING:
 DEFAULT_GUARD = "guards:/default@production"
 #: Whose messages arrive from outside; the rest is the application's own.
 OUTSIDE = ("user", "tool", "function")
-
-
-@dataclass(slots=True, kw_only=True)
-class Watchman:
-    """One policy on duty for one request, and everything it found at one stage."""
-
-    policy: Policy
-    stage: str
-    live: LiveTrace
-    since_ns: int
-    found: list[dict[str, Any]] = field(default_factory=list)
-
-    def scan(self, where: str, text: str) -> str:
-        """The text that may pass. Raises GuardRefused."""
-        verdict = self.policy.scan(self.stage, text)
-        if verdict.findings:
-            self.note(where, verdict)
-        return verdict.text
-
-    def note(self, where: str, verdict: Verdict) -> None:
-        """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks."""
-        for found in verdict.findings:
-            place = {"where": where, "start": found.start, "end": found.end}
-            self.found.append({"rule": found.rule, "action": found.action, "reason": found.reason, **place})
-        if verdict.allowed:
-            return
-        rule = next(found for found in verdict.findings if found.action == "block")
-        self.live.allowed, self.live.why = 0.0, f"{rule.rule}: {rule.reason}"
-        self.write(status="refused", error=self.live.why)
-        raise GuardRefused(
-            f"{verdict.message} The rule {rule.rule!r} stopped the {self.stage}: {rule.reason.rstrip('.')}.",
-            field=where,
-            mend=f"The policy is guards:/{self.live.stamp.guard}.",
-        )
-
-    def write(self, status: str = "ok", error: str = "") -> None:
-        """A span for this stage, if there is something to tell."""
-        if self.found:
-            actions = ", ".join(dict.fromkeys(found["action"] for found in self.found))
-            attributes = {"stage": self.stage, "findings": self.found}
-            self.live.step(
-                f"guard {self.stage}", "guardrail", self.since_ns, Layer.SAFETY,
-                status=status, error=error, output=actions, attributes=attributes,
-            )  # fmt: skip
-            self.found = []
-
-    @property
-    def idle(self) -> bool:
-        """Whether the policy has no rule for this stage."""
-        stage = self.policy.stages.get(self.stage)
-        return stage is None or not stage.rules
+#: The models of a route, in their order.
+Asking = Callable[[Call], AsyncGenerator[Chunk]]
+_ASKED_AGAIN = (
+    "Your last answer was not accepted: {why}. Answer again with the complete corrected answer and nothing else."
+)
 
 
 def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
@@ -87,75 +43,173 @@ def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
     return _compiled(version)
 
 
-def arrive(policy: Policy | None, draft: Draft, live: LiveTrace) -> Draft:
+async def arrive(gateway: Gateway, policy: Policy | None, draft: Draft, live: LiveTrace) -> Draft:
     """Scan what the caller sent: variables, and the messages from outside. Returns it redacted.
 
-    Raises GuardRefused. The template and the passages are the house's own and are not scanned here.
+    Raises GuardRefused. The template is the house's own and is not scanned; passages are scanned by the scanners that
+    name documents among their sources.
     """
     if policy is None:
         return draft
-    watch = Watchman(policy=policy, stage="input", live=live, since_ns=live.clock())
+    watch = _watchman(gateway, policy, "input", live)
     if watch.idle:
         return draft
-    variables = {name: _through(value, f"trimtab.variables.{name}", watch) for name, value in draft.variables.items()}
-    messages = tuple([_arriving(message, f"messages[{n}]", watch) for n, message in enumerate(draft.messages)])
-    if not watch.found:  # the common case, and then nothing was changed
+    restoring = policy.restores("input")
+    watch.vault = Vault(restoring) if restoring else None
+    variables = {
+        name: await _through(value, f"trimtab.variables.{name}", watch) for name, value in draft.variables.items()
+    }
+    newest = max((n for n, message in enumerate(draft.messages) if message.get("role") in OUTSIDE), default=-1)
+    if newest >= 0 and (policy.contextual("input") or policy.judge is not None):
+        watch.turns = turns_before(draft.messages, newest)
+    messages = [
+        await _arriving(message, f"messages[{n}]", watch, newest=n == newest)
+        if message.get("role") in OUTSIDE
+        else message
+        for n, message in enumerate(draft.messages)
+    ]
+    passages = {
+        name: await watch.scan(f"passages.{name}", text, Context(source="document"))
+        for name, text in draft.passages.items()
+    }
+    if watch.vault is not None and not watch.vault.empty:
+        live.vault = watch.vault
+    if not watch.found and not watch.failures:  # the common case, and then nothing was changed
         return draft
     if any(found["action"] == "redact" for found in watch.found):
-        live.keep_as(messages, variables)
+        live.keep_as(tuple(messages), variables)
     watch.write()
-    return replace(draft, messages=messages, variables=variables)
+    return replace(draft, messages=tuple(messages), variables=variables, passages=passages)
 
 
-def leave(policy: Policy | None, chunks: AsyncGenerator[Chunk], live: LiveTrace) -> AsyncGenerator[Chunk]:
+def leave(
+    gateway: Gateway, policy: Policy | None, attempt: Asking, call: Call, live: LiveTrace
+) -> AsyncGenerator[Chunk]:
     """What of the model's answer may pass; raises GuardRefused, in a stream perhaps after some of it has passed."""
     if policy is None:
-        return chunks
-    watch = Watchman(policy=policy, stage="output", live=live, since_ns=live.clock())
-    if watch.idle:
-        return chunks
-    return _streaming(watch, chunks) if live.ask.stream else _plain(watch, chunks)
+        return attempt(call)
+    watch = _watchman(gateway, policy, "output", live)
+    if watch.idle and policy.idle("action"):
+        return attempt(call)
+    context = _answering(policy, call, live)
+    if not live.ask.stream:
+        return _plain(watch, attempt, call, context)
+    chunks = attempt(call)
+    if policy.holds("output", watch.tier):
+        return _held(watch, attempt, call, context)
+    return _streaming(watch, chunks, context)
 
 
-async def _plain(watch: Watchman, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    async with aclosing(chunks):
+async def _plain(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:
+    async with aclosing(attempt(call)) as chunks:
         reply = await whole(chunks)
-    yield rewritten(reply, lambda index, text, last: watch.scan(f"choices[{index}]", text) if text else "")
+    if why := await _misshapen(watch, reply.text, context):
+        async with aclosing(attempt(_again(call, reply.text, why))) as chunks:
+            reply = await whole(chunks)
+    texts = {0: reply.text} if reply.body is None else _texts_of([reply])
+    said = {index: await _scanned(watch, f"choices[{index}]", text, context) for index, text in texts.items()}
+    (reply,) = await _called(watch, [reply], context)
+    yield rewritten(reply, lambda index, text, last: said.get(index, text) if text else "")
     watch.write()
 
 
-async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    """Each choice of the stream through a window of its own."""
+async def _held(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:
+    """A stream that goes out once it is whole and found right, in the pieces that it came in unless it was changed."""
+    pieces = await _every(attempt(call))
+    texts = _texts_of(pieces)
+    if why := await _misshapen(watch, texts.get(0, ""), context):
+        pieces = await _every(attempt(_again(call, texts.get(0, ""), why)))
+        texts = _texts_of(pieces)
+    said = {index: await _scanned(watch, f"choices[{index}]", text, context) for index, text in texts.items()}
+    pieces = await _called(watch, pieces, context)
+    left = dict(said) if said != texts else None
+
+    def change(index: int, text: str, last: bool) -> str:
+        if left is None or said[index] == texts.get(index, ""):
+            return text
+        return left.pop(index, "") if text or last else ""
+
+    for piece in pieces:
+        yield rewritten(piece, change) if left is not None else piece
+    watch.write()
+
+
+async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Context) -> AsyncGenerator[Chunk]:
+    """Each choice of the stream through a window of its own; tool calls once they are whole."""
     windows: dict[int, StreamScanner] = {}
     closed: set[int] = set()
+    calling: list[Chunk] = []
     last_said = Chunk()
 
     def window(index: int, text: str, last: bool) -> str:
-        scanner = windows.get(index) or windows.setdefault(index, StreamScanner(watch.policy))
+        scanner = windows.get(index) or windows.setdefault(
+            index, StreamScanner(watch.policy, context=context, tier=watch.tier)
+        )
         out = scanner.feed(text)
         if last and index not in closed:
             closed.add(index)
             out += scanner.close()
         return out
 
-    async with aclosing(chunks), aclosing(together(chunks)) as pieces:
+    async with aclosing(chunks) as arriving, aclosing(together(arriving)) as pieces:
         async for chunk in pieces:
+            if calling or chunk.tool_calls:
+                calling.append(chunk)
+                if not chunk.finish:
+                    continue
+                for held in await _called(watch, calling, context):
+                    passing = rewritten(held, window)
+                    if not _blocked(windows):
+                        yield passing
+                calling = []
+                continue
             passing = rewritten(chunk, window)
-            if any(scanner.blocked for scanner in windows.values()):
+            if _blocked(windows):
                 break
             # An event in the client's own dialect that says no text passes; one whose text is held back does not.
             event = chunk.native is not None and not chunk.text
-            if _says(passing) or event or chunk.finish or chunk.usage or chunk.tool_calls:
+            if _says(passing) or event or chunk.finish or chunk.usage:
                 yield passing
             if chunk.body is None or chunk.body.get("choices"):
                 last_said = chunk
-        else:  # a stream that ended without saying so still holds text back
+        else:  # a stream that ended without saying so still holds back calls and text
+            for held in await _called(watch, calling, context):
+                yield rewritten(held, window)
             rest = rewritten(last_said, lambda index, text, last: window(index, "", True))
             if _says(rest):
                 yield replace(rest, finish=None, usage=None, tool_calls=(), native=None)
     for index, scanner in windows.items():
         watch.note(f"choices[{index}]", scanner.verdict)
     watch.write()
+
+
+async def _called(watch: Watchman, pieces: Sequence[Chunk], context: Context) -> list[Chunk]:
+    """The pieces with the arguments of every tool call scanned, as output and as action, and redacted.
+
+    Raises GuardRefused. In a dialect of its own a call cannot be changed, so what would be redacted there is refused.
+    """
+    changed: dict[Place, str] = {}
+    for place, call in calls_of(pieces).items():
+        text = ""
+        try:
+            text = await _call_scanned(watch, call, context)
+        finally:  # what may not pass is not kept either
+            if text != call.arguments:
+                watch.live.hide(call.arguments, text)
+        if text != call.arguments:
+            changed[place] = text
+    return with_arguments(pieces, changed) if changed else list(pieces)
+
+
+async def _call_scanned(watch: Watchman, call: CallText, context: Context) -> str:
+    """The arguments of one call that may pass. Raises GuardRefused."""
+    text = call.arguments
+    tool = replace(context, source="assistant", extra={"tool": call.name})
+    for stage in ("output", "action"):
+        watch.stage = stage
+        text = text if watch.policy.idle(stage) else await watch.scan(call.where, text, tool)
+    watch.stage = "output"
+    return text
 
 
 async def together(chunks: AsyncIterator[Chunk]) -> AsyncGenerator[Chunk]:
@@ -174,6 +228,74 @@ async def together(chunks: AsyncIterator[Chunk]) -> AsyncGenerator[Chunk]:
         yield chunk
     if run:
         yield _one(run)
+
+
+def _watchman(gateway: Gateway, policy: Policy, stage: str, live: LiveTrace) -> Watchman:
+    tools = live.ask.params.get("tools")
+    names = [name for tool in tools or () if (name := _tool_name(tool))] if policy.risk.tools else []
+    return Watchman(
+        policy=policy,
+        stage=stage,
+        live=live,
+        gateway=gateway,
+        since_ns=live.clock(),
+        tier=policy.tier_of(live.route, names),
+    )
+
+
+def _tool_name(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _answering(policy: Policy, call: Call, live: LiveTrace) -> Context:
+    """What the scanners of an answer may know: the system prompt, the passages, and what was asked."""
+    system = "\n".join(text_of(message) for message in call.messages if message.get("role") in ("system", "developer"))
+    return Context(
+        source="assistant",
+        system=system,
+        passages=tuple(str(passage.get("text", "")) for passage in live.passages),
+        asked=last_user_text(call.messages),
+        turns=turns_before(call.messages, len(call.messages)) if policy.contextual("output") else (),
+    )
+
+
+async def _scanned(watch: Watchman, where: str, text: str, context: Context) -> str:
+    return await watch.scan(where, text, context) if text else ""
+
+
+async def _misshapen(watch: Watchman, text: str, context: Context) -> str:
+    """Why an answer should be asked for again, by the scanners that say so; empty if it is right."""
+    return watch.policy.misshapen("output", text, context=context, tier=watch.tier) if text else ""
+
+
+def _again(call: Call, answer: str, why: str) -> Call:
+    """The same call with the answer and what was wrong with it: the one repeated question of a request."""
+    told = ({"role": "assistant", "content": answer}, {"role": "user", "content": _ASKED_AGAIN.format(why=why)})
+    return evolve(call, messages=(*call.messages, *told), native=None)
+
+
+def _texts_of(pieces: Sequence[Chunk]) -> dict[int, str]:
+    """The whole text of each choice."""
+    texts: dict[int, str] = {}
+
+    def gather(index: int, text: str, last: bool) -> str:
+        texts[index] = texts.get(index, "") + text
+        return text
+
+    for piece in pieces:
+        rewritten(piece, gather)
+    return texts
+
+
+async def _every(chunks: AsyncGenerator[Chunk]) -> list[Chunk]:
+    async with aclosing(chunks):
+        return [chunk async for chunk in chunks]
+
+
+def _blocked(windows: Mapping[int, StreamScanner]) -> bool:
+    return any(scanner.blocked for scanner in windows.values())
 
 
 def _only_text(chunk: Chunk) -> bool:
@@ -204,29 +326,31 @@ def _says(chunk: Chunk) -> bool:
     return not deltas or any(delta.get("content") or set(delta) - {"content"} for delta in deltas)
 
 
-def _arriving(message: Message, where: str, watch: Watchman) -> Message:
-    if message.get("role") not in OUTSIDE:
-        return message
+async def _arriving(message: Message, where: str, watch: Watchman, *, newest: bool) -> Message:
+    source = "user" if message.get("role") == "user" else "tool"
+    context = Context(source=source, newest=newest, turns=watch.turns if newest else ())
     content = message.get("content")
     if isinstance(content, str):
-        text = watch.scan(f"{where}.content", content)
+        text = await watch.scan(f"{where}.content", content, context)
         return message if text == content else {**message, "content": text}
     # Only text parts: an image in base64 may look like a card number, and would not survive a redaction.
     parts = [
-        {**part, "text": watch.scan(f"{where}.content[{n}].text", part["text"])} if part["type"] == "text" else part
+        {**part, "text": await watch.scan(f"{where}.content[{n}].text", part["text"], context)}
+        if part["type"] == "text"
+        else part
         for n, part in enumerate(content or ())
     ]
     return {**message, "content": parts}
 
 
-def _through(value: Any, where: str, watch: Watchman) -> Any:
+async def _through(value: Any, where: str, watch: Watchman) -> Any:
     """Any JSON value with each text in it scanned."""
     if isinstance(value, str):
-        return watch.scan(where, value)
+        return await watch.scan(where, value, Context())
     if isinstance(value, list):
-        return [_through(item, f"{where}[{n}]", watch) for n, item in enumerate(value)]
+        return [await _through(item, f"{where}[{n}]", watch) for n, item in enumerate(value)]
     if isinstance(value, Mapping):
-        return {name: _through(item, f"{where}.{name}", watch) for name, item in value.items()}
+        return {name: await _through(item, f"{where}.{name}", watch) for name, item in value.items()}
     return value
 
 

@@ -114,6 +114,7 @@ class Gateway:
                 project=OWN_PROJECT,
                 pins={"guards": ""},
                 timeout=call.timeout,
+                native=call.native,
             )
             async with aclosing(self.serve(ask)) as chunks:
                 async for chunk in chunks:

@@ -24,17 +24,20 @@ from trimtab.core import (
     new_span_id,
     new_trace_id,
 )
+from trimtab.guard import Restorer, Vault
 from trimtab.providers import EMBEDDINGS
 from trimtab.traces import price_of
 
 from .ask import Ask
 from .attempts import Attempt
+from .wire import rewritten
 
 GONE = "client went away"
 
 _NOT_ASKED = Ask(model="", messages=())
 _NO_STAMP = Stamp()
 _NO_HEADERS: Mapping[str, str] = {}
+_NO_VAULT = Vault(frozenset())
 
 
 class LiveTrace:
@@ -54,6 +57,8 @@ class LiveTrace:
         self.passages: list[dict[str, Any]] = []
         self.allowed: float | None = None  # the guard's verdict; None when no policy took part
         self.why = ""
+        self.vault: Vault | None = None  # what the guard hid in the question and gives back in the answer
+        self._restorers: dict[int, Restorer] = {}
         self.attempts: Sequence[Attempt] = ()
         self.call_messages: tuple[Message, ...] = ()
         self.gone = False
@@ -105,6 +110,28 @@ class LiveTrace:
             self._answer.append(chunk.text)
         if chunk.finish:
             self._finish = chunk.finish
+
+    def restored(self, chunk: Chunk) -> Chunk:
+        """The piece as the caller may read it: what the guard hid in the question stands in the answer again."""
+
+        def put_back(index: int, text: str, last: bool) -> str:
+            restorer = self._restorers.get(index) or self._restorers.setdefault(index, Restorer(self.vault or _NO_VAULT))
+            return restorer.feed(text, last=last)
+
+        return rewritten(chunk, put_back)
+
+    def hide(self, arguments: str, shown: str) -> None:
+        """Keep other arguments of a tool call than the model wrote: what the guard took out must not lie in the store."""
+        for attempt in self.attempts:
+            for call in attempt.tool_calls:
+                if call.get("function", {}).get("arguments") == arguments:
+                    call["function"] = {**call["function"], "arguments": shown}
+
+    def rest(self) -> Chunk | None:
+        """What still waits for the rest of a placeholder when a stream ends without saying so."""
+        restorer = self._restorers.get(0)
+        text = restorer.feed("", last=True) if restorer is not None else ""
+        return Chunk(text=text) if text else None
 
     def failed(self, error: TrimtabError) -> None:
         """The request ended in an error of ours or of the model's."""

@@ -42,14 +42,16 @@ async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[C
             draft = fill(gateway, route, live)  # stamp.prompt: the rollout's arm, by sticky key          layer 3
             draft = await ground(gateway, draft, live)  # stamp.knowledge, if the prompt names a corpus   layer 2
             policy = on_duty(gateway, route, live)  # stamp.guard
-            draft = arrive(policy, draft, live)  # 403; the verdict becomes a Score                       layer 4
+            draft = await arrive(gateway, policy, draft, live)  # 403; the verdict becomes a Score        layer 4
             call = draft.call(ask, route)  # 400: a variable is missing
             attempt = gateway.choose(route, call, live)  # which models, in which order: pure, one draw   layer 5
             # stamp.model; the next model is asked only while nothing was passed on; 502, 504             layer 1
-            async with aclosing(leave(policy, attempt(call), live)) as chunks:  # a window over the stream
+            async with aclosing(leave(gateway, policy, attempt, call, live)) as chunks:  # a window over the stream
                 async for chunk in chunks:
-                    live.passing(chunk)
-                    yield chunk
+                    live.passing(chunk)  # what is kept of the answer never holds what the guard gives back
+                    yield chunk if live.vault is None else live.restored(chunk)
+                if live.vault is not None and (rest := live.rest()):
+                    yield rest
     except TrimtabError as error:
         live.failed(error)
         gateway.limits.turned_away(live, error)  # a refusal is kept, to be explained afterwards

@@ -1,4 +1,4 @@
-"""The policy that a new data folder starts with: a handful of patterns that are seldom wrong.
+"""The policy that a new data folder starts with: scanners and a handful of patterns that are seldom wrong.
 
 Text patterns stop the attacks that announce themselves and no others; they are a first fence, not a proof.
 """
@@ -7,27 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-_KEYS = [
-    r"\bsk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic and those who copied the form
-    r"\btt-[A-Za-z0-9_-]{20,}",  # Trimtab
-    r"\bAKIA[0-9A-Z]{16}\b",  # AWS
-    r"\bgh[pousr]_[A-Za-z0-9]{36,}",  # GitHub
-    r"\bxox[abprs]-[A-Za-z0-9-]{10,}",  # Slack
-    r"\bAIza[0-9A-Za-z_-]{35}",  # Google
-    r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # JSON web token
-]
-_PRIVATE_KEY = [r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"]
-
-_API_KEY_RULE: dict[str, Any] = {
+_API_KEY: dict[str, Any] = {
+    "scanner": "secrets",
     "name": "api-key",
-    "patterns": _KEYS,
     "action": "redact",
+    "options": {"skip": ["private-key"]},
     "reason": "It looks like a secret key or token.",
 }
-_PRIVATE_KEY_RULE: dict[str, Any] = {
+_PRIVATE_KEY: dict[str, Any] = {
+    "scanner": "secrets",
     "name": "private-key",
-    "patterns": _PRIVATE_KEY,
     "action": "block",
+    "options": {"only": ["private-key"]},
     "reason": "It holds a private key.",
     "message": "The guard stopped this: it holds a private key.",
 }
@@ -61,23 +52,51 @@ DEFAULT_POLICY: dict[str, Any] = {
                 "reason": "It asks for the hidden instructions of the application.",
                 "message": "The guard stopped this: it asks for the hidden instructions of the assistant.",
             },
-            _API_KEY_RULE,
-            _PRIVATE_KEY_RULE,
+            {
+                "scanner": "injection",
+                "action": "block",
+                "reason": "It reads like an attempt to override, free or question the assistant.",
+                "message": "The guard stopped this: it reads like an attack on the assistant.",
+            },
+            {
+                "scanner": "indirect-injection",
+                "action": "redact",
+                "reason": "A document or a tool result speaks to the model.",
+            },
+            {
+                "scanner": "conversation",
+                "action": "block",
+                "reason": "The conversation as a whole leads to something harmful.",
+                "message": "The guard stopped this: the conversation leads to something harmful.",
+            },
+            _API_KEY,
+            _PRIVATE_KEY,
+            {"scanner": "invisible-text", "action": "flag", "reason": "It holds writing that nobody sees."},
         ],
         "output": [
-            _API_KEY_RULE,
-            _PRIVATE_KEY_RULE,
+            _API_KEY,
+            _PRIVATE_KEY,
             {
+                "scanner": "personal",
                 "name": "card-number",
-                "patterns": [
-                    r"\b[3-6]\d{3}[ -]?\d{4}[ -]?\d{4}[ -]?\d{1,7}\b",
-                    r"\b3[47]\d{2}[ -]?\d{6}[ -]?\d{5}\b",
-                ],
                 "action": "redact",
-                "check": "luhn",
+                "options": {"kinds": ["card-number"]},
                 "reason": "It is a payment card number.",
+            },
+            {
+                "scanner": "prompt-leak",
+                "action": "redact",
+                "threshold": 0.8,
+                "reason": "It quotes most of the hidden instructions of the application.",
+            },
+            {
+                "scanner": "links",
+                "action": "redact",
+                "threshold": 0.9,
+                "reason": "It is an address that carries data away or runs code.",
             },
         ],
     },
     "fail": "closed",
+    "budget": {"false_positives": 0.01},
 }

@@ -1,159 +1,219 @@
-"""A guard policy: rules of patterns for each stage of a request, compiled once, and the verdict on a text.
+"""A guard policy: rules of patterns and scanners for each stage of a request, compiled once, and the verdict on a text.
 
 Content of a version of kind ``guards``::
 
-    {"stages": {"input": [{"name", "patterns": [...], "action": "block|flag|redact", "reason", "message"?, "check"?}],
+    {"stages": {"input": [{"name", "patterns": [...], "action", "reason", "message"?, "check"?},
+                          {"scanner", "action", "threshold"?, "fail"?, "within"?, "from"?, "options"?, ...}],
                 "output": [...], "action": [...]},
-     "fail": "open|closed"}
+     "fail": "open|closed", "budget"?: {...}, "risk"?: {...}, "judge"?: {...}, "stream"?: "auto|window|hold"}
 
-Patterns are RE2 expressions, so the time of a scan is linear in the text whatever the pattern. ``check`` names a test
-that a match must also pass (``luhn``: the check digit of a card number).
+Patterns are RE2 expressions, so the time of a scan is linear in the text whatever the pattern. ``docs/guard.md`` tells
+every field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trimtab.core import digest_of, swift
+from trimtab.core import digest_of
 
-from .checks import Check
-from .reading import read_policy
+from .entries import ScannerEntry, Stage
+from .judge import JudgeSettings
+from .scanner import WHOLE
+from .text import LIMIT, NO_CONTEXT, Context, Text, read
+from .verdicts import SEVERITY, Failure, Finding, Replace, Verdict, hardest, named, redacted
+from .written import TIERS, Budget, Risk, read_policy
 
-Action = Literal["allow", "flag", "redact", "block"]
-#: From the mildest to the hardest; the verdict is the hardest action found.
-ACTIONS: tuple[Action, ...] = ("allow", "flag", "redact", "block")
-STAGES = ("input", "output", "action")
-_SEVERITY = {action: position for position, action in enumerate(ACTIONS)}
 _CACHE: dict[str, Policy] = {}
 _CACHE_SIZE = 64
-_DEFAULT_MESSAGE = "The guard stopped this."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One match of a rule: characters ``start`` to ``end`` (excluded). It never carries the matched text itself."""
-
-    rule: str
-    action: Action
-    start: int
-    end: int
-    reason: str
-
-
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a policy says about a text.
-
-    ``text`` is what may be passed on: the text itself, the text with ``[redacted:RULE]`` in place of what was found,
-    or nothing when ``action`` is ``block``; ``message`` is then what to tell the caller.
-    """
-
-    action: Action = "allow"
-    findings: tuple[Finding, ...] = ()
-    text: str = ""
-    message: str = ""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the text may pass, perhaps redacted."""
-        return self.action != "block"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule as written, its patterns compiled."""
-
-    name: str
-    action: Action
-    reason: str
-    message: str
-    patterns: tuple[Any, ...]
-    check: Check | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """The rules of one stage and the one pattern that finds whether any of theirs occurs."""
-
-    rules: tuple[Rule, ...] = ()
-    screen: Any = None
-
-    def silent(self, text: str) -> bool:
-        """Whether no pattern of this stage occurs in the text: one pass, the common case."""
-        return self.screen is None or self.screen.search(text) is None
-
-    def order(self, finding: Finding) -> tuple[int, int, int]:
-        """Findings in the order of the text; where two begin together, in the order of the rules."""
-        rank = next((position for position, rule in enumerate(self.rules) if rule.name == finding.rule), 0)
-        return finding.start, rank, finding.end
-
-    def message_of(self, finding: Finding) -> str:
-        """What to tell the caller about a finding that blocks."""
-        return next((rule.message for rule in self.rules if rule.name == finding.rule), "") or _DEFAULT_MESSAGE
+#: Texts up to so many characters are scanned at once; longer ones in a thread, so that the event loop goes on.
+INLINE = 2048
+_NO_STAGE = Stage()
+#: Clean texts that a policy remembers, by their hash.
+_MOST_CLEAN = 4096
+#: A whole scan in a thread is given up after the stage's budget and this many seconds.
+_GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A compiled policy. ``fail`` says what the gateway does with a request when the guard itself fails."""
+    """A compiled policy. ``fail`` says what happens when the guard itself or a scanner without a rule of its own fails.
+
+    ``risk`` and ``judge`` are for the caller that knows routes and models; ``stream`` says whether an answer is let go
+    through a window or held until it is whole; ``auto`` holds it where it must.
+    """
 
     digest: str
     stages: Mapping[str, Stage]
     fail: Literal["open", "closed"] = "closed"
+    budget: Budget = field(default_factory=Budget)
+    risk: Risk = field(default_factory=Risk)
+    judge: JudgeSettings | None = None
+    stream: Literal["auto", "window", "hold"] = "auto"
+    clean: dict[tuple[object, ...], None] = field(default_factory=dict, compare=False, repr=False)
 
-    def scan(self, stage: str, text: str) -> Verdict:
+    def scan(
+        self, stage: str, text: str, *, context: Context = NO_CONTEXT, tier: str = "low", replace: Replace = named
+    ) -> Verdict:
         """The verdict on a whole text. A stage that the policy does not name allows everything."""
-        rules = self.stages.get(stage)
+        rules = self.stages.get(stage, _NO_STAGE)
         text = encodable(text)
-        if rules is None or rules.silent(text):
+        if rules.idle:
             return Verdict(text=text)
-        found = {
-            finding
-            for rule in rules.rules
-            for pattern in rule.patterns
-            for match in pattern.finditer(text)
-            if (finding := finding_of(rule, match.start(), match.group())) is not None
-        }
-        return _verdict(rules, sorted(found, key=rules.order), text)
+        seen = (stage, context.source, tier, len(text), hash(text)) if not context.newest else None
+        if seen in self.clean:
+            return Verdict(text=text)
+        asked = self.asked(stage, context, tier)
+        if not asked and (context.source == "document" or not rules.rules):
+            return Verdict(text=text)
+        verdict = self._scan(rules, asked, text, context, replace)
+        if seen is not None and not verdict.findings and not verdict.failures:
+            self._remember(seen)
+        return verdict
+
+    async def examine(
+        self,
+        stage: str,
+        text: str,
+        *,
+        context: Context = NO_CONTEXT,
+        tier: str = "low",
+        replace: Replace = named,
+        inline: int = INLINE,
+    ) -> Verdict:
+        """Like ``scan``, without keeping the event loop: a long text, or a large scanner, goes to a thread.
+
+        Texts up to ``inline`` characters are scanned at once. A thread cannot be stopped: what runs over its time is
+        left to end by itself, and its rule is followed.
+        """
+        rules = self.stages.get(stage, _NO_STAGE)
+        every = self.asked(stage, context, tier)
+        large = [entry for entry in every if entry.scanner.cost == "large"]
+        if not large:
+            seen = not context.newest and (stage, context.source, tier, len(text), hash(text)) in self.clean
+            if seen or len(text) <= inline:
+                return self.scan(stage, text, context=context, tier=tier, replace=replace)
+        text = encodable(text)
+        asked = [entry for entry in every if entry.scanner.cost != "large"]
+        if not asked and not large and (context.source == "document" or not rules.rules):
+            return Verdict(text=text)
+        job = asyncio.to_thread(self._scan, rules, asked, text, context, replace)
+        try:
+            verdict = await asyncio.wait_for(job, self.budget.latency + _GRACE)
+        except TimeoutError:
+            late = Failure(rule="guard", scanner="", why="it took longer than its budget", fail=self.fail)
+            return _verdict(rules, [], [late], text, replace)
+        if not large or not verdict.allowed:
+            return verdict
+        findings, failures = list(verdict.findings), list(verdict.failures)
+        reading = await asyncio.to_thread(read, text, context=context)
+        for entry in large:
+            found, failure = await _timed(entry, reading)
+            findings += found
+            failures += [failure] if failure else []
+        return _verdict(rules, sorted(findings, key=rules.order), failures, text, replace)
+
+    def _scan(
+        self, rules: Stage, asked: Sequence[ScannerEntry], text: str, context: Context, replace: Replace
+    ) -> Verdict:
+        began = time.perf_counter()
+        failures: list[Failure] = []
+        try:
+            reading = read(text, context=context)
+        except Exception as error:  # house: except because a mistake in reading must follow the policy's fail rule
+            why = f"the text could not be read ({type(error).__name__})"
+            return _verdict(rules, [], [Failure(rule="reading", scanner="", why=why, fail=self.fail)], text, replace)
+        if reading.cut:
+            why = f"more than {LIMIT} characters, or too many disguises"
+            failures.append(Failure(rule="reading", scanner="", why=why, fail=self.fail))
+        found = set(rules.by_rules(reading.readings)) if context.source != "document" else set()
+        for entry in asked:
+            if time.perf_counter() - began > self.budget.latency:
+                failures.append(entry.failed("the time of the stage was spent"))
+                continue
+            hits, failure = entry.find(reading)
+            found.update(hits)
+            if failure is not None:
+                failures.append(failure)
+        return _verdict(rules, sorted(found, key=rules.order), failures, text, replace)
+
+    def asked(self, stage: str, context: Context, tier: str) -> list[ScannerEntry]:
+        """The scanners of a stage that are asked about a text of this source at this risk; those that judge a message
+        by its conversation only about the newest one."""
+        level = TIERS.index(tier)
+        return [
+            entry
+            for entry in self.stages.get(stage, _NO_STAGE).entries
+            if entry.applies(context.source, level) and (context.newest or not entry.scanner.contextual)
+        ]
+
+    def restores(self, stage: str) -> frozenset[str]:
+        """The names of the scanners whose redactions may be taken back for the caller."""
+        return frozenset(entry.name for entry in self.stages.get(stage, _NO_STAGE).entries if entry.restore)
+
+    def idle(self, stage: str) -> bool:
+        """Whether the policy has nothing to say about a stage."""
+        return self.stages.get(stage, _NO_STAGE).idle
+
+    def contextual(self, stage: str) -> bool:
+        """Whether a scanner of the stage judges a message by the conversation before it."""
+        return any(entry.scanner.contextual for entry in self.stages.get(stage, _NO_STAGE).entries)
+
+    def holds(self, stage: str, tier: str = "low") -> bool:
+        """Whether a stream must be held until it is whole: the policy says so, or a scanner that may stop or change the
+        text can judge only the whole, or a judge will be asked."""
+        if self.stream != "auto":
+            return self.stream == "hold"
+        if self.judge is not None and TIERS.index(tier) >= self.judge.always:
+            return True
+        entries = self.stages.get(stage, _NO_STAGE).entries
+        return any(
+            entry.reask
+            or entry.action == "escalate"
+            or (entry.scanner.longest == WHOLE and SEVERITY[entry.action] > SEVERITY["flag"])
+            for entry in entries
+        )
+
+    def misshapen(self, stage: str, text: str, *, context: Context = NO_CONTEXT, tier: str = "low") -> str:
+        """Why a model should be asked again, by the scanners of the stage that say so; empty if the text is right."""
+        for entry in self.asked(stage, context, tier):
+            if entry.reask:
+                found, _ = entry.find(read(encodable(text), context=context, decode=False))
+                if found:
+                    return found[0].note or found[0].reason
+        return ""
+
+    def _remember(self, seen: tuple[object, ...]) -> None:
+        """Keep that an earlier message was clean: a conversation sends its messages again with every turn."""
+        while len(self.clean) >= _MOST_CLEAN:
+            self.clean.pop(next(iter(self.clean)), None)
+        self.clean[seen] = None
+
+    def tier_of(self, route: str, tools: Sequence[str] = ()) -> str:
+        """The risk tier of a request: the highest of its route's and its tools'."""
+        tiers = [self.risk.routes.get(route, self.risk.default), *(self.risk.tools.get(tool, "low") for tool in tools)]
+        return max(tiers, key=TIERS.index)
 
 
 def compile_policy(content: Mapping[str, Any], digest: str = "") -> Policy:
     """Compile a policy; the same content is compiled once. ``digest`` (the version's) spares the hashing.
 
-    Raises BadInput naming the rule, the pattern and the mend.
+    Raises BadInput naming the rule, the pattern or option, and the mend.
     """
     if digest and digest in _CACHE:
         return _CACHE[digest]
-    stages, fail = read_policy(content, STAGES, ACTIONS[1:])
+    written = read_policy(content)
     digest = digest or digest_of(content)
     if digest not in _CACHE:
-        compiled = {
-            name: Stage(rules=tuple(Rule(**fields) for fields in rules), screen=screen)
-            for name, (rules, screen) in stages.items()
-        }
         while len(_CACHE) >= _CACHE_SIZE:
             _CACHE.pop(next(iter(_CACHE)))
-        _CACHE[digest] = Policy(digest=digest, stages=compiled, fail=fail)
+        _CACHE[digest] = Policy(digest=digest, **written._asdict())
     return _CACHE[digest]
-
-
-def finding_of(rule: Rule, start: int, matched: str) -> Finding | None:
-    """The finding for a match, or None if it is empty or fails the rule's check."""
-    if not matched or (rule.check is not None and not rule.check(matched)):
-        return None
-    return Finding(rule=rule.name, action=rule.action, start=start, end=start + len(matched), reason=rule.reason)
-
-
-def hardest(findings: Sequence[Finding]) -> Action:
-    """The hardest action among the findings; ``allow`` if there are none."""
-    return max((finding.action for finding in findings), key=_SEVERITY.__getitem__, default="allow")
-
-
-def placeholder(rule: str) -> str:
-    """What stands in place of a redacted text."""
-    return f"[redacted:{rule}]"
 
 
 def encodable(text: str) -> str:
@@ -165,22 +225,39 @@ def encodable(text: str) -> str:
     return text
 
 
-def _verdict(rules: Stage, findings: Sequence[Finding], text: str) -> Verdict:
+async def _timed(entry: ScannerEntry, reading: Text) -> tuple[list[Finding], Failure | None]:
+    """What a large scanner finds within its time."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(entry.find, reading), entry.within)
+    except TimeoutError:
+        return [], entry.failed(f"it took longer than {entry.within * 1000:.0f} ms")
+
+
+def _verdict(
+    rules: Stage, findings: Sequence[Finding], failures: Sequence[Failure], text: str, replace: Replace
+) -> Verdict:
     action = hardest(findings)
+    closed = next((failure for failure in failures if failure.fail == "closed"), None)
+    common: dict[str, Any] = {"findings": tuple(findings), "failures": tuple(failures)}
     if action == "block":
         first = next(finding for finding in findings if finding.action == "block")
-        return Verdict(action=action, findings=tuple(findings), message=rules.message_of(first))
-    return Verdict(action=action, findings=tuple(findings), text="".join(_redacted(text, findings)))
+        return Verdict(action=action, message=rules.message_of(first.rule), **common)
+    if closed is not None:
+        return Verdict(action="block", message=f"The guard could not look at this: {closed.why}.", **common)
+    return Verdict(action=action, text=redacted(text, findings, replace), **common)
 
 
-def _redacted(text: str, findings: Sequence[Finding]) -> Iterator[str]:
-    """Overlapping redactions become one, named after the first."""
-    done = 0
-    for finding in findings:
-        if finding.action != "redact":
-            continue
-        if finding.start >= done:
-            yield text[done : finding.start]
-            yield placeholder(finding.rule)
-        done = max(done, finding.end)
-    yield text[done:]
+def decided(verdict: Verdict, action: Literal["flag", "block"]) -> Verdict:
+    """An escalated verdict once it is decided: as if its hardest findings had said ``action``."""
+    findings = tuple(
+        dataclasses.replace(finding, action=action) if SEVERITY[finding.action] == SEVERITY["escalate"] else finding
+        for finding in verdict.findings
+    )
+    kept = hardest(findings)
+    return Verdict(
+        action=kept,
+        findings=findings,
+        text="" if kept == "block" else verdict.text,
+        message="The guard stopped this after a closer look." if kept == "block" else "",
+        failures=verdict.failures,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -13,15 +14,28 @@ from starlette.routing import Route
 
 from trimtab.core import BadInput
 
-from .policy import STAGES, Verdict, compile_policy, hardest
+from .catalogue import SCANNERS
+from .policy import compile_policy
+from .scanner import STAGES, WHOLE
+from .text import Context, Turn
+from .verdicts import ACTIONS, Verdict
 
 #: Finds the content of the policy at an address. Raises NotFound.
 ResolvePolicy = Callable[[str], Mapping[str, Any]]
 #: Where the policy is when the request names none.
 DEFAULT_ADDRESS = "guards:/default@production"
 
-SOURCES = ("user", "document", "tool")
+SOURCES = ("user", "document", "tool", "assistant")
 _KEYS = ("policy", "stage", "messages", "text", "source", "tool_call", "context")
+_CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier")
+_TIERS = ("low", "medium", "high")
+
+
+class Item(NamedTuple):
+    """One text to scan, and what its scanners may know."""
+
+    text: str
+    context: Context
 
 
 def routes(resolve_policy: ResolvePolicy) -> list[Route]:
@@ -30,12 +44,36 @@ def routes(resolve_policy: ResolvePolicy) -> list[Route]:
     async def scan(request: Request) -> JSONResponse:
         body = read_body(await request.body())
         policy = compile_policy(resolve_policy(body.get("policy") or DEFAULT_ADDRESS))
+        items = items_in(body)
+        stage, tier = body.get("stage", "input"), (body.get("context") or {}).get("tier", policy.risk.default)
         began = time.perf_counter()
-        verdicts = [policy.scan(body.get("stage", "input"), text) for text in texts_in(body)]
-        taken_ms = (time.perf_counter() - began) * 1000
-        return JSONResponse(report(verdicts, taken_ms))
+        verdicts = [await policy.examine(stage, item.text, context=item.context, tier=tier) for item in items]
+        return JSONResponse(report(verdicts, (time.perf_counter() - began) * 1000))
 
-    return [Route("/api/guard/scan", scan, methods=["POST"])]
+    async def scanners(request: Request) -> JSONResponse:
+        return JSONResponse({"scanners": cards()})
+
+    return [
+        Route("/api/guard/scan", scan, methods=["POST"]),
+        Route("/api/guard/scanners", scanners, methods=["GET"]),
+    ]
+
+
+def cards() -> list[dict[str, Any]]:
+    """What each scanner is, for people and for programs that write policies."""
+    return [
+        {
+            "name": scanner.name,
+            "stages": list(scanner.stages),
+            "description": scanner.description,
+            "threshold": scanner.threshold,
+            "streams": scanner.longest != WHOLE,
+            "cost": scanner.cost,
+            "sources": list(scanner.sources),
+            "options": dict(scanner.options or {}),
+        }
+        for scanner in SCANNERS.values()
+    ]
 
 
 def read_body(raw: bytes) -> Mapping[str, Any]:
@@ -56,7 +94,7 @@ def read_body(raw: bytes) -> Mapping[str, Any]:
     return body
 
 
-def texts_in(body: Mapping[str, Any]) -> list[str]:
+def items_in(body: Mapping[str, Any]) -> list[Item]:
     """The texts to scan: the text itself, or each message's text, or the tool call. Raises BadInput."""
     given = [key for key in ("text", "messages", "tool_call") if body.get(key) is not None]
     if len(given) != 1:
@@ -66,38 +104,90 @@ def texts_in(body: Mapping[str, Any]) -> list[str]:
             mend="Give one of them.",
         )
     value = body[given[0]]
+    context = context_of(body)
     if given[0] == "text":
         if not isinstance(value, str):
             raise BadInput("must be text", field="text", mend="Send a string.")
-        return [value]
+        return [Item(value, context)]
     if given[0] == "tool_call":
         if not isinstance(value, dict):
             raise BadInput("must be an object", field="tool_call", mend="Send the tool call as the model made it.")
-        return [json.dumps(value, ensure_ascii=False)]
+        return [Item(json.dumps(value, ensure_ascii=False), context)]
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise BadInput("must be a list of messages", field="messages", mend='Send [{"role", "content"}].')
-    return [_text_of(message) for message in value]
+    texts = [_text_of(message) for message in value]
+    turns = [Turn(str(message.get("role", "user")), text) for message, text in zip(value, texts, strict=True)]
+    last = len(texts) - 1
+    return [
+        Item(text, replace(context, turns=(*context.turns, *turns[:n]), newest=n == last))
+        for n, text in enumerate(texts)
+    ]
 
 
-def report(verdicts: list[Verdict], taken_ms: float) -> dict[str, Any]:
+def context_of(body: Mapping[str, Any]) -> Context:
+    """What the scanners may know beside the text. Raises BadInput."""
+    given = body.get("context")
+    context = {} if given is None else given
+    if not isinstance(context, dict):
+        raise BadInput("must be an object", field="context", mend=f"Its fields are {', '.join(_CONTEXT_KEYS)}.")
+    for key in context:
+        if key not in _CONTEXT_KEYS:
+            raise BadInput(
+                "is not a known field", field=f"context.{key}", mend=f"The fields are {', '.join(_CONTEXT_KEYS)}."
+            )
+    for key in ("system", "asked"):
+        if not isinstance(context.get(key, ""), str):
+            raise BadInput("must be text", field=f"context.{key}", mend="Send a string.")
+    for key in ("passages", "canaries"):
+        if not isinstance(context.get(key, []), list) or not all(
+            isinstance(each, str) for each in context.get(key, [])
+        ):
+            raise BadInput("must be a list of texts", field=f"context.{key}", mend="Send [text, ...].")
+    turns = context.get("turns", [])
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise BadInput("must be a list of messages", field="context.turns", mend='Send [{"role", "content"}].')
+    if context.get("tier", "low") not in _TIERS:
+        raise BadInput("is not known", field="context.tier", mend=f"Use one of {', '.join(_TIERS)}.")
+    return Context(
+        source=body.get("source", "assistant" if body.get("stage") == "output" else "user"),
+        turns=tuple(Turn(str(turn.get("role", "user")), _text_of(turn)) for turn in turns),
+        system=context.get("system", ""),
+        passages=tuple(context.get("passages", ())),
+        canaries=tuple(context.get("canaries", ())),
+        asked=context.get("asked", ""),
+    )
+
+
+def report(verdicts: Sequence[Verdict], taken_ms: float) -> dict[str, Any]:
     """The reply: the hardest verdict, every finding with the position of its message, and the redacted texts."""
     findings = [
         {
             "message": position,
             "rule": finding.rule,
+            "scanner": finding.scanner or "patterns",
+            "kind": finding.kind or finding.rule,
             "action": finding.action,
             "reason": finding.reason,
             "start": finding.start,
             "end": finding.end,
+            "score": round(finding.score, 4),
+            "decoded": list(finding.how),
+            "note": finding.note,
         }
         for position, verdict in enumerate(verdicts)
         for finding in verdict.findings
     ]
-    verdict = hardest([finding for each in verdicts for finding in each.findings])
-    texts = [each.text for each in verdicts] if verdict == "redact" else []
+    failures = [
+        {"message": position, **asdict(failure)}
+        for position, verdict in enumerate(verdicts)
+        for failure in verdict.failures
+    ]
+    verdict = max((each.action for each in verdicts), key=ACTIONS.index, default="allow")
+    texts = [each.text for each in verdicts] if verdict in ("redact", "escalate") else []
     return {
         "verdict": verdict,
         "findings": findings,
+        "failures": failures,
         "message": next((each.message for each in verdicts if each.message), ""),
         "redacted": texts,
         "ms": round(taken_ms, 3),

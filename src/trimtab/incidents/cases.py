@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from trimtab.core import Span
 from trimtab.evals import Case
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 
 from .incident import Incident
 from .sentences import name
 
 
-async def roots_of(store: SpanStore, traces: Sequence[str]) -> list[Span]:
+async def roots_of(store: Spans, traces: Sequence[str]) -> list[Span]:
     """The root spans of recorded requests, in this order; what is not (or no longer) there is passed over."""
     found = []
     for trace_id in traces:

@@ -11,13 +11,14 @@ from trimtab.attribution import Evidence, Report, attribute, failing, with_repla
 from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
 from trimtab.evals import add_cases
 from trimtab.registry import Registry
-from trimtab.store import Metadata, SpanStore
+from trimtab.store import Metadata, Spans
 from trimtab.watch import Alarm, Watch
 
 from . import joining, remedy, sentences, states
 from .cases import cases_of, roots_of
 from .incident import MACHINE, STATES, Incident, IncidentEvent, blamed
 from .records import Records, Written
+from .recovery import Recovery, recovery
 from .replay import MAX_REQUESTS, Replay, Replaying
 
 log = logging.getLogger("trimtab.incidents")
@@ -29,6 +30,7 @@ MAX_ALARMS = 6
 #: Seconds between batches of replays, in which more requests fail that can be asked again.
 WAITS = (2.0, 3.0, 5.0, 5.0)
 _MAX_CHANGES = 10_000
+_MAX_REVIEWED, _MAX_SCORES = 100, 1000
 _LIVE = STATES[:-1]
 
 
@@ -45,7 +47,7 @@ class Desk:
         *,
         metadata: Metadata,
         registry: Registry,
-        store: SpanStore,
+        store: Spans,
         watch: Watch,
         replay: Replay | None,
         clock: Callable[[], int] = now_ns,
@@ -61,6 +63,10 @@ class Desk:
         self._acting = asyncio.Lock()
         self.on_event: list[Callable[[Incident, IncidentEvent], None]] = []
 
+    def now(self) -> int:
+        """The desk's clock, nanoseconds since 1970 UTC."""
+        return self._clock()
+
     async def load(self) -> list[Incident]:
         """Take up what a crash interrupted; returns the incidents that are not closed, open ones first."""
         for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
@@ -68,20 +74,38 @@ class Desk:
                 await self._work(incident.id)
         return await self._records.listed(_LIVE, _MAX_CHANGES)
 
-    async def handle(self, alarm: Alarm) -> Incident:
-        """Open an incident, or join the one that the alarm belongs to, and answer it as far as the machine may."""
+    async def handle(self, alarm: Alarm) -> Incident | None:
+        """Open an incident, or join the one that the alarm belongs to, and answer it as far as the machine may.
+
+        An alarm that is only to be noted opens none: None where it belongs to no incident.
+        """
+        if alarm.monitor.action == "note":
+            return await self._noted(alarm)
         await self._reconsider()
         report, traces = await self._attributed(alarm.signal, alarm.slice, alarm.time_ns, alarm.onset_ns)
         now = self._clock()
 
-        def place(live: Sequence[Incident]) -> Written:
-            known = joining.choose(live, alarm, report)
-            if known is None:
-                return Written(None, states.opened(alarm, report, traces, DATASET, now))
-            return Written(known, states.joined(known, alarm, report, traces, now))
+        def place(known: Sequence[Incident]) -> Written:
+            if (same := joining.choose(known, alarm, report)) is not None:
+                return Written(same, states.joined(same, alarm, report, traces, now))
+            if (again := joining.repeated(known, alarm, report)) is not None:
+                return Written(again, states.reopened(again, alarm, report, traces, now))
+            return Written(None, states.opened(alarm, report, traces, DATASET, now))
 
         incident = await self._told(self._records.place(place))
         return await self._work(incident.id)
+
+    async def _noted(self, alarm: Alarm) -> Incident | None:
+        """A diagnostic signal moved: a line in the newest incident that began with it, if there is one."""
+        live = await self._records.listed(_LIVE, _MAX_REVIEWED)
+        near = [i for i in live if not i.closed_ns and abs(alarm.onset_ns - i.onset_ns) <= joining.NEAR_NS]
+        with suppress(NotFound):
+            self._watch.rearm(alarm.signal)
+        if not near:
+            return None
+        text = sentences.alarm(alarm)
+        newest = max(near, key=lambda incident: incident.id)
+        return await self._note_once(newest.id, "symptom", text)
 
     async def acknowledge(self, incident_id: int, actor: str) -> Incident:
         """Somebody is on it.
@@ -118,9 +142,67 @@ class Desk:
         Raises NotFound, BadInput without a lesson, and Conflict, unless a reason is written, while no failing request
         was kept as a case or nothing mitigated it.
         """
-        incident = await self._change(incident_id, lambda i, now: states.closed(i, actor, lesson, reason, now))
+        known = await self._records.get(incident_id)
+        watched = any(monitor.signal == known.signal for monitor in self._watch.monitors)
+        incident = await self._change(
+            incident_id, lambda i, now: states.closed(i, actor, lesson, reason, now, watched=watched)
+        )
         self._rearm(incident)
         return incident
+
+    async def resolve(self, incident_id: int, actor: str, text: str) -> Incident:
+        """Somebody says that it is over, and how they know.
+
+        Raises NotFound, BadInput without a name or words, and Conflict when it is resolved or closed.
+        """
+        incident = await self._change(incident_id, lambda i, now: states.resolved(i, actor, text, now))
+        await self._keep_cases(incident_id)
+        self._rearm(incident)
+        return await self._records.get(incident.id)
+
+    async def review(self) -> list[Incident]:
+        """Look at the dead-man's switch, and resolve the mitigated incidents whose signal is back; returns those."""
+        await self._listen()
+        back = []
+        for incident in await self._records.listed(("mitigated",), _MAX_REVIEWED):
+            found = await self.recovery(incident)
+            if found is not None and found.back:
+                text = sentences.recovered(incident.signal, found)
+                with suppress(Conflict):  # somebody was quicker
+                    back.append(await self._change(incident.id, _resolving(text)))
+        return back
+
+    async def _listen(self) -> None:
+        """Open an incident for each monitor that has stopped receiving; resolve those that receive again."""
+        silent = {silence.signal: silence for silence in self._watch.silent()}
+        monitors = {monitor.signal: monitor for monitor in self._watch.monitors}
+        known = await self._records.listed(_LIVE, _MAX_REVIEWED)
+        told = {i.signal: i for i in known if i.runbook == states.SILENT_RUNBOOK and i.state != "resolved"}
+        for signal, silence in silent.items():
+            if signal not in told:
+                made = states.silenced(silence, monitors[signal], self._clock())
+                await self._told(self._records.place(lambda live, made=made: Written(None, made)))  # type: ignore[misc]
+        for signal, incident in told.items():
+            if signal not in silent:
+                with suppress(Conflict):
+                    await self._change(incident.id, _resolving(f"{signal} comes again"))
+
+    async def recovery(self, incident: Incident) -> Recovery | None:
+        """How the signal stands since the remedy; None before one, and while there are too few answers."""
+        if not incident.mitigated_ns or incident.report is None:
+            return None
+        scores = await self._store.scores(
+            since_ns=incident.mitigated_ns + joining.GRACE_NS, until_ns=0, name=incident.signal, limit=_MAX_SCORES
+        )
+        # The watch may keep rare slices in common, under a name that no score has.
+        sliced = [score for score in scores if score.slice == incident.slice]
+        return recovery(incident.report, [score.value for score in sliced or scores])
+
+    async def note(self, incident_id: int, kind: str, actor: str, text: str) -> Incident:
+        """Add a line to the timeline. Raises NotFound, BadInput without a text."""
+        if not text.strip():
+            raise BadInput("A note needs words.", field="text", mend="Write what you saw or did.")
+        return await self._change(incident_id, lambda i, now: states.noted(i, kind, actor, text.strip(), now))
 
     async def get(self, incident_id: int) -> Incident:
         """One incident. Raises NotFound."""
@@ -249,6 +331,7 @@ class Desk:
             for change in self._registry.changes(limit=_MAX_CHANGES)
             if (change.time_ns >= since or change.rollout in running)
             and (change.kind, change.name) != ("datasets", DATASET)
+            and change.kind != "data"
         ]
 
     def _rearm(self, incident: Incident) -> None:
@@ -284,6 +367,10 @@ class Desk:
 
 def _judging(report: Report) -> Callable[[Incident, int], Incident]:
     return lambda incident, now: states.judged(incident, report, now)
+
+
+def _resolving(text: str) -> Callable[[Incident, int], Incident]:
+    return lambda incident, now: states.resolved(incident, MACHINE, text, now)
 
 
 def _note(incident: Incident) -> str:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from trimtab.attribution import Candidate, Report
 
-State = Literal["open", "acknowledged", "mitigated", "closed"]
-STATES: tuple[State, ...] = ("open", "acknowledged", "mitigated", "closed")
+State = Literal["open", "acknowledged", "mitigated", "resolved", "closed"]
+STATES: tuple[State, ...] = ("open", "acknowledged", "mitigated", "resolved", "closed")
 
 #: Who acts when nobody did: the name in the timeline.
 MACHINE = "trimtab"
@@ -18,7 +18,8 @@ MACHINE = "trimtab"
 class IncidentEvent:
     """One line of the timeline: machine and people in one list.
 
-    ``kind`` is alarm, joined, verdict, replay, page, action, cases, acknowledged, rollback or closed.
+    ``kind`` is alarm, joined, symptom, reopened, verdict, replay, page, action, cases, acknowledged, escalated,
+    rollback, resolved, note or closed.
     """
 
     time_ns: int

@@ -13,6 +13,8 @@ from .incident import Incident, blamed, same_cause
 GRACE_NS = 60 * 10**9
 #: Unexplained falls that start this close together are one failure until shown otherwise.
 NEAR_NS = 300 * 10**9
+#: A failure that comes back within this time is the same incident again; later it is a new one.
+REPEAT_NS = 30 * 86_400 * 10**9
 
 
 def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident | None:
@@ -35,6 +37,22 @@ def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident |
         for incident in under_way:
             if incident.cause is not None or abs(alarm.onset_ns - incident.onset_ns) <= NEAR_NS:
                 return incident
+    return None
+
+
+def repeated(known: Sequence[Incident], alarm: Alarm, report: Report) -> Incident | None:
+    """The incident that was over and has come back: the newest with the same cause, or, where neither has one, of the
+    same signal and slice. None when the failure is new."""
+    cause = blamed(report)
+    for incident in sorted(known, key=lambda i: i.id, reverse=True):
+        over = incident.closed_ns or incident.mitigated_ns
+        if not over or not 0 < alarm.onset_ns - over <= REPEAT_NS:
+            continue
+        if cause is not None and incident.cause is not None and same_cause(cause, incident.cause):
+            return incident
+        neither = cause is None and incident.cause is None
+        if neither and (alarm.signal, alarm.slice) == (incident.signal, incident.slice):
+            return incident
     return None
 
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from trimtab.core import Score, TrimtabError, now_ns
 from trimtab.evals import Online
 from trimtab.registry import Registry
-from trimtab.store import Batch, Settings, SpanStore
+from trimtab.store import Batch, Settings, Spans
 from trimtab.watch import Alarm, Vendors, Watch
 
 from .desk import Desk
@@ -25,6 +25,7 @@ POSITION = "loop.position"
 BASELINES = "loop.baselines"
 VENDORS = "loop.vendors"
 REMEMBER_EVERY_S = 2.0
+REVIEW_EVERY_S = 10.0
 BATCH = 2000
 TRIES = 3
 
@@ -35,7 +36,7 @@ class Loop:
     def __init__(
         self,
         *,
-        store: SpanStore,
+        store: Spans,
         settings: Settings,
         online: Online,
         watch: Watch,
@@ -65,6 +66,7 @@ class Loop:
         self._tasks = [
             asyncio.create_task(self._forever(self._read, "loop"), name="trimtab-loop"),
             asyncio.create_task(self._forever(self._answer, "desk"), name="trimtab-desk"),
+            asyncio.create_task(self._forever(self._review, "review"), name="trimtab-review"),
         ]
 
     async def stop(self) -> None:
@@ -95,7 +97,7 @@ class Loop:
         scores = await self._online.score(batch.spans)
         if scores:
             await self._store.write(scores=scores, patient=True)
-        for alarm in self._watch.observe(batch.scores):
+        for alarm in (*self._watch.measure(batch.spans), *self._watch.observe(batch.scores)):
             await self._alarms.put(alarm)
         for listener in self.on_scores:
             listener(list(batch.scores))
@@ -126,6 +128,10 @@ class Loop:
             await self._desk.handle(alarm)
         finally:
             self._alarms.task_done()
+
+    async def _review(self) -> None:
+        await asyncio.sleep(REVIEW_EVERY_S)
+        await self._desk.review()
 
     async def _remember(self) -> None:
         self._remembered = time.monotonic()

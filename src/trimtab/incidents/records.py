@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, case, insert, select, update
+from sqlalchemy import Connection, RowMapping, case, func, insert, select, update
 
 from trimtab.attribution import Report
 from trimtab.core import NotFound
@@ -16,8 +16,8 @@ from trimtab.store import Metadata, tables
 
 from .incident import STATES, Incident, IncidentEvent
 
-#: Incidents that are not closed, looked at when an alarm is placed.
-MAX_LIVE = 200
+#: Incidents looked at when an alarm is placed: those that are not closed, and the newest of the closed ones.
+MAX_LIVE, MAX_CLOSED = 200, 200
 
 _incidents, _events = tables.incidents, tables.incident_events
 
@@ -64,11 +64,23 @@ class Records:
         """Incidents in these states, the open ones first, each state newest first."""
         return await self._metadata.read(lambda connection: _listed(connection, states, limit))
 
+    async def last_event(self) -> int:
+        """The number of the newest line of all timelines; 0 if there is none."""
+        newest = await self._metadata.read(lambda connection: connection.scalar(select(func.max(_events.c.seq))))
+        return int(newest or 0)
+
+    async def events_after(self, seq: int, limit: int) -> list[tuple[int, int, IncidentEvent]]:
+        """Lines of all timelines after a number, oldest first: number, incident, line."""
+        query = select(_events).where(_events.c.seq > seq).order_by(_events.c.seq).limit(limit)
+        rows = await self._metadata.read(lambda connection: connection.execute(query).mappings().all())
+        return [(row["seq"], row["incident"], _event(row)) for row in rows]
+
     async def place(self, place: Callable[[Sequence[Incident]], Written]) -> Written:
-        """Choose among the incidents that are not closed and write what ``place`` made of one, or a new one."""
+        """Choose among the incidents and write what ``place`` made of one, or a new one."""
 
         def step(connection: Connection) -> Written:
-            written = place(_listed(connection, STATES[:-1], MAX_LIVE))
+            live = _listed(connection, STATES[:-1], MAX_LIVE)
+            written = place([*live, *_listed(connection, STATES[-1:], MAX_CLOSED)])
             if written.before is not None:
                 _save(connection, written.before, written.after)
                 return written
@@ -132,9 +144,12 @@ def _events_of(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[In
     found: dict[int, tuple[IncidentEvent, ...]] = {}
     query = select(_events).where(_events.c.incident.in_(ids)).order_by(_events.c.seq)
     for row in connection.execute(query).mappings():
-        event = IncidentEvent(time_ns=row["time_ns"], kind=row["kind"], actor=row["actor"], text=row["text"])
-        found[row["incident"]] = (*found.get(row["incident"], ()), event)
+        found[row["incident"]] = (*found.get(row["incident"], ()), _event(row))
     return found
+
+
+def _event(row: RowMapping) -> IncidentEvent:
+    return IncidentEvent(time_ns=row["time_ns"], kind=row["kind"], actor=row["actor"], text=row["text"])
 
 
 def _row(incident: Incident) -> dict[str, Any]:

@@ -12,12 +12,19 @@ from starlette.routing import Route
 from trimtab.core import BadInput
 
 from .desk import Desk
+from .figures import figures
+from .postmortem import postmortem
+
+#: A report looks back so many days, at so many incidents at most.
+MAX_DAYS, MAX_REPORTED = 366, 5000
+_DAY_NS = 86_400 * 10**9
 
 
 class Act(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The body of an action; ``lesson`` and ``reason`` are read where an incident closes."""
+    """The body of an action; ``lesson`` and ``reason`` are read where an incident closes, ``text`` in the others."""
 
     actor: str = ""
+    text: str = ""
     lesson: str = ""
     reason: str = ""
 
@@ -26,7 +33,7 @@ def routes(desk: Desk) -> list[Route]:
     """The incidents' part of the control API."""
 
     async def listed(request: Request) -> Response:
-        found = await desk.list(state=request.query_params.get("state", ""), limit=_limit(request))
+        found = await desk.list(state=request.query_params.get("state", ""), limit=_number(request, "limit", 50, 1000))
         return _json({"incidents": found})
 
     async def one(request: Request) -> Response:
@@ -44,7 +51,29 @@ def routes(desk: Desk) -> list[Route]:
         body = await _body(request)
         return _json(await desk.close(_id(request), _actor(request, body), body.lesson, body.reason))
 
+    async def resolve(request: Request) -> Response:
+        body = await _body(request)
+        return _json(await desk.resolve(_id(request), _actor(request, body), body.text))
+
+    async def note(request: Request) -> Response:
+        body = await _body(request)
+        return _json(await desk.note(_id(request), "note", _actor(request, body), body.text))
+
+    async def written(request: Request) -> Response:
+        text = postmortem(await desk.get(_id(request)))
+        return Response(text, media_type="text/markdown; charset=utf-8")
+
+    async def report(request: Request) -> Response:
+        days = _number(request, "days", 30, MAX_DAYS)
+        since = desk.now() - days * _DAY_NS
+        found = [i for i in await desk.list(limit=MAX_REPORTED) if i.opened_ns >= since]
+        return _json({"days": days, **msgspec.to_builtins(figures(found))})
+
     return [
+        Route("/api/incidents/report", report, methods=["GET"]),
+        Route("/api/incidents/{id:int}/resolve", resolve, methods=["POST"]),
+        Route("/api/incidents/{id:int}/notes", note, methods=["POST"]),
+        Route("/api/incidents/{id:int}/postmortem", written, methods=["GET"]),
         Route("/api/incidents", listed, methods=["GET"]),
         Route("/api/incidents/{id:int}", one, methods=["GET"]),
         Route("/api/incidents/{id:int}/acknowledge", acknowledge, methods=["POST"]),
@@ -69,14 +98,14 @@ async def _body(request: Request) -> Act:
         # msgspec ends its message with the path of the field: "Expected `str`, got `int` - at `$.lesson`".
         what, _, where = str(error).partition(" - at `$")
         field = where.rstrip("`").lstrip(".") or "body"
-        mend = 'Send {"actor": "...", "lesson": "...", "reason": "..."}.'
+        mend = 'Send {"actor": "...", "text": "...", "lesson": "...", "reason": "..."}.'
         raise BadInput(f"The body does not fit: {what}.", field=field, mend=mend) from error
 
 
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= 1000 and len(text) <= 4):
-        raise BadInput(f"The limit {text[:40]!r} is out of range.", field="limit", mend="Give 1 to 1000.")
+def _number(request: Request, name: str, usual: int, most: int) -> int:
+    text = request.query_params.get(name, str(usual))
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most):
+        raise BadInput(f"The {name} {text[:40]!r} is out of range.", field=name, mend=f"Give 1 to {most}.")
     return int(text)
 
 

@@ -6,9 +6,10 @@ import math
 
 from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import Layer
-from trimtab.watch import SIGNALS, Alarm
+from trimtab.watch import SIGNALS, Alarm, Silence
 
 from .incident import blamed
+from .recovery import Recovery
 
 #: What people see when a signal falls.
 _FELL = {
@@ -93,6 +94,23 @@ def waiting(owner: str, report: Report | None, action: str) -> str:
 def name(cause: Candidate) -> str:
     """A cause as people name it: ``prompts support-answer/2``."""
     return f"{cause.kind} {cause.after}" if cause.after else cause.title
+
+
+def silent(silence: Silence) -> str:
+    """A monitor that hears nothing."""
+    known = SIGNALS.get(silence.signal)
+    title_ = known.title if known else silence.signal
+    return (
+        f"{title_} has stopped coming: nothing in {silence.requests} requests,"
+        f" where at least {silence.share:.0%} bring a value"
+    )
+
+
+def recovered(signal: str, found: Recovery) -> str:
+    """How a signal stands when it is back."""
+    known = SIGNALS.get(signal)
+    name_ = known.title if known else signal
+    return f"{name_} is back at {found.mean:.2f} ({found.low:.2f} to {found.high:.2f}) over {found.n} answers"
 
 
 def duration(ns: int) -> str:

@@ -1,7 +1,9 @@
-"""What may happen to an incident: open -> acknowledged -> mitigated -> closed. Pure; every step adds its own event.
+"""What may happen to an incident: open -> acknowledged -> mitigated -> resolved -> closed. Pure; every step adds an
+event of its own.
 
 The machine may mitigate what nobody has acknowledged yet; acknowledging afterwards says who looks at it and changes no
-state. A closed incident never changes.
+state. It is resolved when its signal is back. A closed incident changes in one way only: when the same failure comes
+again, it is open again.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trimtab.attribution import Candidate, Report
-from trimtab.core import BadInput, Conflict
-from trimtab.watch import Alarm
+from trimtab.core import BadInput, Conflict, Layer
+from trimtab.watch import Alarm, Monitor, Silence
 
 from . import sentences
 from .incident import MACHINE, Incident, IncidentEvent, blamed, same_cause
 
 MAX_TRACES = 50
+SILENT_RUNBOOK = (
+    "Look at what makes this signal: the judge's model and budget, the scorer's errors, the route that feeds it."
+)
 _CERTAINTY = ("unknown", "likely", "proven")
 
 
@@ -47,6 +52,27 @@ def opened(alarm: Alarm, report: Report, traces: Iterable[str], dataset: str, no
     )
     incident = noted(incident, "alarm", MACHINE, sentences.alarm(alarm), now_ns)
     return judged(incident, report, now_ns)
+
+
+def silenced(silence: Silence, monitor: Monitor, now_ns: int) -> Incident:
+    """A new incident, not yet numbered: a monitor that stopped receiving. Nobody can say what broke, only that nobody
+    would hear of it."""
+    title = sentences.silent(silence)
+    incident = Incident(
+        id=0,
+        opened_ns=now_ns,
+        severity=min(2, monitor.severity),
+        signal=silence.signal,
+        owner=monitor.owner,
+        title=title,
+        signals=(silence.signal,),
+        layer=Layer.OPERATIONS,
+        onset_ns=silence.last_ns,
+        alarm_ns=now_ns,
+        action="page",
+        runbook=SILENT_RUNBOOK,
+    )
+    return noted(incident, "alarm", MACHINE, title, now_ns)
 
 
 def joined(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
@@ -120,6 +146,41 @@ def with_cases(incident: Incident, cases: int, now_ns: int) -> Incident:
     return noted(replace(incident, cases=cases), "cases", MACHINE, text, now_ns)
 
 
+def resolved(incident: Incident, actor: str, text: str, now_ns: int) -> Incident:
+    """The signal is back, as the machine measured or as somebody says. Raises Conflict when it is over already,
+    BadInput without a name or words."""
+    _refuse_closed(incident)
+    if incident.state == "resolved":
+        raise Conflict(f"Incident {incident.id} is resolved already.", field="id", mend="Close it with its lesson.")
+    for value, field, mend in ((actor, "actor", "Say who you are."), (text, "text", "Say how you know.")):
+        if not value.strip():
+            raise BadInput("An incident is resolved by somebody who says why.", field=field, mend=mend)
+    incident = replace(incident, state="resolved", mitigated_ns=incident.mitigated_ns or now_ns, pending=False)
+    return noted(incident, "resolved", actor, text.strip(), now_ns)
+
+
+def reopened(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
+    """The same failure again: open, unacknowledged, with its history, and everything measured anew."""
+    ended = incident.closed_ns or incident.mitigated_ns
+    ago = f", {sentences.duration(now_ns - ended)} after it was {incident.state}" if ended else ""
+    incident = replace(
+        incident,
+        state="open",
+        acknowledged_by="",
+        closed_ns=0,
+        mitigated_ns=0,
+        verdict_ns=0,
+        severity=min(incident.severity, alarm.monitor.severity),
+        onset_ns=alarm.onset_ns,
+        alarm_ns=alarm.time_ns,
+        signals=tuple(dict.fromkeys((*incident.signals, alarm.signal))),
+        traces=tuple(traces)[:MAX_TRACES],
+        pending=True,
+    )
+    incident = noted(incident, "reopened", MACHINE, f"the same again{ago}: {sentences.alarm(alarm)}", now_ns)
+    return judged(incident, report, now_ns)
+
+
 def acknowledged(incident: Incident, actor: str, now_ns: int) -> Incident:
     """Somebody is on it. Raises Conflict when somebody else already is, BadInput without a name."""
     _refuse_closed(incident)
@@ -135,9 +196,9 @@ def acknowledged(incident: Incident, actor: str, now_ns: int) -> Incident:
     return noted(incident, "acknowledged", actor, f"acknowledged by {actor}", now_ns)
 
 
-def closed(incident: Incident, actor: str, lesson: str, reason: str, now_ns: int) -> Incident:
+def closed(incident: Incident, actor: str, lesson: str, reason: str, now_ns: int, *, watched: bool = True) -> Incident:
     """The end. Raises BadInput without a lesson; Conflict, unless a reason is written, when no failing request became
-    a case or nothing mitigated it.
+    a case, nothing mitigated it, or no monitor would see it again (``watched``).
     """
     _refuse_closed(incident)
     if not lesson.strip():
@@ -147,6 +208,7 @@ def closed(incident: Incident, actor: str, lesson: str, reason: str, now_ns: int
         for fails, why in (
             (incident.cases == 0, "none of its failing requests is a regression case"),
             (not incident.mitigated_ns, "nothing has mitigated it"),
+            (not watched, f"no monitor of {incident.signal} would see it again"),
         ):
             if fails:
                 mend = "Do that first, or write the reason why it may close."
@@ -175,5 +237,5 @@ def _better(new: Report, old: Report | None) -> bool:
 
 def _refuse_closed(incident: Incident) -> None:
     if incident.state == "closed":
-        mend = "A new alarm opens a new incident."
+        mend = "When the same failure comes again, it opens again."
         raise Conflict(f"Incident {incident.id} is closed.", field="id", mend=mend)

@@ -2,7 +2,7 @@
 
 from trimtab.templates import TYPES, Resolve, Template, Variable, fill, variables_of
 
-from .assertions import KINDS, Assertion, assertions_of
+from .assertions import KINDS, Assertion, assertions_of, check_assertions
 from .cases import PromptCase, cases_address, cases_of
 from .content import params_of, validate
 from .files import PromptFile, read_prompt_file, write_prompt_file
@@ -26,6 +26,7 @@ __all__ = [
     "broken_rule",
     "cases_address",
     "cases_of",
+    "check_assertions",
     "fill",
     "language_of",
     "params_of",

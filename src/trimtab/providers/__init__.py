@@ -1,7 +1,7 @@
 """Providers: the only speaker of HTTP to models, and the simulated model that needs none."""
 
 from .anthropic import MESSAGES, Anthropic
-from .embeddings import EMBEDDINGS
+from .embeddings import EMBEDDINGS, embed
 from .endpoint import Endpoint
 from .estimate import COUNT, estimate_tokens
 from .exchange import Response
@@ -35,5 +35,6 @@ __all__ = [
     "Response",
     "Scripted",
     "Skill",
+    "embed",
     "estimate_tokens",
 ]

@@ -140,10 +140,17 @@ def _guards(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:
     for stage in dict.fromkeys((*before, *after)):
         one, other = before.get(stage, _MISSING), after.get(stage, _MISSING)
         if isinstance(one, list) and isinstance(other, list):
-            yield from _named(one, other, f"{stage} rule", "name")
+            yield from _named(_with_names(one), _with_names(other), f"{stage} rule", "name")
         else:
             yield from paths(one, other, f"{stage} rules")
     yield from paths(_without(old, "stages"), _without(new, "stages"))
+
+
+def _with_names(rules: Sequence[Any]) -> list[Any]:
+    """The rules of a policy, each with its name: a scanner without one goes by its own."""
+    return [
+        {"name": rule["scanner"], **rule} if isinstance(rule, Mapping) and "scanner" in rule else rule for rule in rules
+    ]
 
 
 def _routes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:

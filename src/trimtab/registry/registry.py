@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Raises BadInput for content that cannot be a version of its kind.
 Check = Callable[[Mapping[str, Any]], object]
+#: Raises Conflict for content that may be registered and yet not go live.
+LiveCheck = Callable[[Mapping[str, Any]], Awaitable[None]]
 #: What a write is to do; it gets the books as of its own transaction.
 Decision = Callable[[Books, Who], Effect]
 
@@ -54,6 +56,7 @@ class Registry(Readings):
         self._checks = checks
         self._clock = clock
         self._known: dict[str, Known] = {}
+        self._live_checks: dict[str, LiveCheck] = {}
         self._lock = asyncio.Lock()
         self._listeners: list[Callable[[Change], None]] = []
         self._follower = Follower(self.refresh)
@@ -72,6 +75,17 @@ class Registry(Readings):
     def know(self, kind: str, check: Known) -> None:
         """What a version needs of a kind must pass ``check``: for what is no asset of the registry, such as models."""
         self._known[kind] = check
+
+    def before_live(self, kind: str, check: LiveCheck) -> None:
+        """Ask ``check`` about the content of a version before ``production`` moves to it or a rollout of it starts.
+
+        What goes back (a rollback, a rewind, an undo) is not asked about.
+        """
+        self._live_checks[kind] = check
+
+    async def _may_live(self, kind: str, name: str, number: int) -> None:
+        if (check := self._live_checks.get(kind)) is not None:
+            await check(self.version(kind, name, number).content)
 
     # Keeping up with other processes.
 
@@ -145,6 +159,8 @@ class Registry(Readings):
         and a role or a passed gate is missing; NotFound for the version.
         """
         change_id = new_id("chg")
+        if label == PRODUCTION and self.labels(kind, name).get(label) != number:
+            await self._may_live(kind, name, number)
         to = Target(asset=(kind, name), label=label, number=number, expect=expect)
         return await self._change(
             lambda books, who: plans.move_label(books, to, who, change_id=change_id, may=may), actor, note, (kind, name)
@@ -206,6 +222,7 @@ class Registry(Readings):
         gate is missing; NotFound for the version or the label; BadInput for the rest.
         """
         plan = Plan(share=share, sticky=sticky, label=label, stages=stages)
+        await self._may_live(kind, name, number)
         ids, asset = (new_id("rol"), new_id("chg")), (kind, name)
         return await self._change(
             lambda books, who: plans.start_rollout(books, asset, number, plan, who, ids=ids, may=may),

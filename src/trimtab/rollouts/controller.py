@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from trimtab.core import Change, Conflict, Filter, NotFound, SpanQuery, TrimtabError, now_ns
 from trimtab.registry import May, Registry
-from trimtab.store import Metadata, SpanStore
+from trimtab.store import Metadata, Spans
 
 from .book import MACHINE, Book, View
 from .decision import Decision
@@ -43,7 +43,7 @@ class Controller:
         *,
         metadata: Metadata,
         registry: Registry,
-        store: SpanStore,
+        store: Spans,
         again: Again | None = None,
         judged: bool = True,
         clock: Callable[[], int] = now_ns,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
 
 from trimtab.core import LAYER_OF_KIND, Score, Span, TrimtabError
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 
 from .feed import OWN_PROJECT, SHADOW, Run
 
@@ -21,7 +21,7 @@ AT_ONCE = 2
 TIMEOUT_S = 120.0
 
 
-async def ask_again(run: Run, again: Again, store: SpanStore) -> int:
+async def ask_again(run: Run, again: Again, store: Spans) -> int:
     """Second answers for what waits, as far as the plan pays for them; their scores go into the store.
 
     Returns how many were had. A second answer that fails to come says nothing: it may have been our own fault.

@@ -6,47 +6,16 @@ import math
 
 from trimtab.core import BadInput
 
-_TINY = 1e-300
-_CLOSE = 1e-14
+from .distributions import incomplete_beta
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
-    """P(at least ``k`` of ``n`` succeed) at success rate ``p``: the incomplete beta I_p(k, n - k + 1).
-
-    DLMF 8.17.5 for the identity, 8.17.22 for the continued fraction (Lentz's method), about 1e-12 relative.
-    """
+    """P(at least ``k`` of ``n`` succeed) at success rate ``p``: the incomplete beta I_p(k, n - k + 1) (DLMF 8.17.5)."""
     if k <= 0:
         return 1.0
     if k > n or p <= 0.0:
         return 0.0
-    if p >= 1.0:
-        return 1.0
-    a, b = float(k), float(n - k + 1)
-    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(p) + b * math.log1p(-p)
-    if p < (a + 1.0) / (a + b + 2.0):
-        return math.exp(front) * _fraction(a, b, p) / a
-    return 1.0 - math.exp(front) * _fraction(b, a, 1.0 - p) / b
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """The continued fraction of the incomplete beta, which converges fast for x < (a + 1) / (a + b + 2)."""
-    c = 1.0
-    d = 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
-    result = d
-    for m in range(1, 10_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
-        for term in (even, odd):
-            d = 1.0 / _away_from_zero(1.0 + term * d)
-            c = _away_from_zero(1.0 + term / c)
-            result *= d * c
-        if abs(d * c - 1.0) < _CLOSE:
-            break
-    return result
-
-
-def _away_from_zero(value: float) -> float:
-    return value if abs(value) > _TINY else _TINY
+    return incomplete_beta(float(k), float(n - k + 1), p)
 
 
 def lower_bound(successes: float, n: int, alpha: float, *, binary: bool | None = None) -> float:

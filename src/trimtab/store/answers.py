@@ -65,3 +65,38 @@ class SpanBucket:
     cost_usd: float
     unpriced: int
     latency: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One group of a Breakdown: its keys in the order of ``by`` ("" for a span without the value; a bucket of time as
+    nanoseconds UTC) and its numbers in the order of ``measures``; None where no span of it has the value."""
+
+    keys: tuple[str | int, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A trace in a few words.
+
+    How many spans and scores, whether its root is there, whether a span of it failed or was refused, its project (the
+    first by name, where its spans have several), the lowest score that it got (None without scores).
+    """
+
+    spans: int = 0
+    scores: int = 0
+    root: bool = False
+    bad: bool = False
+    project: str = ""
+    lowest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """How many rows were deleted. ``settled`` says that the old bytes are gone from the disk too; where it is False, a
+    reader still has an older state open, and asking again (with no traces) settles it later."""
+
+    spans: int = 0
+    scores: int = 0
+    settled: bool = True

@@ -12,8 +12,11 @@ from typing import Self
 
 from trimtab.core import ConfigError, Conflict
 
-#: The schema below, as ``PRAGMA user_version``.
-SCHEMA_VERSION = 1
+from . import cube
+
+#: The schema below, as ``PRAGMA user_version``. Files of schema 1 are read and written as they are: they have no cube
+#: and fewer indexes.
+SCHEMA_VERSION = 2
 _DAY_NS = 86_400 * 10**9
 _NAME = re.compile(r"spans-(\d{4}-\d{2}-\d{2})\.db")
 
@@ -34,6 +37,8 @@ CREATE TABLE spans (
 CREATE UNIQUE INDEX spans_id ON spans (trace_id, span_id);
 CREATE INDEX spans_start ON spans (start_ns);
 CREATE INDEX spans_root ON spans (start_ns) WHERE parent_id = '';
+CREATE INDEX spans_model ON spans (model, start_ns) WHERE model != '';
+CREATE INDEX spans_prompt ON spans (stamp_prompt, start_ns) WHERE parent_id = '' AND stamp_prompt != '';
 CREATE TABLE payloads (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE scores (
   seq INTEGER PRIMARY KEY,
@@ -46,6 +51,7 @@ CREATE TABLE scores (
 CREATE UNIQUE INDEX scores_id ON scores (id);
 CREATE INDEX scores_trace ON scores (trace_id);
 CREATE INDEX scores_time ON scores (time_ns);
+CREATE INDEX scores_value ON scores (name, value);
 CREATE TABLE score_rollup (
   start_s INTEGER NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, slice TEXT NOT NULL,
   n INTEGER NOT NULL, total REAL NOT NULL, total_sq REAL NOT NULL,
@@ -58,6 +64,7 @@ CREATE TABLE span_rollup (
   latency TEXT NOT NULL,
   PRIMARY KEY (start_s, project)
 ) WITHOUT ROWID;
+{cube.SCHEMA}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
@@ -173,6 +180,8 @@ def create(path: Path) -> sqlite3.Connection:
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+    connection.create_function("add_spread", 2, cube.add_spread, deterministic=True)
+    connection.create_aggregate("spread", 1, cube.Spread)  # type: ignore[arg-type]  # typeshed knows numbers only
     if _version(connection, path) == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
     return connection

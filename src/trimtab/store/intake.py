@@ -8,18 +8,26 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from trimtab.core import BadInput, Overloaded, Score, Span, TrimtabError
 
 from .payload import payload_of
 from .rows import Row, score_row, span_row
 
-#: Rows that fill a commit; no commit waits for more.
-GROUP_ROWS = 1000
-#: Seconds that a commit waits for company: offered rows have nobody waiting (or somebody patient), written ones do.
-#: A commit costs as much as some ten rows, so company is what makes a busy store cheap.
-_LINGER_OFFERED = 0.050
-_LINGER_WRITTEN = 0.002
+
+class Pace(NamedTuple):
+    """How commits are made: so many rows fill one, and no commit waits for more.
+
+    ``offered_s`` and ``written_s`` are the seconds that a commit waits for company: offered rows have nobody waiting
+    (or somebody patient), written ones do. A commit costs as much as ten rows, so company makes a busy store cheap.
+    """
+
+    rows: int = 1000
+    offered_s: float = 0.050
+    written_s: float = 0.002
+
+
 #: Characters of input and output that may wait, so that a few huge spans cannot fill the memory.
 _MOST_CHARACTERS = 256 * 1024 * 1024
 
@@ -41,6 +49,7 @@ class Item:
     patient: bool = False
     errand: Callable[[], None] | None = None
     error: TrimtabError | None = None
+    packed: bool = False
     packed_spans: list[PackedSpan] = field(default_factory=list)
     packed_scores: list[PackedScore] = field(default_factory=list)
     rows: int = 0
@@ -57,7 +66,10 @@ class Item:
         return self.waiter is not None and not self.patient
 
     def pack(self) -> None:
-        """Turn into rows, or note why that cannot be."""
+        """Turn into rows, once, or note why that cannot be."""
+        if self.packed:
+            return
+        self.packed = True
         try:
             self.packed_spans = [(span, span_row(span), payload_of(span)) for span in self.spans]
             self.packed_scores = [(score, score_row(score)) for score in self.scores]
@@ -75,8 +87,9 @@ class Item:
 class Intake:
     """The queue. ``put`` is for any thread, ``take`` for the writer's."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, pace: Pace = Pace()) -> None:  # noqa: B008 - never changed
         self.dropped = 0
+        self._pace = pace
         self._capacity = capacity
         self._changed = threading.Condition()
         self._queue: deque[Item] = deque()
@@ -102,7 +115,7 @@ class Intake:
             self._queue.append(item)
             self._rows += item.rows
             self._characters += item.characters
-            if asleep or hurry or self._rows >= GROUP_ROWS:
+            if asleep or hurry or self._rows >= self._pace.rows:
                 self._changed.notify()
 
     def drop(self, rows: int) -> None:
@@ -110,13 +123,32 @@ class Intake:
         with self._changed:
             self.dropped += rows
 
-    def take(self) -> list[Item]:
-        """The next group, as soon as it is worth a commit or has waited long enough. Empty once closed and empty."""
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken in."""
+        return self._closed
+
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Queue again what could not be stored now, before all others."""
         with self._changed:
+            self._queue.extendleft(reversed(items))
+            self._rows += sum(item.rows for item in items)
+            self._characters += sum(item.characters for item in items)
+
+    def take(self, not_before: float = 0.0) -> list[Item]:
+        """The next group, as soon as it is worth a commit or has waited long enough. Empty once closed and empty.
+
+        Before a time (of ``time.monotonic``) only what somebody waits for is handed out.
+        """
+        with self._changed:
+            while not self._closed and (left := not_before - time.monotonic()) > 0:
+                if waited_for := [item for item in self._queue if item.waiter is not None]:
+                    return self._without(waited_for)
+                self._changed.wait(left)
             while not self._queue and not self._closed:
                 self._changed.wait()
-            while self._queue and self._rows < GROUP_ROWS and not self._closed:
-                linger = _LINGER_WRITTEN if self._urgent else _LINGER_OFFERED
+            while self._queue and self._rows < self._pace.rows and not self._closed:
+                linger = self._pace.written_s if self._urgent else self._pace.offered_s
                 left = self._queue[0].arrived + linger - time.monotonic()
                 if left <= 0:
                     break
@@ -129,10 +161,18 @@ class Intake:
             self._closed = True
             self._changed.notify()
 
+    def _without(self, items: list[Item]) -> list[Item]:
+        """Take these out of the queue, whatever their place in it."""
+        self._queue = deque(item for item in self._queue if item.waiter is None)
+        self._rows -= sum(item.rows for item in items)
+        self._characters -= sum(item.characters for item in items)
+        self._urgent = False
+        return items
+
     def _group(self) -> list[Item]:
         group: list[Item] = []
         rows = 0
-        while self._queue and rows < GROUP_ROWS:
+        while self._queue and rows < self._pace.rows:
             item = self._queue.popleft()
             group.append(item)
             rows += item.rows

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from trimtab.core import Overloaded, Score, Span
 
-from . import dayfile
+from . import cube, dayfile, erasing
+from .answers import Erased
 from .dayfile import DayFile
 from .intake import Item, PackedScore, PackedSpan
 from .payload import Codec, sync_folder
@@ -68,16 +69,23 @@ class Ledger:
         self.last_seq = max([clock() // 1000, *(file.seqs.high for file in self.files)])
         self.recent = Recent(self.last_seq)
         self._today: DayFile | None = None
+        self._unfolded = 0
         self._connection: sqlite3.Connection | None = None
         self._others: dict[Path, sqlite3.Connection] = {}
+        #: Files from which rows were erased, and whose log may still hold them.
+        self._unsettled: set[Path] = set()
 
-    def commit(self, items: Sequence[Item]) -> None:
+    def commit(self, items: Sequence[Item]) -> bool:
         """One transaction for all; if the database refuses a row, halves of it, until only the bad items are left out.
 
-        Raises nothing: an item that is not on disk afterwards has its ``error``.
+        Raises nothing: an item that is not on disk afterwards has its ``error``. True when any row was new.
         """
-        if not items:
-            return
+        before = self.last_seq
+        if items:
+            self._commit(items)
+        return self.last_seq > before
+
+    def _commit(self, items: Sequence[Item]) -> None:
         try:
             self._transact(items)
         except Exception as error:  # house: except because no row and no file may end the only thread that writes
@@ -90,8 +98,8 @@ class Ledger:
             elif len(items) == 1:
                 items[0].refuse(error)
             else:
-                self.commit(items[: len(items) // 2])
-                self.commit(items[len(items) // 2 :])
+                self._commit(items[: len(items) // 2])
+                self._commit(items[len(items) // 2 :])
 
     def expire(self, before_ns: int) -> list[str]:
         """Delete the files of all days that ended before this time; returns their days."""
@@ -107,6 +115,37 @@ class Ledger:
             for ending in ("", "-wal", "-shm"):
                 file.path.with_name(file.path.name + ending).unlink(missing_ok=True)
         return [file.day for file in gone]
+
+    def erase(self, ids: Sequence[bytes | str]) -> Erased:
+        """Delete everything of these traces, file by file, and overwrite it; the rollups stay as they are."""
+        found = [file for file in self.files if ids and self._knows(file, ids)]
+        spans = scores = 0
+        for file in found:
+            with self._writing(file) as connection:
+                connection.execute("PRAGMA secure_delete=ON").close()
+                with _transaction(connection):
+                    gone = erasing.erase(connection, ids)
+                spans, scores = spans + gone[0], scores + gone[1]
+            self._unsettled.add(file.path)
+        if found:
+            self.recent.forget(self.last_seq)
+        for file in [file for file in self.files if file.path in self._unsettled]:
+            with self._writing(file) as connection:
+                if erasing.settle(connection):
+                    self._unsettled.discard(file.path)
+        self._unsettled &= {file.path for file in self.files}
+        return Erased(spans=spans, scores=scores, settled=not self._unsettled)
+
+    def strip(self, ids: Sequence[bytes | str]) -> int:
+        """Drop the texts of these traces, file by file; returns how many spans had any."""
+        done = 0
+        for file in self.files:
+            if ids and self._knows(file, ids):
+                with self._writing(file) as connection, _transaction(connection):
+                    done += erasing.strip(connection, ids, self._codec)
+        if done:
+            self.recent.forget(self.last_seq)
+        return done
 
     def close(self) -> None:
         """Fold the log of today's file into it and close all connections."""
@@ -132,6 +171,11 @@ class Ledger:
             rollup = Rollup()
             rollup.add((one[0] for one in numbered_spans.values()), (one[0] for one in numbered_scores.values()))
             rollup.write(connection)
+            unfolded = self._unfolded + len(numbered_spans)
+            if unfolded >= cube.FOLD:
+                cube.fold(connection)
+                unfolded = 0
+        self._unfolded = unfolded
         self._today = file.grown(
             seqs=[*numbered_spans, *numbered_scores],
             starts=[one[0].start_ns for one in numbered_spans.values()],
@@ -147,9 +191,9 @@ class Ledger:
             )
         )
         self.last_seq = last_seq
-        self._learn([one[2] for one in numbered_spans.values()])
+        self._learn([(_owner(span), payload) for span, _, payload in numbered_spans.values()])
 
-    def _learn(self, payloads: list[bytes]) -> None:
+    def _learn(self, payloads: list[tuple[str, bytes]]) -> None:
         try:
             self._codec.learn(payloads)
         except OSError as error:
@@ -181,9 +225,32 @@ class Ledger:
         return [one for one in scores if one[0].time_ns > newest or not any(seen(file, one[0]) for file in others)]
 
     def _has(self, file: DayFile, sql: str, parameters: Row) -> bool:
+        return self._other(file).execute(sql, parameters).fetchone() is not None
+
+    def _other(self, file: DayFile) -> sqlite3.Connection:
+        """A reading connection to a file that is not today's."""
         if (connection := self._others.get(file.path)) is None:
             connection = self._others[file.path] = dayfile.connect(file.path)
-        return connection.execute(sql, parameters).fetchone() is not None
+        return connection
+
+    def _knows(self, file: DayFile, ids: Sequence[bytes | str]) -> bool:
+        if file.seqs.high < 0:
+            return False
+        if self._today is not None and self._connection is not None and file.path == self._today.path:
+            return erasing.known(self._connection, ids)
+        return erasing.known(self._other(file), ids)
+
+    @contextlib.contextmanager
+    def _writing(self, file: DayFile) -> Iterator[sqlite3.Connection]:
+        """The writer's connection to any day's file."""
+        if self._today is not None and self._connection is not None and file.path == self._today.path:
+            yield self._connection
+            return
+        connection = dayfile.create(file.path)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     @property
     def _path_of_today(self) -> Path:
@@ -203,14 +270,22 @@ class Ledger:
             other.close()
         self.files = tuple(sorted(known.values(), key=lambda one: one.day))
         self._today, self._connection = file, connection
+        self._unfolded = cube.waiting(connection)
         return file, connection
 
     def _leave_today(self) -> None:
         if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error), _transaction(self._connection):  # Else they are read one by one.
+                cube.fold(self._connection)
             with contextlib.suppress(sqlite3.Error):  # A reader may be in the log: the next open folds it in.
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
             self._connection.close()
         self._today = self._connection = None
+
+
+def _owner(span: Span) -> str:
+    """Whose span it is, as far as it says."""
+    return span.tags.get("user") or span.session or span.trace_id
 
 
 @contextlib.contextmanager

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import zstandard
 
 from trimtab.core import ConfigError, Span
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 #: The dictionary is learnt from this many payloads. Fewer teach little, more cost time and add little.
-SAMPLES = 1000
+SAMPLES = 2000
 _SAMPLE_BYTES = 16_384
-_DICTIONARY_BYTES = 65_536
+_DICTIONARY_BYTES = 112_000
+#: A dictionary outlives the spans that it was learnt from: only words go into it that so many of their sessions have.
+SHARED_BY = 8
+_WORDS = re.compile(rb"[\w\x80-\xff]+")
 _LEVEL = 3
 _FILE = re.compile(r"dictionary-(\d{1,9})\.zdict")
 _encode = msgspec.json.Encoder().encode
@@ -56,61 +55,155 @@ def attributes_in(payload: bytes) -> Mapping[str, Any]:
     return _decode_attributes(line) if line else {}
 
 
-class Codec:
-    """Compresses payloads and opens them again.
+#: The attributes that a span keeps when its texts are dropped: what rollouts, limits and the trace's page go by.
+KEPT = ("gateway", "arms", "key", "finish", "attempts", "cache")
+#: What a span without its texts says of itself.
+STRIPPED = "sampled_out"
 
-    Dictionaries lie beside the day files as ``dictionary-N.zdict`` and are never changed or deleted; a row names the
-    one it needs by N, and 0 is none. ``pack`` and ``learn`` belong to the writer's thread, ``unpack`` to any.
-    """
+
+def stripped(payload: bytes) -> bytes | None:
+    """The payload without texts; None when it is that already."""
+    attributes = attributes_in(payload)
+    if attributes.get(STRIPPED) is True:
+        return None
+    rest = {name: attributes[name] for name in KEPT if name in attributes}
+    return _encode(("", "", "")) + b"\n" + _encode({**rest, STRIPPED: True})
+
+
+class Dictionaries(Protocol):
+    """Where dictionaries are kept for good; they are never changed or deleted."""
+
+    def all(self) -> dict[int, bytes]:
+        """Every dictionary by its number."""
+
+    def keep(self, number: int, content: bytes) -> bytes:
+        """Keep a new one; returns what lies under the number from now on, which another process may have put there."""
+
+    def missing(self, number: int) -> ConfigError:
+        """What to say when a dictionary is gone."""
+
+
+class FolderDictionaries:
+    """Beside the day files, as ``dictionary-N.zdict``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._dictionaries: dict[int, zstd.ZstdDict] = {}
-        self._samples: list[bytes] = []
-        for path in folder.iterdir():
-            if found := _FILE.fullmatch(path.name):
-                self._dictionaries[int(found[1])] = zstd.ZstdDict(path.read_bytes())
+
+    def all(self) -> dict[int, bytes]:
+        found = ((_FILE.fullmatch(path.name), path) for path in self._folder.iterdir())
+        return {int(match[1]): path.read_bytes() for match, path in found if match}
+
+    def keep(self, number: int, content: bytes) -> bytes:
+        _keep(self._folder / _name(number), content)
+        return content
+
+    def missing(self, number: int) -> ConfigError:
+        return ConfigError(
+            f"{self._folder / _name(number)} is missing, and spans were compressed with it.",
+            field="data",
+            mend="Put the file back from a backup of this folder.",
+        )
+
+
+class Codec:
+    """Compresses payloads and opens them again. A row names the dictionary it needs by its number, and 0 is none.
+
+    ``pack`` and ``learn`` belong to the writer's thread, ``unpack`` to any.
+    """
+
+    def __init__(self, kept: Dictionaries) -> None:
+        self._kept = kept
+        self._dictionaries: dict[int, zstandard.ZstdCompressionDict] = {}
+        # Making a decompressor costs ten times as much as using one, and no two threads may use the same.
+        self._mine = threading.local()
+        self._samples: list[tuple[str, bytes]] = []
+        self._read()
         self.current = max(self._dictionaries, default=0)
         self._compressor = self._new_compressor()
 
     def pack(self, payload: bytes) -> bytes:
         """Compress with the dictionary ``current``."""
-        return self._compressor.compress(payload, zstd.ZstdCompressor.FLUSH_FRAME)
+        return self._compressor.compress(payload)
 
     def unpack(self, dictionary: int, data: bytes) -> bytes:
-        """Open what ``pack`` made. Raises ConfigError, naming the file, when its dictionary is gone."""
-        if not dictionary:
-            return zstd.decompress(data)
-        if dictionary not in self._dictionaries:
-            raise ConfigError(
-                f"{self._folder / _name(dictionary)} is missing, and spans were compressed with it.",
-                field="data",
-                mend="Put the file back from a backup of this folder.",
-            )
-        return zstd.decompress(data, zstd_dict=self._dictionaries[dictionary])
+        """Open what ``pack`` made. Raises ConfigError when its dictionary is gone."""
+        openers: dict[int, zstandard.ZstdDecompressor] | None = getattr(self._mine, "openers", None)
+        if openers is None:
+            openers = self._mine.openers = {}
+        if (opener := openers.get(dictionary)) is None:
+            opener = openers[dictionary] = self._opener(dictionary)
+        return opener.decompress(data)
 
-    def learn(self, payloads: list[bytes]) -> None:
-        """Collect samples; with enough of them, learn a dictionary, put it on disk for good, and use it from now on."""
+    def _opener(self, dictionary: int) -> zstandard.ZstdDecompressor:
+        if not dictionary:
+            return zstandard.ZstdDecompressor()
+        if dictionary not in self._dictionaries:
+            self._read()  # Another process may have learnt it.
+        if dictionary not in self._dictionaries:
+            raise self._kept.missing(dictionary)
+        return zstandard.ZstdDecompressor(dict_data=self._dictionaries[dictionary])
+
+    def learn(self, payloads: Iterable[tuple[str, bytes]]) -> None:
+        """Collect samples, each with whose it is (a user or session); with enough of them, learn a dictionary, put it
+        on disk for good, and use it from now on."""
         if self.current:
             return
-        self._samples.extend(payload[:_SAMPLE_BYTES] for payload in payloads)
+        self._samples.extend((owner, payload[:_SAMPLE_BYTES]) for owner, payload in payloads)
         if len(self._samples) < SAMPLES:
             return
         samples, self._samples = self._samples[:SAMPLES], []
         try:
-            learnt = zstd.train_dict(samples, _DICTIONARY_BYTES)
-        except zstd.ZstdError:
+            learnt = zstandard.train_dictionary(_DICTIONARY_BYTES, _shared_words(samples))
+        except zstandard.ZstdError:
             return  # Payloads too short or too alike to learn from: the next thousand may be better.
         number = self.current + 1
-        _keep(self._folder / _name(number), learnt.dict_content)
-        self._dictionaries[number] = learnt
+        content = self._kept.keep(number, learnt.as_bytes())
+        self._dictionaries[number] = zstandard.ZstdCompressionDict(content)
         self.current = number
         self._compressor = self._new_compressor()
 
-    def _new_compressor(self) -> zstd.ZstdCompressor:
+    def _read(self) -> None:
+        found = {number: zstandard.ZstdCompressionDict(content) for number, content in self._kept.all().items()}
+        self._dictionaries = found | self._dictionaries
+
+    def _new_compressor(self) -> zstandard.ZstdCompressor:
         if not self.current:
-            return zstd.ZstdCompressor(level=_LEVEL)
-        return zstd.ZstdCompressor(level=_LEVEL, zstd_dict=self._dictionaries[self.current].as_digested_dict)
+            return zstandard.ZstdCompressor(level=_LEVEL)
+        return zstandard.ZstdCompressor(level=_LEVEL, dict_data=self._dictionaries[self.current])
+
+
+def sayer(codec: Codec, needle: str) -> Callable[[int, bytes], bool]:
+    """Whether the case-folded ``needle`` occurs in the input or output of a payload, as a function of its dictionary
+    and data.
+
+    Nearly every payload has not even its letters: they are looked for in the payload's JSON as it stands, case aside,
+    and only what has them is read. JSON writes a text in one way only, so nothing is missed.
+    """
+    unpack = codec.unpack
+    letters = _encode(needle)[1:-1].decode().casefold()
+    plain = letters.encode()
+
+    def said(dictionary: int, data: bytes) -> bool:
+        payload = unpack(dictionary, data)
+        texts = payload[: payload.find(b"\n")]
+        if plain not in texts.lower() if texts.isascii() else letters not in texts.decode().casefold():
+            return False
+        read = said_in(payload)
+        return needle in read.input.casefold() or needle in read.output.casefold()
+
+    return said
+
+
+def _shared_words(samples: Sequence[tuple[str, bytes]]) -> list[bytes | bytearray | memoryview[int]]:
+    """The samples without the words that few of their owners have: names, numbers, what somebody told about himself."""
+    owners: dict[bytes, set[str]] = {}
+    for owner, payload in samples:
+        for word in _WORDS.findall(payload):
+            known = owners.setdefault(word, set())
+            if len(known) < SHARED_BY:
+                known.add(owner)
+    shared = {word for word, known in owners.items() if len(known) >= SHARED_BY}
+    return [_WORDS.sub(lambda found: found[0] if found[0] in shared else b"", payload) for _, payload in samples]
 
 
 def _name(number: int) -> str:

@@ -6,62 +6,32 @@ import asyncio
 import functools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from trimtab.core import Score, SpanQuery
+from trimtab.core import BadInput, Score, SpanQuery
 
-from . import dayfile
 from .answers import Batch, Page, Trace
+from .conditions import Checked, check, make_cursor
 from .dayfile import DayFile
-from .filters import Compiled, compile_query, make_cursor
-from .payload import Codec, said_in
-from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row, id_in, score_of, span_of, tags_in
+from .filters import Compiled, compile_query
+from .payload import Codec
+from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row, id_in, score_of, span_of
+from .shelf import Shelf
 
 T = TypeVar("T")
 #: The threads that read.
 READERS = 4
-#: Connections that one thread keeps open between reads; more than a fortnight is rarely looked at twice.
-_KEPT = 16
+#: Traces that ``scores_of`` takes at once.
+MOST_TRACES = 1000
+#: Traces with a wanted score up to which their spans are looked up one by one; more are met soon on the way from the
+#: newest span to the oldest.
+_FEW_TRACES = 5000
 _SPAN = ", ".join(f"s.{name}" for name in SPAN_COLUMNS) + ", p.dictionary, p.data"
-_FROM = "FROM spans s CROSS JOIN payloads p ON p.seq = s.seq"
+_PAYLOADS = "CROSS JOIN payloads p ON p.seq = s.seq"
+_FROM = f"FROM spans s {_PAYLOADS}"
 _SCORE = ", ".join(f'"{name}"' for name in SCORE_COLUMNS)
-
-
-class Shelf:
-    """One thread's open connections, by file."""
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-        self._open: dict[Path, sqlite3.Connection] = {}
-
-    def tidy(self, files: Iterable[DayFile]) -> None:
-        """Close what is gone, and the longest open beyond what a thread keeps."""
-        known = {file.path for file in files}
-        gone = [path for path in self._open if path not in known]
-        for path in gone + [path for path in self._open if path in known][: -_KEPT or None]:
-            self._open.pop(path).close()
-
-    def open(self, file: DayFile) -> sqlite3.Connection:
-        """The connection to a file. Raises sqlite3.OperationalError when the file is gone."""
-        if (connection := self._open.get(file.path)) is None:
-            connection = dayfile.connect(file.path)
-            connection.create_function("folds", 2, _folds, deterministic=True)
-            connection.create_function("tag", 2, _tag, deterministic=True)
-            connection.create_function("said", 3, self._said)
-            self._open[file.path] = connection
-        return connection
-
-    def close(self) -> None:
-        """Close them all."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _said(self, dictionary: int, data: bytes, needle: str) -> bool:
-        said = said_in(self.codec.unpack(dictionary, data))
-        return needle in said.input.casefold() or needle in said.output.casefold()
 
 
 class Readers:
@@ -104,43 +74,94 @@ class Readers:
 
 def query(question: SpanQuery) -> Callable[[Shelf, tuple[DayFile, ...]], Page]:
     """How to answer a query. Raises BadInput at once where the query is wrong."""
-    compiled = compile_query(question)
+    checked = check(question)
 
     def answer(shelf: Shelf, files: tuple[DayFile, ...]) -> Page:
         found: list[Row] = []
-        wanted = compiled.limit + 1
-        in_window = [file for file in files if file.starts.meets(question.since_ns, question.until_ns)]
-        for file in sorted(in_window, key=lambda file: file.starts.high, reverse=True):
+        wanted = checked.limit + 1
+        scan = Scan(shelf, files, checked)
+        for file in sorted(scan.files, key=lambda file: file.starts.high, reverse=True):
             if len(found) == wanted and file.starts.high < found[-1][1]:
                 break
-            found += _matching(shelf, files, file, compiled)
+            connection, where = scan.ready(file)
+            found += connection.execute(
+                f"SELECT s.seq, s.start_ns, {_SPAN} FROM spans s {where.hint} {_PAYLOADS} WHERE {where.sql}"
+                " ORDER BY s.start_ns DESC, s.seq DESC LIMIT ?",
+                (*where.parameters, wanted),
+            )
             found.sort(key=lambda row: (row[1], row[0]), reverse=True)
             del found[wanted:]
-        rows = found[: compiled.limit]
+        rows = found[: checked.limit]
         cursor = make_cursor(rows[-1][1], rows[-1][0]) if len(found) == wanted else ""
         return Page(spans=tuple(span_of(row[2:], shelf.codec) for row in rows), cursor=cursor)
 
     return answer
 
 
-def _matching(shelf: Shelf, files: Sequence[DayFile], file: DayFile, compiled: Compiled) -> list[Row]:
-    connection = shelf.open(file)
-    if compiled.tests:
-        connection.create_function("score_elsewhere", 4, _elsewhere(shelf, files, file, compiled))
-    return connection.execute(
-        f"SELECT s.seq, s.start_ns, {_SPAN} {_FROM} WHERE {compiled.where}"
-        " ORDER BY s.start_ns DESC, s.seq DESC LIMIT ?",
-        (*compiled.parameters, compiled.limit + 1),
-    ).fetchall()
+class Where(NamedTuple):
+    """A condition on ``spans s`` of one file, and which index it is to be found by, where that is known."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+    hint: str = ""
 
 
-def _elsewhere(
-    shelf: Shelf, files: Sequence[DayFile], file: DayFile, compiled: Compiled
-) -> Callable[[int, Any, Any, Any], bool]:
-    """Whether a score that a test wants lies in another file than its span: any later one, for people judge days
-    later, or the one before, for a trace may straddle midnight."""
-    here = files.index(file)
-    others = [shelf.open(one) for one in files[max(0, here - 1) :] if one is not file and one.times.high >= 0]
+class Scan:
+    """A checked query over some day files: which of them hold matches, and by what condition."""
+
+    def __init__(self, shelf: Shelf, files: tuple[DayFile, ...], checked: Checked) -> None:
+        self._shelf = shelf
+        self._files = files
+        self._text = checked.text
+        self._near, self._apart = compile_query(checked), compile_query(checked, apart=True)
+        self._traces = self._few_traces()
+        self.files = [file for file in files if file.starts.meets(checked.since_ns, checked.until_ns)]
+
+    def ready(self, file: DayFile) -> tuple[sqlite3.Connection, Where]:
+        """The connection to a file, with the functions that the condition on its spans calls."""
+        connection = self._shelf.open(file)
+        if self._text:
+            connection.create_function("said", 2, self._shelf.sayer(self._text))
+        others = self.others(file) if self._near.tests else []
+        compiled = self._apart if others else self._near
+        if others:
+            connection.create_function("score_elsewhere", 4, _elsewhere(self._shelf, others, compiled))
+        if self._traces is None:
+            return connection, Where(compiled.where, compiled.parameters)
+        marks = ", ".join("?" * len(self._traces))
+        sql = f"{compiled.where} AND s.trace_id IN ({marks})"
+        return connection, Where(sql, (*compiled.parameters, *self._traces), "INDEXED BY spans_id")
+
+    @property
+    def reads_payload(self) -> bool:
+        """Whether the condition needs ``payloads p``."""
+        return self._near.payload
+
+    def others(self, file: DayFile) -> list[DayFile]:
+        """The other files in which scores of a file's spans may lie: any later one, for people judge days later, or the
+        one before, for a trace may straddle midnight."""
+        here = self._files.index(file)
+        return [one for one in self._files[max(0, here - 1) :] if one is not file and one.times.high >= 0]
+
+    def _few_traces(self) -> list[Any] | None:
+        """The traces that have a score that the query wants, if they are few."""
+        few: set[Any] | None = None
+        for test in self._near.tests:
+            if not test.negated:
+                found: set[Any] = set()
+                for file in self._files:
+                    if file.times.high >= 0 and len(found) <= _FEW_TRACES:
+                        connection = self._shelf.open(file)
+                        rows = connection.execute(test.traces_sql, (*test.traces_parameters, _FEW_TRACES + 1))
+                        found.update(trace_id for (trace_id,) in rows)
+                if len(found) <= _FEW_TRACES:
+                    few = found if few is None else few & found
+        return None if few is None else list(few)
+
+
+def _elsewhere(shelf: Shelf, files: Sequence[DayFile], compiled: Compiled) -> Callable[[int, Any, Any, Any], bool]:
+    """Whether a score that a test wants lies in one of these files."""
+    others = [shelf.open(one) for one in files]
 
     def elsewhere(test: int, trace_id: Any, span_id: Any, parent_id: Any) -> bool:
         parameters = compiled.tests[test].parameters(trace_id, span_id, parent_id)
@@ -176,13 +197,14 @@ def scores(
     *, since_ns: int, until_ns: int, name: str, limit: int
 ) -> Callable[[Shelf, tuple[DayFile, ...]], list[Score]]:
     """How to list scores, newest first."""
-    where = "time_ns >= ? AND time_ns < ?" + (" AND name = ?" if name else "")
+    # The sign keeps the index by name out of it, for what is wanted are the newest.
+    where = "time_ns >= ? AND time_ns < ?" + (" AND +name = ?" if name else "")
     until = until_ns or (1 << 63) - 1
     parameters = (since_ns, until, name, limit) if name else (since_ns, until, limit)
 
     def answer(shelf: Shelf, files: tuple[DayFile, ...]) -> list[Score]:
         found: list[Row] = []
-        in_window = [file for file in files if file.times.meets(since_ns, until_ns)]
+        in_window = [file for file in files if limit and file.times.meets(since_ns, until_ns)]
         for file in sorted(in_window, key=lambda file: file.times.high, reverse=True):
             if len(found) == limit and file.times.high < found[-1][1]:
                 break
@@ -193,6 +215,23 @@ def scores(
             found.sort(key=lambda row: (row[1], row[0]), reverse=True)
             del found[limit:]
         return [score_of(row[2:]) for row in found]
+
+    return answer
+
+
+def scores_of(trace_ids: Sequence[str]) -> Callable[[Shelf, tuple[DayFile, ...]], dict[str, tuple[Score, ...]]]:
+    """How to find the scores of some traces. Raises BadInput for too many."""
+    if len(trace_ids) > MOST_TRACES:
+        raise BadInput(f"{len(trace_ids)} traces at once.", field="trace_ids", mend=f"Name at most {MOST_TRACES}.")
+    stored = tuple(id_in(trace_id) for trace_id in dict.fromkeys(trace_ids))
+    sql = f"SELECT seq, {_SCORE} FROM scores WHERE trace_id IN ({', '.join('?' * len(stored))})"
+
+    def answer(shelf: Shelf, files: tuple[DayFile, ...]) -> dict[str, tuple[Score, ...]]:
+        rows = [row for file in files if file.times.high >= 0 for row in shelf.open(file).execute(sql, stored)]
+        found: dict[str, list[Score]] = {trace_id: [] for trace_id in trace_ids}
+        for _, score in sorted(((row[0], score_of(row[1:])) for row in rows), key=lambda one: (one[1].time_ns, one[0])):
+            found[score.trace_id].append(score)
+        return {trace_id: tuple(its) for trace_id, its in found.items()}
 
     return answer
 
@@ -237,11 +276,3 @@ def tail(after: int, until: int, limit: int) -> Callable[[Shelf, tuple[DayFile, 
 
 def _seq(row: Row) -> int:
     return int(row[0])
-
-
-def _folds(text: object, needle: str) -> bool:
-    return isinstance(text, str) and needle in text.casefold()
-
-
-def _tag(tags: str | None, name: str) -> str | None:
-    return tags_in(tags).get(name)

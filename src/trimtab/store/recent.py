@@ -13,8 +13,8 @@ from .answers import Batch
 from .payload import attributes_in
 
 #: Rows that are kept, and bytes of their payloads: more than a busy second brings, and little memory.
-ROWS = 4096
-BYTES = 8 * 1024 * 1024
+ROWS = 16_384
+BYTES = 16 * 1024 * 1024
 _seq = itemgetter(0)
 
 
@@ -43,6 +43,11 @@ class Recent:
 
     def __init__(self, floor: int) -> None:
         self._kept: tuple[int, tuple[_Block, ...]] = (floor, ())
+
+    @property
+    def floor(self) -> int:
+        """The number up to which nothing is kept here."""
+        return self._kept[0]
 
     def add(self, committed: Committed) -> None:
         """Keep a commit, and let go of the oldest beyond the bounds."""

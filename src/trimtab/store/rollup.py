@@ -12,6 +12,7 @@ from trimtab.core import BadInput, Score, Span
 
 from .answers import ScoreBucket, SpanBucket
 from .buckets import bucket_of
+from .dayfile import Bounds
 
 #: Seconds of one bucket.
 BUCKET_S = 10
@@ -116,6 +117,10 @@ class Window:
         sql = "start_s >= ? AND start_s < ?"
         bounds = (_start_s(self.since_ns), until_s)
         return (f"{sql} AND project = ?", (*bounds, self.project)) if self.project else (sql, bounds)
+
+    def meets(self, bounds: Bounds) -> bool:
+        """Whether times within these bounds may lie in the window's buckets."""
+        return bounds.meets(self.since_ns - BUCKET_NS, self.until_ns + BUCKET_NS if self.until_ns else 0)
 
     def start_ns(self, start_s: int) -> int:
         """Where the asked bucket starts that holds this second."""

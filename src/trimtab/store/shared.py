@@ -192,6 +192,7 @@ class Shared:
                 purse.version += 1
                 if purse.spent is not None:
                     purse.spent += amount
+        self._tidy()
         self._trim()
 
     async def seed(self, name: str, spent: int, ends_ns: int) -> None:
@@ -275,6 +276,15 @@ class Shared:
             if purse is not None and purse.held.get(hold, (0, 0))[1] == until_ns:
                 self._unreserve(purse, hold)
                 purse.version += 1
+
+    def _tidy(self) -> None:
+        """Drop the oldest marks whose holds are settled, or a minute of traffic would lie here at any time."""
+        while self._expiring:
+            _, name, hold = self._expiring[0]
+            places, purse = self._places.get(name), self._purses.get(name)
+            if (places is not None and hold in places.held) or (purse is not None and hold in purse.held):
+                return
+            self._expiring.popleft()
 
     def _trim(self) -> None:
         if len(self._buckets) > REMEMBERED:

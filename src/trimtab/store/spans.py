@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from trimtab.core import BadInput, ConfigError, Overloaded, Score, Span, SpanQuery, TrimtabError, now_ns
+from trimtab.core import BadInput, Breakdown, ConfigError, Score, Span, SpanQuery, now_ns
 
-from . import reader, rollup
-from .answers import Batch, Page, ScoreBucket, SpanBucket, Trace
+from . import counting, erasing, reader, rollup
+from .answers import Batch, Erased, Group, Outline, Page, ScoreBucket, SpanBucket, Trace
 from .dayfile import DayFile
-from .intake import Intake, Item
 from .ledger import Ledger
-from .payload import Codec
-from .reader import Readers, Shelf
+from .payload import Codec, FolderDictionaries
+from .reader import Readers
+from .shelf import Shelf
+from .writer import Writer
 
-_log = logging.getLogger(__name__)
 #: Spans and scores that may wait to be written.
 CAPACITY = 50_000
 
@@ -35,16 +30,10 @@ class SpanStore:
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], int], capacity: int) -> None:
-        self._codec = Codec(folder)
+        self._codec = Codec(FolderDictionaries(folder))
         self._ledger = Ledger(folder, self._codec, clock)
-        self._intake = Intake(capacity)
         self._readers = Readers(lambda: self._ledger.files, self._codec)
-        self._commits = 0
-        self._seen: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
-        self._watching = threading.Lock()
-        self._watchers: set[asyncio.Future[None]] = set()
-        self._writer = threading.Thread(target=self._write, name="trimtab-span-writer", daemon=True)
-        self._writer.start()
+        self._writer = Writer(self._ledger, capacity=capacity)
 
     @classmethod
     def open(cls, folder: Path | str, *, clock: Callable[[], int] = now_ns, capacity: int = CAPACITY) -> Self:
@@ -69,44 +58,51 @@ class SpanStore:
     @property
     def dropped(self) -> int:
         """Spans and scores that were offered and not stored, since the store was opened."""
-        return self._intake.dropped
+        return self._writer.dropped
 
     @property
     def commits(self) -> int:
         """Commits since the store was opened: fewer than writes, for what waits together is committed together."""
-        return self._commits
+        return self._writer.commits
 
     async def write(self, spans: Sequence[Span] = (), scores: Sequence[Score] = (), *, patient: bool = False) -> None:
         """Store all of them or none; returns when they are on disk. ``patient`` waits for what else is to be written.
 
         Raises Overloaded when the queue is full or the disk fails, BadInput when a row cannot be stored.
         """
-        if spans or scores:
-            await self._wait_for(Item(spans=tuple(spans), scores=tuple(scores), patient=patient))
+        await self._writer.write(spans, scores, patient=patient)
 
     def offer(self, spans: Sequence[Span], scores: Sequence[Score] = ()) -> bool:
         """Store them soon, without waiting. False when the queue is full: they are dropped and counted."""
-        try:
-            self._intake.put(Item(spans=tuple(spans), scores=tuple(scores)))
-        except Overloaded:
-            self._intake.drop(len(spans) + len(scores))
-            return False
-        return True
+        return self._writer.offer(spans, scores)
 
     async def flush(self) -> None:
         """Return when everything that was offered before is on disk or, if it could not be, counted as dropped."""
-        await self._wait_for(Item())
+        await self._writer.flush()
 
     async def expire(self, before_ns: int) -> list[str]:
         """Delete the files of all days that ended before this time; returns those days (``2026-11-25``)."""
         days: list[str] = []
-        await self._wait_for(Item(errand=lambda: days.extend(self._ledger.expire(before_ns))))
+        await self._writer.run(lambda: days.extend(self._ledger.expire(before_ns)))
         return days
+
+    async def erase(self, trace_ids: Sequence[str]) -> Erased:
+        """Delete everything that is kept of some traces. See the door; the rollups stay as they are."""
+        ids = erasing.ids_of(trace_ids)
+        done: list[Erased] = []
+        await self._writer.run(lambda: done.append(self._ledger.erase(ids)))
+        return done[0]
+
+    async def strip(self, trace_ids: Sequence[str]) -> int:
+        """Drop the texts of some traces and keep their columns; returns how many spans had any."""
+        ids = erasing.ids_of(trace_ids)
+        done: list[int] = []
+        await self._writer.run(lambda: done.append(self._ledger.strip(ids)), patient=True)
+        return done[0]
 
     def close(self) -> None:
         """Store what waits, end the threads, close the files. Closing twice is allowed."""
-        self._intake.close()
-        self._writer.join()
+        self._writer.close()
         self._readers.close()
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -118,9 +114,27 @@ class SpanStore:
         """
         return await self._readers.run(reader.query(query))
 
+    async def groups(self, breakdown: Breakdown) -> list[Group]:
+        """Numbers over groups of spans, in the asked order. What the sums hold is read from them, the rest from rows.
+
+        Raises BadInput where the question is wrong, and for more than 100,000 groups.
+        """
+        return await self._readers.run(counting.groups(breakdown))
+
+    async def scores_of(self, trace_ids: Sequence[str]) -> dict[str, tuple[Score, ...]]:
+        """The scores of up to 1,000 traces, each trace's by time; raises BadInput for more."""
+        return await self._readers.run(reader.scores_of(trace_ids))
+
     async def trace(self, trace_id: str) -> Trace | None:
         """All that is known of a trace, or None."""
         return await self._readers.run(reader.trace(trace_id))
+
+    async def outlines(self, trace_ids: Sequence[str]) -> dict[str, Outline]:
+        """What is known of some traces in a few words, by trace id; of unknown ones nothing. At most 1,000 at once."""
+        ids = erasing.ids_of(trace_ids)
+        return await self._readers.run(
+            lambda shelf, files: erasing.outlines((shelf.open(file) for file in files if ids), ids)
+        )
 
     async def scores(self, *, since_ns: int, until_ns: int, name: str = "", limit: int = 1000) -> list[Score]:
         """Scores with a time in [since, until), newest first; an ``until`` of 0 is no bound."""
@@ -137,9 +151,7 @@ class SpanStore:
         """
         window = rollup.Window(since_ns=since_ns, until_ns=until_ns, bucket_s=bucket_s, project=project)
         return await self._readers.run(
-            lambda shelf, files: rollup.score_series(
-                _open(shelf, files, lambda file: file.times.meets(since_ns - rollup.BUCKET_NS, until_ns)), window
-            )
+            lambda shelf, files: rollup.score_series(_open(shelf, files, lambda file: window.meets(file.times)), window)
         )
 
     async def span_series(self, *, since_ns: int, until_ns: int, bucket_s: int, project: str = "") -> list[SpanBucket]:
@@ -149,9 +161,7 @@ class SpanStore:
         """
         window = rollup.Window(since_ns=since_ns, until_ns=until_ns, bucket_s=bucket_s, project=project)
         return await self._readers.run(
-            lambda shelf, files: rollup.span_series(
-                _open(shelf, files, lambda file: file.starts.meets(since_ns - rollup.BUCKET_NS, until_ns)), window
-            )
+            lambda shelf, files: rollup.span_series(_open(shelf, files, lambda file: window.meets(file.starts)), window)
         )
 
     # -- the bus -----------------------------------------------------------------------------------------------------
@@ -173,84 +183,7 @@ class SpanStore:
 
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - running out of time is an answer here, not an error
         """Return when something was committed since this task's last wait, or after ``timeout`` seconds."""
-        task = asyncio.current_task()
-        future = asyncio.get_running_loop().create_future()
-        with self._watching:
-            if task is not None and self._seen.get(task, 0) == self._commits and self._writer.is_alive():
-                self._watchers.add(future)
-            else:
-                future.set_result(None)
-        try:
-            await asyncio.wait([future], timeout=timeout)
-        finally:
-            with self._watching:
-                self._watchers.discard(future)
-                if task is not None:
-                    self._seen[task] = self._commits
-
-    # -- the writer's thread -----------------------------------------------------------------------------------------
-
-    def _write(self) -> None:
-        while group := self._intake.take():
-            for item in group:
-                item.pack()
-            before = self._ledger.last_seq
-            self._ledger.commit([item for item in group if item.rows and item.error is None])
-            for item in group:
-                _run_errand(item)
-            self._settle(group, committed=self._ledger.last_seq > before)
-        self._ledger.close()
-        with self._watching:
-            watchers, self._watchers = self._watchers, set()
-        _resolve([(watcher, None) for watcher in watchers])
-
-    def _settle(self, group: Sequence[Item], *, committed: bool) -> None:
-        """Tell everybody who waits, and count what was lost with nobody waiting."""
-        lost = [item for item in group if item.error is not None and item.waiter is None]
-        if lost:
-            self._intake.drop(sum(item.rows for item in lost))
-            _log.warning("%d batches that nobody waits for were not stored; the first: %s", len(lost), lost[0].error)
-        answers = [(item.waiter, item.error) for item in group if item.waiter is not None]
-        if committed:
-            with self._watching:
-                self._commits += 1
-                watchers, self._watchers = self._watchers, set()
-            answers += [(watcher, None) for watcher in watchers]
-        _resolve(answers)
-
-    async def _wait_for(self, item: Item) -> None:
-        item.waiter = asyncio.get_running_loop().create_future()
-        self._intake.put(item)
-        await item.waiter
-
-
-def _run_errand(item: Item) -> None:
-    if item.errand is None:
-        return
-    try:
-        item.errand()
-    except OSError as error:
-        item.error = Overloaded(f"the span files cannot be changed: {error}.", mend="Look at their folder.")
-
-
-def _resolve(answers: Iterable[tuple[asyncio.Future[None], TrimtabError | None]]) -> None:
-    """Settle futures in their own loops: one wake-up a loop, however many wait there."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], TrimtabError | None]]] = {}
-    for future, error in answers:
-        by_loop.setdefault(future.get_loop(), []).append((future, error))
-    for loop, its in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # The loop was closed: nobody waits there any more.
-            loop.call_soon_threadsafe(_settle_all, its)
-
-
-def _settle_all(answers: Iterable[tuple[asyncio.Future[None], TrimtabError | None]]) -> None:
-    for future, error in answers:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+        await self._writer.wait(timeout)
 
 
 def _open(shelf: Shelf, files: Iterable[DayFile], wanted: Callable[[DayFile], bool]) -> Iterable[Any]:

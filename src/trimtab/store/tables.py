@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -13,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -22,24 +19,22 @@ from sqlalchemy import (
     true,
 )
 
-schema = MetaData(
-    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
-)
+from .columns import RowId as _RowId
+from .columns import moment as _ns
+from .columns import schema
+from .columns import values as _json
+from .columns import words as _text
+from .evaluation_tables import eval_calibrations, eval_cases, eval_labels, eval_outputs, eval_runs, eval_scores
 
-#: SQLite numbers rows by itself only where the type is exactly INTEGER.
-_RowId = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, default="", server_default="")
-
-
-def _ns(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, default=0, server_default=text("0"))
-
-
-def _json(name: str, empty: type[dict[str, Any]] | type[list[Any]]) -> Column[Any]:
-    return Column(name, JSON, nullable=False, default=empty, server_default="{}" if empty is dict else "[]")
+__all__ = [
+    "eval_calibrations",
+    "eval_cases",
+    "eval_labels",
+    "eval_outputs",
+    "eval_runs",
+    "eval_scores",
+    "schema",
+]
 
 
 def _generation() -> Column[int]:
@@ -293,6 +288,25 @@ incident_events = Table(
     _text("actor"),
     _text("text"),
     Index(None, "incident"),
+    sqlite_autoincrement=True,
+)
+
+notices = Table(
+    "notices",
+    schema,
+    Column("id", _RowId, primary_key=True, autoincrement=True),
+    Column("incident", BigInteger, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    _text("owner"),
+    _text("phase"),
+    _text("text"),
+    _ns("due_ns"),
+    _ns("done_ns"),
+    Column("tries", Integer, nullable=False, default=0, server_default=text("0")),
+    _text("error"),
+    Index(None, "event"),
+    Index(None, "done_ns", "due_ns"),
     sqlite_autoincrement=True,
 )
 

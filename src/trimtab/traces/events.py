@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -198,6 +198,10 @@ class Window:
     def _joined(self, span: RawSpan) -> RawSpan:
         held = self._held.get((span.trace_id, span.span_id))
         return replace(span, events=(*span.events, *held[2])) if held else span
+
+    def drop(self, trace_ids: Collection[str]) -> None:
+        """Forget the messages of these traces."""
+        self.forget([key for key in self._held if key[0] in trace_ids])
 
     def forget(self, spans: Iterable[tuple[str, str]]) -> None:
         """These spans are stored: their messages are no longer waited for."""

@@ -1,18 +1,21 @@
-"""Traces out: whole traces as JSON lines, conversations in OpenAI's fine-tuning shape, or OpenTelemetry's JSON."""
+"""Traces out: whole traces as JSON lines or Parquet, conversations in OpenAI's fine-tuning shape, or OpenTelemetry's
+JSON."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from trimtab.core import BadInput, Span, SpanQuery
-from trimtab.store import SpanStore, Trace
+from trimtab.store import Spans, Trace
 
 from .messages import messages_of
 from .otlpout import as_json, request_of
+from .parquet import parquet
 
 #: The most traces of one export.
 MOST = 100_000
@@ -43,26 +46,66 @@ def otlp(trace: Trace) -> Any:
     return as_json(request_of(trace.spans, trace.scores))
 
 
-FORMATS: dict[str, Callable[[Trace], Any]] = {"jsonl": jsonl, "openai": openai, "otlp": otlp}
+#: The formats of one JSON value a line, and what makes it of a trace; None leaves the trace out.
+LINES: dict[str, Callable[[Trace], Any]] = {"jsonl": jsonl, "openai": openai, "otlp": otlp}
+#: All formats, with their media types.
+FORMATS = {**dict.fromkeys(LINES, "application/x-ndjson"), "parquet": "application/vnd.apache.parquet"}
 
 
-async def export(store: SpanStore, query: SpanQuery, form: str, limit: int) -> AsyncIterator[bytes]:
-    """The traces that match, newest first, one line each, at most ``limit``. Raises BadInput for an unknown form."""
-    write = FORMATS.get(form)
-    if write is None:
-        raise BadInput(f"{form!r} is not a format", field="format", mend=f"Use {', '.join(FORMATS)}.")
+def export(store: Spans, query: SpanQuery, form: str, limit: int) -> AsyncIterator[bytes]:
+    """The traces that match, newest first, at most ``limit``, a few at a time: what is not sent yet is not in memory.
+
+    A trace whose root has not arrived is there by the newest of its spans that match. Raises BadInput for an unknown
+    format, and for one whose library is not installed.
+    """
+    if form not in FORMATS:
+        raise BadInput(f"{form[:40]!r} is not a format", field="format", mend=f"Use {', '.join(FORMATS)}.")
+    traces = matching(store, query, limit)
+    return parquet(traces) if form == "parquet" else _lines(traces, LINES[form])
+
+
+async def matching(store: Spans, query: SpanQuery, limit: int) -> AsyncIterator[Trace]:
+    """The traces of an export, one after the other."""
+    query = replace(query, roots=False, limit=_PAGE)
+    orphans: set[bytes] = set()
     left = limit
     while left > 0:
-        page = await store.query(replace(query, roots=True, limit=min(_PAGE, left)))
-        for root in page.spans:
-            trace = await store.trace(root.trace_id)
-            line = write(trace) if trace and trace.spans else None
-            if line is not None:
-                yield msgspec.json.encode(line) + b"\n"
-        left -= len(page.spans)
+        page = await store.query(query)
+        rootless = await _rootless(store, page.spans, orphans)
+        for span in page.spans:
+            if span.parent_id and span.trace_id not in rootless:
+                continue
+            rootless.discard(span.trace_id)
+            trace = await store.trace(span.trace_id)
+            if trace is not None and trace.spans:
+                yield trace
+                left -= 1
+                if not left:
+                    return
         if not page.cursor:
             return
         query = replace(query, cursor=page.cursor)
+
+
+async def _rootless(store: Spans, spans: Sequence[Span], seen: set[bytes]) -> set[str]:
+    """The traces of these spans that have no root and were not there on an earlier page; they are seen from now on."""
+    own = {span.trace_id for span in spans if not span.parent_id}
+    asked = [name for name in dict.fromkeys(span.trace_id for span in spans) if name not in own]
+    known = await store.outlines(asked)
+    found = {name for name in asked if name in known and not known[name].root and _short(name) not in seen}
+    seen.update(map(_short, found))
+    return found
+
+
+def _short(trace_id: str) -> bytes:
+    return hashlib.blake2b(trace_id.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+async def _lines(traces: AsyncIterator[Trace], write: Callable[[Trace], Any]) -> AsyncIterator[bytes]:
+    async for trace in traces:
+        line = write(trace)
+        if line is not None:
+            yield msgspec.json.encode(line) + b"\n"
 
 
 def _answer(span: Span) -> dict[str, Any] | None:

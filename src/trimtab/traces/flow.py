@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from trimtab.core import Layer, Span
+from trimtab.core import Layer, Span, evolve
 from trimtab.sdk import NEAR_NS, flows, makes_prompts, pieces_of
 
 from .messages import question
@@ -61,6 +61,14 @@ class Flow:
             source.at = -1
         return found
 
+    def drop(self, trace_ids: Collection[str]) -> None:
+        """Forget what is remembered of these traces."""
+        for project, sources in self._sources.items():
+            kept = [source for source in sources if source.span.trace_id not in trace_ids]
+            self._sources[project] = deque(kept, maxlen=_SOURCES)
+        for trace_id in trace_ids:
+            self._links.pop(trace_id, None)
+
     def _rise(self, span: Span) -> None:
         """Note the spans in which a model was asked: what they return is its answer and no finding."""
         if span.parent_id and (span.kind == "llm" or (span.trace_id, span.span_id) in self._speaking):
@@ -81,7 +89,7 @@ class Flow:
         if len(self._sources) > _PROJECTS:
             self._sources.popitem(last=False)
         # The attributes and the answer are not needed again, and may be large.
-        small = span if at < 0 else replace(span, output="", attributes={})
+        small = span if at < 0 else evolve(span, output="", attributes={})
         source = _Source(small, pieces, key in guessed, at)
         sources.append(source)
         return source
@@ -107,10 +115,10 @@ class Flow:
                 return
 
     def _name(self, found: list[Span], source: _Source) -> None:
-        source.span = replace(source.span, kind="retriever", layer=Layer.KNOWLEDGE)
+        source.span = evolve(source.span, kind="retriever", layer=Layer.KNOWLEDGE)
         source.guessed = False
         if source.at >= 0:
-            found[source.at] = replace(found[source.at], kind="retriever", layer=Layer.KNOWLEDGE)
+            found[source.at] = evolve(found[source.at], kind="retriever", layer=Layer.KNOWLEDGE)
 
     def _link(self, found: list[Span], at: int, source: _Source) -> None:
         here, there = found[at].trace_id, source.span.trace_id
@@ -126,4 +134,4 @@ class Flow:
 
 
 def _linked(span: Span, trace_id: str) -> Span:
-    return replace(span, attributes={LINK: trace_id, **span.attributes})
+    return evolve(span, attributes={LINK: trace_id, **span.attributes})

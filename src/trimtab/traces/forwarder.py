@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from trimtab.core import Span, TrimtabError
-from trimtab.store import Batch, SpanStore
+from trimtab.store import Batch, Spans
 
 from .messages import compact
 from .otlpout import request_of, scores_of
@@ -69,7 +69,7 @@ class Forwarder:
     def __init__(
         self,
         *,
-        store: SpanStore,
+        store: Spans,
         memory: Memory,
         http: Http,
         endpoint: str,

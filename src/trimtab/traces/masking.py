@@ -129,6 +129,10 @@ class Masking:
             return spans, scores
         return [self._span(span) for span in spans], [self._score(score) for score in scores]
 
+    def forms(self, text: str) -> frozenset[str]:
+        """How a session, a user or the value of a tag may be stored: as it is, and with each project's stand-in."""
+        return frozenset((text, *(self._distinct(text, kinds) for kinds in {self.kinds, *self.projects.values()})))
+
     def text(self, text: str, kinds: Iterable[str]) -> str:
         """A text with ``[email]`` and the like where something was."""
         if len(text) < 6:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trimtab.core import BadInput, Score, Span, TooLarge, TrimtabError, now_ns
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 
 from .events import Heard, Window, hear
 from .flow import Flow
@@ -30,8 +30,8 @@ DECODED_LIMIT = 64 * 1024 * 1024
 # Bodies above this are decoded in a thread, so that one large request does not hold up the others.
 _INLINE_LIMIT = 256 * 1024
 _PROTOBUF, _JSON, _PROBLEM = "application/x-protobuf", "application/json", "application/problem+json"
-# HTTP status -> gRPC code, for google.rpc.Status.
-_CODES = {400: 3, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}
+#: HTTP status -> gRPC code, for google.rpc.Status.
+CODES = {400: 3, 405: 12, 413: 8, 415: 3, 429: 8, 503: 14}
 _REASONS_TOLD = 5
 
 
@@ -40,47 +40,45 @@ Keep = Callable[[bytes, bool], Awaitable[list[str]]]
 Answer = Callable[..., bytes]
 
 
-def otlp_app(
-    store: SpanStore,
-    *,
-    clock: Callable[[], int] = now_ns,
-    window: Window | None = None,
-    mask: Mask | None = None,
-) -> ASGIApp:
-    """The receiver of spans as an ASGI app for one path. ``clock`` gives nanoseconds UTC; ``window`` is what the
-    receiver of logs was given, and ``mask`` takes out what must not be stored."""
-    roots, flow = Roots(), Flow()
-    waiting = window or Window()
+class Receiver:
+    """What becomes of requests with spans and with log records, whatever they came by.
 
-    async def keep(body: bytes, json: bool) -> list[str]:
+    ``clock`` gives nanoseconds UTC, ``mask`` takes out what must not be stored, and ``window`` holds the messages that
+    came before their span.
+    """
+
+    def __init__(
+        self,
+        store: Spans,
+        *,
+        clock: Callable[[], int] = now_ns,
+        window: Window | None = None,
+        mask: Mask | None = None,
+    ) -> None:
+        self._store, self._clock, self._mask = store, clock, mask
+        self._window = window or Window()
+        self._roots, self._flow = Roots(), Flow()
+
+    async def spans(self, body: bytes, json: bool) -> list[str]:
+        """Keep the spans of an ExportTraceServiceRequest; returns once they are committed, with a reason for each that
+        cannot be kept. Raises BadInput for what is no such request, and what the store raises."""
+
         def read() -> Translated:
-            return translate(waiting.join(decode(body, json=json)), clock())
+            return translate(self._window.join(decode(body, json=json)), self._clock())
 
         spans, rejected, guessed = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
         if spans:
-            complete = roots.complete(flow.observe(spans, guessed))
-            kept: Sequence[Span] = mask(complete, ())[0] if mask else complete
-            await store.write(kept)
-            roots.forget(spans)
-            waiting.forget((span.trace_id, span.span_id) for span in spans)
+            complete = self._roots.complete(self._flow.observe(spans, guessed))
+            kept: Sequence[Span] = self._mask(complete, ())[0] if self._mask else complete
+            await self._store.write(kept)
+            self._roots.forget(spans)
+            self._window.forget((span.trace_id, span.span_id) for span in spans)
         return rejected
 
-    return _app(keep, encode_response)
-
-
-def logs_app(
-    store: SpanStore,
-    *,
-    clock: Callable[[], int] = now_ns,
-    window: Window | None = None,
-    mask: Mask | None = None,
-) -> ASGIApp:
-    """The receiver of log records: GenAI's verdicts become scores, its messages the conversation of their span, which
-    they are stored under at once. What comes before its span waits in ``window`` to be joined to it."""
-    waiting = window or Window()
-
-    async def keep(body: bytes, json: bool) -> list[str]:
-        now = clock()
+    async def logs(self, body: bytes, json: bool) -> list[str]:
+        """Keep the log records of an ExportLogsServiceRequest: GenAI's verdicts become scores, its messages the
+        conversation of their span, which they are stored under at once. Returns and raises as ``spans`` does."""
+        now = self._clock()
 
         def read() -> tuple[Heard, Translated]:
             heard = hear(decode_logs(body, json=json), now)
@@ -88,15 +86,29 @@ def logs_app(
 
         heard, talks = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
         spans: Sequence[Span] = talks.spans
-        scores: Sequence[Score] = await scored(store, heard.scores, now)
-        if mask:
-            spans, scores = mask(spans, scores)
+        scores: Sequence[Score] = await scored(self._store, heard.scores, now)
+        if self._mask:
+            spans, scores = self._mask(spans, scores)
         if spans or scores:
-            await store.write(spans, scores)
-            waiting.hold(heard.spans, now)
+            await self._store.write(spans, scores)
+            self._window.hold(heard.spans, now)
         return heard.rejected + talks.rejected
 
-    return _app(keep, encode_logs_response)
+    def forget(self, trace_ids: Collection[str]) -> None:
+        """Drop what is remembered of these traces."""
+        self._roots.drop(trace_ids)
+        self._flow.drop(trace_ids)
+        self._window.drop(trace_ids)
+
+
+def otlp_app(receiver: Receiver) -> ASGIApp:
+    """The receiver of spans as an ASGI app for one path."""
+    return _app(receiver.spans, encode_response)
+
+
+def logs_app(receiver: Receiver) -> ASGIApp:
+    """The receiver of log records as an ASGI app for one path."""
+    return _app(receiver.logs, encode_logs_response)
 
 
 def _app(keep: Keep, encode: Answer) -> ASGIApp:
@@ -113,12 +125,15 @@ def _app(keep: Keep, encode: Answer) -> ASGIApp:
         except TrimtabError as error:
             await _refuse(send, error, kind)
             return
-        reason = "; ".join(rejected[:_REASONS_TOLD])
-        if len(rejected) > _REASONS_TOLD:
-            reason += f"; and {len(rejected) - _REASONS_TOLD} more"
-        await _answer(send, 200, kind, encode(len(rejected), reason, json=json))
+        await _answer(send, 200, kind, encode(len(rejected), told(rejected), json=json))
 
     return app
+
+
+def told(rejected: Sequence[str]) -> str:
+    """The first reasons, and how many more there are."""
+    reason = "; ".join(rejected[:_REASONS_TOLD])
+    return reason + (f"; and {len(rejected) - _REASONS_TOLD} more" if len(rejected) > _REASONS_TOLD else "")
 
 
 class _Gone(Exception):
@@ -194,7 +209,7 @@ async def _refuse(send: Send, error: TrimtabError, kind: str) -> None:
     if error.status == 405:
         extra.append((b"allow", b"POST"))
     if kind in (_PROTOBUF, _JSON):
-        body = encode_status(_CODES.get(error.status, 2), str(error), json=kind == _JSON)
+        body = encode_status(CODES.get(error.status, 2), str(error), json=kind == _JSON)
         await _answer(send, error.status, kind, body, extra)
         return
     problem = {

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from trimtab.core import now_ns
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 
 _LOG = logging.getLogger("trimtab.retention")
 _DAY_NS = 86_400 * 1_000_000_000
@@ -18,7 +18,7 @@ class Retention:
     """Keeps ``days`` whole days of spans and scores; looks once at the start and then every day."""
 
     def __init__(
-        self, store: SpanStore, *, days: int, clock: Callable[[], int] = now_ns, every_s: float = _EVERY_S
+        self, store: Spans, *, days: int, clock: Callable[[], int] = now_ns, every_s: float = _EVERY_S
     ) -> None:
         self._store, self._days, self._clock, self._every = store, days, clock, every_s
         self._task: asyncio.Task[None] | None = None

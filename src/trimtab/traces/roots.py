@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 
-from trimtab.core import Span, Stamp
+from trimtab.core import Span, Stamp, evolve
 
 _SPANS_KEPT = 50_000
 
@@ -39,11 +39,16 @@ class Roots:
             if not span.parent_id:
                 self._drop(span.trace_id)
 
+    def drop(self, trace_ids: Iterable[str]) -> None:
+        """Forget these traces."""
+        for trace_id in trace_ids:
+            self._drop(trace_id)
+
     def _remember(self, span: Span) -> None:
         known = self._open.setdefault(span.trace_id, {})
         if span.span_id in known:
             return
-        known[span.span_id] = replace(span, input="", output="", attributes={})
+        known[span.span_id] = evolve(span, input="", output="", attributes={})
         self._size += 1
         while self._size > self._limit:
             self._drop(next(iter(self._open)))
@@ -56,20 +61,20 @@ class Roots:
         if not below:
             return root
         last = next((span for span in reversed(below) if span.kind == "llm" and span.model), None)
-        filled = replace(
+        filled = evolve(
             root,
             stamp=_merged(root.stamp, reversed(below)),
             session=root.session or next((span.session for span in below if span.session), ""),
             tags={**{name: value for span in below for name, value in span.tags.items()}, **root.tags},
         )
         if last is not None and not root.model:
-            filled = replace(filled, model=last.model, provider=last.provider, fingerprint=last.fingerprint)
+            filled = evolve(filled, model=last.model, provider=last.provider, fingerprint=last.fingerprint)
         calls = _calls(below)
         if root.input_tokens is None and root.output_tokens is None:
             filled = _with_totals(filled, calls)
         elif root.cost_usd is None and root.kind not in ("llm", "embedding") and calls:
             # An agent's span may sum up the tokens of its calls and know nothing of their prices.
-            filled = replace(filled, cost_usd=_with_totals(root, calls).cost_usd)
+            filled = evolve(filled, cost_usd=_with_totals(root, calls).cost_usd)
         return filled
 
 
@@ -94,7 +99,7 @@ def _with_totals(root: Span, calls: list[Span]) -> Span:
         return root
     costs = [call.cost_usd for call in calls if call.cost_usd is not None]
     known = sum(costs) if len(costs) == len(calls) else None
-    return replace(
+    return evolve(
         root,
         input_tokens=sum(call.input_tokens or 0 for call in calls),
         output_tokens=sum(call.output_tokens or 0 for call in calls),

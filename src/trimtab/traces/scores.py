@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from trimtab.core import BadInput, Score, Stamp, new_trace_id
-from trimtab.store import SpanStore, Trace
+from trimtab.store import Spans, Trace
 
 TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 
@@ -27,7 +27,7 @@ class ScoreBody(msgspec.Struct, forbid_unknown_fields=True):
     by_version: str = ""
 
 
-async def scored(store: SpanStore, asked: list[ScoreBody], now: int) -> list[Score]:
+async def scored(store: Spans, asked: list[ScoreBody], now: int) -> list[Score]:
     """Scores with the stamp, slice and project of the trace they judge; of an unknown trace, with none."""
     for index, body in enumerate(asked):
         check(body, f"[{index}]." if len(asked) > 1 else "")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from trimtab.core import BadInput, Layer
 
-from .signals import SIGNALS
+from .signals import SIGNALS, Signal
 
-#: What an alarm leads to: tell the owner, or also take the guilty change back when that is proven.
-ACTIONS = ("page", "rollback")
+#: What an alarm leads to: a line in an incident that is open anyway, a word to the owner, or also taking the guilty
+#: change back when that is proven.
+ACTIONS = ("note", "page", "rollback")
 
 _SEVERITY = {"answered": 1, "allowed": 2, "fresh": 2, "cites": 2, "grounded": 2, "quality": 2, "retrieved": 2}
 
@@ -59,10 +60,16 @@ def default_monitors(owner_of: Callable[[Layer | None], str]) -> list[Monitor]:
             name=signal.name,
             signal=signal.name,
             owner=owner_of(signal.layer),
-            # People's thumbs are few and swayed by much besides the answer: they call a person, never a rollback.
-            action="page" if signal.name == "thumb" else "rollback",
+            action=_action(signal),
             severity=_SEVERITY.get(signal.name, 3),
             runbook=_RUNBOOK[signal.layer],
         )
         for signal in SIGNALS.values()
     ]
+
+
+def _action(signal: Signal) -> str:
+    if signal.diagnostic:
+        return "note"
+    # People's thumbs are few and swayed by much besides the answer: they call a person, never a rollback.
+    return "page" if signal.name == "thumb" else "rollback"

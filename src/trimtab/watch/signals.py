@@ -7,13 +7,16 @@ from typing import Literal
 
 from trimtab.core import Layer
 
+from .measures import MEASURES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """``layer`` None is an outcome: what users get, whoever is to blame.
 
     ``cost`` says where it can be afforded: on ``all`` requests, on a ``sample`` (it asks a judge or a person), or by a
-    ``probe`` (requests of our own).
+    ``probe`` (requests of our own). A ``diagnostic`` signal may move without harm (a longer answer, an older passage):
+    it explains incidents and opens none.
     """
 
     name: str
@@ -22,11 +25,27 @@ class Signal:
     unit: str
     cost: Literal["all", "sample", "probe"]
     help: str
+    diagnostic: bool = False
 
 
 def _signals(*signals: Signal) -> dict[str, Signal]:
     return {signal.name: signal for signal in signals}
 
+
+#: Measures whose move is harm by itself.
+_HARM = frozenset(
+    {
+        "first_token",
+        "cost",
+        "filled",
+        "tool_arguments",
+        "no_repeats",
+        "guarded",
+        "guard_sound",
+        "plain_passages",
+        "priced",
+    }
+)
 
 SIGNALS: dict[str, Signal] = _signals(
     Signal(
@@ -77,4 +96,14 @@ SIGNALS: dict[str, Signal] = _signals(
         name="thumb", layer=None, title="Thumbs up", unit="share of feedback", cost="sample",
         help="What the users themselves say about the answer.",
     ),
+    *(
+        Signal(
+            name=measure.name, layer=measure.layer, title=measure.title, unit=measure.unit, cost="all",
+            help=measure.help, diagnostic=measure.name not in _HARM,
+        )
+        for measure in MEASURES.values()
+    ),
 )  # fmt: skip
+
+#: The signals that are scores, stored with their traces; the others are measured as requests pass.
+SCORED: dict[str, Signal] = {name: signal for name, signal in SIGNALS.items() if name not in MEASURES}

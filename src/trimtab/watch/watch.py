@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from trimtab.core import BadInput, NotFound, Score, Stamp
+from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
+from .measures import MEASURES, traffic_of
 from .monitors import Monitor
 from .observation import Alarm, Baseline, Observation, judge_of, pins_of
+from .silence import Silence, Silences
 from .stream import Stream
 
 _STATE_VERSION = 1
@@ -44,12 +46,14 @@ class Watch:
         self._false_alarms_per = false_alarms_per
         self._streams: dict[str, Stream] = {}
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
+        self._silences = Silences()
         for monitor in monitors:
             monitor.validate()
             if monitor.signal in self._streams:
                 mend = "Keep one; its owner may pass the word on."
                 raise BadInput(f"signal {monitor.signal!r} has two monitors", field="signal", mend=mend)
             self._streams[monitor.signal] = Stream(monitor, reference, float(false_alarms_per))
+        self._measured = [(stream, MEASURES[name].of) for name, stream in self._streams.items() if name in MEASURES]
         self._set_thresholds()
 
     @property
@@ -69,6 +73,7 @@ class Watch:
             stream = self._streams.get(score.name)
             if stream is None or score.project != stream.monitor.project or not math.isfinite(score.value):
                 continue
+            self._silences.hear(score.name, score.time_ns)
             seen = Observation(
                 time_ns=score.time_ns,
                 slice=stream.slice_of(score.slice),
@@ -81,6 +86,33 @@ class Watch:
             if armed:
                 self._set_thresholds()
         return alarms
+
+    def measure(self, spans: Iterable[Span]) -> list[Alarm]:
+        """Take the requests among finished spans, in the order they were committed, and measure them."""
+        alarms: list[Alarm] = []
+        for seen in traffic_of(spans):
+            root = seen.root
+            self._silences.request()
+            name = root.tags.get("topic", "")
+            pins = self._pins_for(root.stamp, "")
+            for stream, rule in self._measured:
+                if root.project != stream.monitor.project:
+                    continue
+                value = rule(seen)
+                if value is None or not math.isfinite(value):
+                    continue
+                observed = Observation(
+                    time_ns=root.end_ns, slice=stream.slice_of(name), value=value, trace_id=root.trace_id, pins=pins
+                )
+                raised, armed = stream.take(observed)
+                alarms.extend(raised)
+                if armed:
+                    self._set_thresholds()
+        return alarms
+
+    def silent(self) -> list[Silence]:
+        """The scored signals that have stopped coming although requests still do. Counted since the start."""
+        return self._silences.silent()
 
     def evidence(self, signal: str, slice: str = "") -> tuple[tuple[Observation, ...], Mapping[str, Baseline]]:
         """The newest observations (at most 20,000), oldest first, and the baselines; of one slice if one is named."""
@@ -138,8 +170,11 @@ class Watch:
             stream.raise_threshold(threshold)
 
     def _pins_of(self, score: Score) -> Mapping[str, str]:
+        return self._pins_for(score.stamp, judge_of(score))
+
+    def _pins_for(self, stamp: Stamp, judge: str) -> Mapping[str, str]:
         # Thousands of observations share a handful of stamps: they share the mapping too.
-        key = (score.stamp, judge_of(score))
+        key = (stamp, judge)
         pins = self._pins.get(key)
         if pins is None:
             if len(self._pins) >= _REMEMBERED_PINS:

@@ -19,7 +19,23 @@ from trimtab.core import TrimtabError
 from .frame import HERE, Frame
 from .house import House
 from .metrics import healthz, metrics, readyz
-from .pages import assets, gateway, incident, incidents, ledger, prompts, rollouts, stack, start, trace, traces
+from .pages import (
+    around,
+    assets,
+    compare,
+    dashboards,
+    gateway,
+    incident,
+    incidents,
+    ledger,
+    prompts,
+    rollouts,
+    sessions,
+    stack,
+    start,
+    trace,
+    traces,
+)
 from .problems import handler
 from .security import SecureHeaders
 
@@ -32,11 +48,17 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
     ("GET", "/incidents/{id}", incident.incident_page),
     ("POST", "/incidents/{id}/acknowledge", incident.acknowledge),
     ("POST", "/incidents/{id}/rollback", incident.rollback),
+    ("POST", "/incidents/{id}/notes", incident.note),
     ("POST", "/incidents/{id}/close", incident.close),
     ("GET", "/traces", traces.traces),
     ("GET", "/traces/newer", traces.newer),
-    ("GET", "/traces/compare", traces.compare),
+    ("GET", "/traces/about", around.around),
+    ("GET", "/traces/compare", compare.compare),
     ("GET", "/traces/{id}", trace.trace_page),
+    ("GET", "/sessions", sessions.sessions),
+    ("GET", "/sessions/{id:path}", sessions.session),
+    ("GET", "/dashboards", dashboards.dashboards),
+    ("GET", "/dashboards/explore", dashboards.explore),
     ("GET", "/prompts", prompts.prompts),
     ("GET", "/prompts/{name}", prompts.prompt),
     ("POST", "/prompts/{name}/rollback", prompts.rollback),

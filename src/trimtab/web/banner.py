@@ -49,7 +49,7 @@ def banners(incidents: Sequence[Incident], changes: Sequence[Change], now_ns: in
     """Open incidents first, worst first; then those already mitigated. ``changes`` are newest first."""
     urgent = [i for i in incidents if i.state in LIVE_STATES]
     urgent.sort(key=lambda i: (i.severity, -i.opened_ns))
-    calming = [i for i in incidents if i.state == "mitigated"]
+    calming = [i for i in incidents if i.state in ("mitigated", "resolved")]
     found = [*urgent, *calming]
     return Banners(
         shown=tuple(_banner(incident, changes, now_ns) for incident in found[:MOST]),
@@ -66,7 +66,7 @@ def _calm(changes: Sequence[Change], now_ns: int) -> str:
 
 
 def _banner(incident: Incident, changes: Sequence[Change], now_ns: int) -> Banner:
-    done = incident.state == "mitigated"
+    done = incident.state in ("mitigated", "resolved")
     cause = incident.cause
     return Banner(
         incident=incident.id,
@@ -102,4 +102,6 @@ def detail(incident: Incident, now_ns: int) -> str:
         parts.append("No recorded change explains it so far")
     if incident.state == "mitigated" and incident.mitigated_ns:
         parts.append(f"Taken back {words.ago(incident.mitigated_ns, now_ns)}; close it once it has recovered")
+    elif incident.state == "resolved":
+        parts.append("Its signal is back; close it with its lesson")
     return ". ".join(parts) + "."

@@ -21,6 +21,7 @@ KIND_WORD = {
     "judges": "judge",
     "datasets": "dataset",
     "application": "application",
+    "data": "data",
 }
 
 
@@ -54,6 +55,8 @@ def sentence(change: Change) -> str:
         case "promote":
             return f"{change.name} {after} to everybody"
         case "external":
+            if change.kind == "data":
+                return f"personal data erased, {words.pin(change.after)}"
             what = "answered by" if change.kind == "models" else "changed outside to"
             return f"{change.name} {what} {words.pin(change.after)}"
         case _:

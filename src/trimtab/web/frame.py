@@ -39,6 +39,7 @@ PLACES = (
     Place(name="Stack", path="/", key="s", group="Operate"),
     Place(name="Incidents", path="/incidents", key="i", group="Operate"),
     Place(name="Traces", path="/traces", key="t", group="Operate"),
+    Place(name="Dashboards", path="/dashboards", key="d", group="Operate"),
     Place(name="Prompts", path="/prompts", key="p", group="Change"),
     Place(name="Rollouts", path="/rollouts", key="o", group="Change"),
     Place(name="Assets", path="/assets", key="a", group="Change"),

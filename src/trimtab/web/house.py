@@ -9,7 +9,7 @@ from trimtab.gateway import Keys, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk
 from trimtab.registry import Registry
 from trimtab.rollouts import Controller
-from trimtab.store import SpanStore
+from trimtab.store import Spans
 from trimtab.watch import Watch
 
 
@@ -30,7 +30,7 @@ class House(Protocol):
     @property
     def registry(self) -> Registry: ...
     @property
-    def spans(self) -> SpanStore: ...
+    def spans(self) -> Spans: ...
     @property
     def desk(self) -> Desk: ...
     @property

@@ -15,12 +15,14 @@ from .frame import LIVE_STATES, Frame
 
 MINUTE_NS = 60_000_000_000
 RECENT_MIN = 5
-#: Name, kind and meaning of what the gateway counts besides its routes.
+#: Name, kind and meaning of what is counted besides the routes.
 _COUNTED = {
     "refused": ("refused_total", "counter", "Requests that were turned away and can be explained."),
     "queue_waits": ("queue_waits_total", "counter", "Requests that waited for a place or for reserved money."),
     "queue_wait_seconds": ("queue_wait_seconds_total", "counter", "Seconds that requests waited in a queue."),
     "queue_waiting": ("queue_waiting", "gauge", "Requests that wait in a queue."),
+    "texts_kept": ("traces_texts_kept_total", "counter", "Traces that kept their texts where sampling decided."),
+    "texts_dropped": ("traces_texts_dropped_total", "counter", "Traces whose texts sampling dropped."),
 }
 
 

@@ -18,7 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from trimtab import evals, gateway, guard, incidents, registry, rollouts, traces
 from trimtab.core import Conflict, Forbidden, Unauthorized
-from trimtab.wiring import House, WorkerHouse, make_trial
+from trimtab.wiring import House, WorkerHouse, make_ask
+from trimtab.wiring.guarding import recent_requests, wrong_blocks
 
 from .app import create_app
 from .door import Door
@@ -45,23 +46,28 @@ def application(house: House, *, models: bool = True) -> App:
         *registry.routes(house.registry),
         *gateway.routes(house.keys, house.tenancy.teams, house.tenancy.reports),
         *traces.routes(house.spans, mask=house.telemetry.mask),
+        *traces.keeping_routes(house.telemetry.erasing, house.telemetry.sampler),
         *evals.case_routes(house.registry, house.spans),
         *incidents.routes(house.desk),
-        *evals.prompt_routes(evals.PromptTests(house.registry, make_trial(house.gateway))),
+        *incidents.paging_routes(house.pager),
+        *evals.run_routes(house.runs, house.reports),
+        *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
+        *guard.budget_routes(
+            lambda address: house.registry.resolve(address, kind="guards").version.content,
+            recent_requests(house.spans),
+            wrong_blocks(house.registry, house.spans),
+        ),
     ]
     config = house.config
-    window, mask = house.telemetry.window, house.telemetry.mask
-    telemetry: dict[str, App] = {
-        "/v1/traces": traces.otlp_app(house.spans, window=window, mask=mask),
-        "/v1/logs": traces.logs_app(house.spans, window=window, mask=mask),
-    }
+    receiver = house.telemetry.receiver
+    telemetry: dict[str, App] = {"/v1/traces": traces.otlp_app(receiver), "/v1/logs": traces.logs_app(receiver)}
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
-        receiver = telemetry.get(scope["path"]) if scope["type"] == "http" else None
-        if receiver is not None:
+        taking = telemetry.get(scope["path"]) if scope["type"] == "http" else None
+        if taking is not None:
             if config.loopback or await _has_key(house, scope, receive, send):
-                await receiver(scope, receive, send)
+                await taking(scope, receive, send)
         else:
             await pages(scope, receive, send)
 

@@ -10,6 +10,8 @@ from difflib import SequenceMatcher
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 #: Unchanged lines kept around a change.
 CONTEXT = 3
+#: Characters up to which two texts are compared word by word.
+MOST_MARKED = 8_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,18 @@ def _words(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
             if text:
                 side.append(Piece(text=text, changed=tag != "equal"))
     return tuple(left), tuple(right)
+
+
+def side_by_side(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Both texts in pieces, word by word; texts that share little or are very long are one piece each, unmarked where
+    they are the same."""
+    if old == new or max(len(old), len(new)) > MOST_MARKED:
+        whole = [(Piece(text=text, changed=old != new),) if text else () for text in (old, new)]
+        return whole[0], whole[1]
+    left, right = _words(old, new)
+    if len(left) == len(right) == 1 and not left[0].changed:
+        left, right = (Piece(text=old, changed=True),), (Piece(text=new, changed=True),)
+    return tuple(one for one in left if one.text), tuple(one for one in right if one.text)
 
 
 def _folded(lines: Sequence[Line]) -> Iterator[Line]:

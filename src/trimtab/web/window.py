@@ -35,12 +35,13 @@ class Window:
 
 #: (name, seconds of a cell, cells): multiples of the ten seconds that the store rolls up to.
 SIZES = (("15m", 10, 90), ("1h", 60, 60), ("6h", 300, 72), ("24h", 1200, 72))
-TITLES = {"15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h"}
+TITLES = {"15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d", "30d": "30 d", "90d": "90 d"}
 
 
-def window(name: str, now_ns: int, until_ns: int = 0) -> Window:
-    """The window of a name that ends at ``until_ns``, or with the cell in which now lies; unknown names give 15m."""
-    known = next((size for size in SIZES if size[0] == name), SIZES[0])
+def window(name: str, now_ns: int, until_ns: int = 0, *, sizes: Sequence[tuple[str, int, int]] = SIZES) -> Window:
+    """The window of a name that ends at ``until_ns``, or with the cell in which now lies; unknown names give the first
+    of ``sizes``."""
+    known = next((size for size in sizes if size[0] == name), sizes[0])
     title, cell_s, cells = known
     live = until_ns <= 0 or until_ns >= now_ns
     cell_ns = cell_s * SECOND
@@ -48,14 +49,14 @@ def window(name: str, now_ns: int, until_ns: int = 0) -> Window:
     return Window(name=title, cell_s=cell_s, cells=cells, since_ns=end - cells * cell_ns, until_ns=end, live=live)
 
 
-def fitting(first_ns: int, now_ns: int) -> str:
+def fitting(first_ns: int, now_ns: int, sizes: Sequence[tuple[str, int, int]] = SIZES) -> str:
     """The smallest window that holds everything since ``first_ns``."""
-    for name, cell_s, cells in SIZES:
+    for name, cell_s, cells in sizes:
         if now_ns - first_ns <= (cells - 1) * cell_s * SECOND:
             return name
-    return SIZES[-1][0]
+    return sizes[-1][0]
 
 
-def links(shown: Window, asked: str) -> Sequence[tuple[str, str, bool]]:
+def links(shown: Window, asked: str, sizes: Sequence[tuple[str, int, int]] = SIZES) -> Sequence[tuple[str, str, bool]]:
     """(name, title, current) of each size; nothing is current by link where the page chose by itself."""
-    return [(name, TITLES[name], name == (asked or shown.name)) for name, _, _ in SIZES]
+    return [(name, TITLES[name], name == (asked or shown.name)) for name, _, _ in sizes]

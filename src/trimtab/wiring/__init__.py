@@ -2,7 +2,7 @@
 
 from .defaults import publish
 from .house import House, build
-from .trying import make_trial
+from .trying import make_ask
 from .worker_house import WorkerHouse, build_worker
 
-__all__ = ["House", "WorkerHouse", "build", "build_worker", "make_trial", "publish"]
+__all__ = ["House", "WorkerHouse", "build", "build_worker", "make_ask", "publish"]

@@ -10,24 +10,28 @@ from pathlib import Path
 
 from trimtab.config import Config
 from trimtab.core import Layer, now_ns
-from trimtab.evals import Online
+from trimtab.evals import Online, Reports, Runs
 from trimtab.gateway import Gateway, Keys, RouteHealth, together
-from trimtab.incidents import Desk, Loop
+from trimtab.guard import BudgetCheck
+from trimtab.incidents import Desk, Loop, Pager
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, ProviderSpec, Scripted
 from trimtab.registry import Registry
 from trimtab.rollouts import Controller
-from trimtab.store import Blobs, DataFolder, Metadata, Settings, SpanStore
+from trimtab.store import Blobs, DataFolder, Metadata, Settings, Spans, open_spans
 from trimtab.traces import Recorder
 from trimtab.watch import Monitor, Vendors, Watch, default_monitors
 from trimtab.workers import CONTROL, Switchboard, figures_of, socket_path
 
 from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
+from .guarding import recent_requests
 from .loop_lag import LoopLag
+from .paging import start_pager
 from .pricing import set_prices
 from .replaying import make_replay
-from .telemetry import Telemetry, make_mask, start_telemetry
+from .telemetry import Beside, Telemetry, make_mask, start_telemetry
 from .tenancy import Tenancy, make_tenancy
+from .trying import make_runs
 
 #: The name of the loop's lag in a worker's report.
 LAG = "event_loop_lag_seconds"
@@ -41,7 +45,7 @@ class House:
     folder: DataFolder
     metadata: Metadata
     settings: Settings
-    spans: SpanStore
+    spans: Spans
     registry: Registry
     keys: Keys
     tenancy: Tenancy
@@ -52,11 +56,14 @@ class House:
     recorder: Recorder
     gateway: Gateway
     online: Online
+    runs: Runs
+    reports: Reports
     watch: Watch
     desk: Desk
     loop: Loop
     rollouts: Controller
-    telemetry: Telemetry = field(default_factory=Telemetry)
+    telemetry: Telemetry
+    pager: Pager
     clock: Callable[[], int] = now_ns
     started_ns: int = field(default_factory=now_ns)
     first_key: str = field(default="", repr=False)
@@ -93,9 +100,15 @@ class House:
         return together([self.gateway.health(), *(report.routes for report in reports)])
 
     def figures(self) -> Mapping[str, float]:
-        """What was refused and what had to wait since the start, in all processes."""
+        """What was refused and had to wait since the start, in all processes, and what sampling did."""
         theirs = figures_of(self.board.reports()) if self.board else {}
-        return {name: value + theirs.get(name, 0.0) for name, value in self.gateway.limits.figures().items()}
+        refused = {name: value + theirs.get(name, 0.0) for name, value in self.gateway.limits.figures().items()}
+        sampler = self.telemetry.sampler
+        return {
+            **refused,
+            "texts_kept": float(sum(sampler.kept.values())),
+            "texts_dropped": float(sum(sampler.dropped.values())),
+        }
 
     def loop_lag(self) -> Mapping[str, float]:
         """Seconds by which the event loops were late at most within the last minute, by kind of process."""
@@ -115,12 +128,18 @@ class House:
         self.registry.on_change(board.tell_soon)
         self.board = board
 
+    async def open_grpc(self) -> None:
+        """Take in telemetry over gRPC too, where the configuration names an address. Raises ConfigError."""
+        await self.telemetry.listen(self.config, self.keys.may_ask)
+
     async def close(self) -> None:
         """Stop the chores, commit what is queued, release the folder."""
         await self.lag.stop()
         if self.board is not None:
             await self.board.close()
         await self.telemetry.close()
+        await self.pager.stop()
+        await self.runs.stop()
         await self.rollouts.stop()
         await self.loop.stop()
         await self.registry.stop()
@@ -140,13 +159,13 @@ async def build(config: Config, *, workers: int = 1) -> House:
     with ExitStack() as opened:
         folder = opened.enter_context(closing(DataFolder.open(Path(config.data))))
         metadata = opened.enter_context(closing(Metadata.open(config.metadata or folder.metadata_path)))
-        spans = opened.enter_context(closing(SpanStore.open(folder.spans_path)))
+        spans = opened.enter_context(closing(open_spans(config.spans, folder.spans_path)))
         house = await _furnish(config, folder, metadata, spans, workers)
         opened.pop_all()
     return house
 
 
-async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: SpanStore, workers: int) -> House:
+async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: Spans, workers: int) -> House:
     registry = await Registry.load(metadata, checks=CONTENT_CHECKS)
     keys = await Keys.load(metadata)
     http, scripted = HttpClient(), Scripted()
@@ -161,6 +180,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     tenancy = await make_tenancy(config, metadata, workers=workers)
     gateway.limits = tenancy.limits
     await register_defaults(registry, config)
+    registry.before_live("guards", BudgetCheck(recent_requests(spans)))
     if metadata.shared:
         registry.follow()
     first_key = await seat_admin(keys, config)
@@ -178,11 +198,16 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     await desk.load()
     rollouts = Controller(metadata=metadata, registry=registry, store=spans, again=again, judged=bool(online.judge))
     await rollouts.start()
-    telemetry = await start_telemetry(config, spans=spans, settings=settings, http=http, mask=mask)
+    beside = Beside(settings=settings, registry=registry, desk=desk, http=http)
+    runs, reports = make_runs(gateway, metadata, folder.path)
+    await runs.start()
+    telemetry = await start_telemetry(config, spans, beside, mask)
+    pager = await start_pager(config, metadata, desk, loop, http)
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
         tenancy=tenancy, corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder,
-        gateway=gateway, online=online, watch=watch, desk=desk, loop=loop, rollouts=rollouts, telemetry=telemetry,
+        gateway=gateway, online=online, runs=runs, reports=reports, watch=watch, desk=desk, loop=loop,
+        rollouts=rollouts, telemetry=telemetry, pager=pager,
         first_key=first_key,
     )  # fmt: skip
 

@@ -1,42 +1,64 @@
-"""Trying a prompt: the gateway asks a model with it as it would for a user, and the answer comes back to be judged."""
+"""Evaluation through the gateway: a model is asked as for a user, and the answer comes back to be judged."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
-from trimtab.core import TrimtabError
-from trimtab.evals import Ask as AskPrompt
-from trimtab.evals import Output, Trial
+from trimtab.core import Message, TrimtabError
+from trimtab.evals import Ask as AskModel
+from trimtab.evals import Making, Output, People, Reports, RunLog, Runs, Unanswered
 from trimtab.gateway import Ask, Gateway, LiveTrace
+from trimtab.providers import embed
+from trimtab.store import Metadata
 
 #: The project of Trimtab's own requests, which nobody scores.
 OWN_PROJECT = "trimtab"
 
 
-def make_trial(gateway: Gateway) -> AskPrompt:
-    """A callable for prompt tests. What it asks is recorded under Trimtab's own project, and is not guarded."""
+def make_ask(gateway: Gateway) -> AskModel:
+    """A callable for evaluations. What it asks is recorded under Trimtab's own project, and is not guarded."""
 
-    async def trial(*, model: str, prompt: str, question: str, variables: Mapping[str, Any]) -> Trial:
-        ask = Ask(
+    async def ask(
+        *, model: str, prompt: str | None, messages: tuple[Message, ...], variables: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> Output:  # fmt: skip
+        pins = {"guards": "", **({} if prompt == "" else {"prompts": prompt or ""})}
+        wanted = Ask(
             model=model,
-            messages=({"role": "user", "content": question},) if question else (),
-            prompt=prompt,
+            messages=messages,
+            params=params,
+            prompt=prompt or "",
             variables=variables,
             project=OWN_PROJECT,
-            pins={"prompts": prompt, "guards": ""},
+            pins=pins,
         )
         live = LiveTrace(gateway.clock)
-        wrong = ""
         try:
-            async with aclosing(gateway.serve(ask, live)) as chunks:
+            async with aclosing(gateway.serve(wanted, live)) as chunks:
                 async for _ in chunks:
                     pass
         except TrimtabError as error:
-            wrong = str(error)
+            raise Unanswered(error, live.trace_id) from error
         spans, _ = live.finish()
-        output = Output.from_trace(spans) or Output(text="", question=question, status="error")
-        return Trial(output=output, trace_id=live.trace_id, error=wrong, cost_usd=spans[0].cost_usd)
+        return Output.from_trace(spans) or Output(text="", question=live.question, status="error")
 
-    return trial
+    return ask
+
+
+def make_runs(gateway: Gateway, metadata: Metadata, folder: Path) -> tuple[Runs, Reports]:
+    """The desk of evaluation runs and what reads them. Judges and embeddings are asked through the gateway too."""
+    log = RunLog(metadata)
+    making = Making(
+        registry=gateway.registry,
+        ask=make_ask(gateway),
+        model_of=gateway.as_model,
+        embedder=lambda ref: functools.partial(embed, gateway.as_model(ref)),
+        cases_of_run=log.cases,
+        output_of=log.output,
+    )
+    runs = Runs(log, making, shared=metadata.shared, folder=folder / "evals")
+    return runs, Reports(log, People(metadata), making)

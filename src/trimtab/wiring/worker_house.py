@@ -14,7 +14,7 @@ from trimtab.gateway import Gateway, Keys, Limits, Teams
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, Scripted
 from trimtab.registry import Registry
-from trimtab.store import Blobs, Metadata, Settings, SharedState, open_shared
+from trimtab.store import Blobs, Metadata, Settings, SharedState, Spans, is_served, open_shared, open_spans
 from trimtab.traces import Recorder
 from trimtab.workers import CONTROL, Link, LinkShared, Report, Sender, socket_path
 
@@ -43,6 +43,8 @@ class WorkerHouse:
     shared: SharedState
     sender: Sender
     link: Link
+    #: The span store, where it is on a server; otherwise spans go to the control process with the rest.
+    spans: Spans | None = None
     lag: LoopLag = field(default_factory=LoopLag)
     reporting: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -59,6 +61,8 @@ class WorkerHouse:
         await self.lag.stop()
         await self.gateway.limits.close()
         await self.sender.close()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close)
         await self.shared.close()
         await self.registry.stop()
         await self.http.close()
@@ -67,7 +71,8 @@ class WorkerHouse:
 
     async def _report(self) -> None:
         while True:
-            figures = {"spans_dropped": float(self.sender.dropped), **self.gateway.limits.figures()}
+            dropped = self.sender.dropped + (self.spans.dropped if self.spans is not None else 0)
+            figures = {"spans_dropped": float(dropped), **self.gateway.limits.figures()}
             figures[LAG] = self.lag.worst
             routes = nlargest(ROUTES, self.gateway.health(), key=lambda route: route.requests)
             notes = (self.shared.degraded,) if self.shared.degraded else ()
@@ -89,13 +94,16 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         set_prices(config)
         providers = Providers(specs_of(config), http=http, scripted=Scripted())
         sender = Sender(link)
+        spans = None
+        if is_served(config.spans):
+            spans = opened.enter_context(closing(open_spans(config.spans, config.data / "spans")))
         node = node_of(config)
         shared: SharedState = LinkShared(link)
         if config.shared != "memory:":
             shared = open_shared(config.shared, workers=workers, node=node, boot=link.boot)
         gateway = Gateway(
             registry=registry, keys=keys, corpora=Corpora(registry, Blobs(metadata)), providers=providers,
-            recorder=Recorder(sender, mask=await make_mask(config, Settings(metadata))),
+            recorder=Recorder(spans or sender, mask=await make_mask(config, Settings(metadata))),
         )  # fmt: skip
         gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node)
         gateway.limits.start()
@@ -104,5 +112,5 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         opened.pop_all()
     return WorkerHouse(
         config=config, metadata=metadata, registry=registry, keys=keys, http=http, gateway=gateway, shared=shared,
-        sender=sender, link=link,
+        sender=sender, link=link, spans=spans,
     )  # fmt: skip

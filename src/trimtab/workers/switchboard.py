@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.core import Overloaded, TrimtabError, now_ns
 from trimtab.gateway import Ledger, Limits
-from trimtab.store import Demand, SharedState, SpanStore
+from trimtab.store import Demand, SharedState, Spans
 
 from . import frames
 from .frames import Answered, Changed, Counted, Done, Failed, Found, Hello
@@ -47,7 +47,7 @@ class Switchboard:
     """Listens on a unix socket. What a worker that is gone had reserved is charged as it was reserved."""
 
     def __init__(
-        self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: SpanStore, boot: str = ""
+        self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: Spans, boot: str = ""
     ) -> None:
         self._boot = boot
         self._shared = shared

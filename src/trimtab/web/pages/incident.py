@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import Change, NotFound, Score, Span, TrimtabError
-from trimtab.incidents import Incident
-from trimtab.stats import wilson
+from trimtab.incidents import Incident, recovered, recovery
 from trimtab.traces import question
 from trimtab.watch import Monitor
 from trimtab.web import words
@@ -26,6 +25,8 @@ from trimtab.web.frame import LIVE_STATES, Frame, actor, wants_fragment
 #: Scores read per point of the chart, so that an incident of many hours costs as much as one of minutes.
 PER_CELL = 100
 EXAMPLES = 4
+#: Characters of a note.
+MOST_NOTED = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +210,8 @@ def _recovered(data: IncidentData) -> str:
     if not incident.mitigated_ns or report is None:
         return ""
     since = [s.value for s in data.scores if s.time_ns > incident.mitigated_ns]
-    if len(since) < 20:
-        return ""
-    low, high = wilson(sum(since), len(since))
-    if high < report.baseline:
-        return ""
-    mean = words.fixed(sum(since) / len(since))
-    return f"{signal_title(report.signal)} is back at {mean} ({words.interval(low, high)}) over {len(since)} answers"
+    found = recovery(report, since)
+    return recovered(report.signal, found) if found is not None and found.back else ""
 
 
 def _checks(incident: Incident, recovered: str) -> tuple[Check, ...]:
@@ -299,6 +295,15 @@ async def rollback(request: Request, frame: Frame) -> Response:
     """``POST /incidents/{id}/rollback``: take the cause back."""
     number = incident_id(request)
     await frame.house.desk.rollback(number, actor(request))
+    return RedirectResponse(f"/incidents/{number}", status_code=303)
+
+
+async def note(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/notes`` with ``text``: a line in the timeline; an empty one adds nothing."""
+    number = incident_id(request)
+    text = str((await request.form()).get("text", "")).strip()
+    if text:
+        await frame.house.desk.note(number, "note", actor(request), text[:MOST_NOTED])
     return RedirectResponse(f"/incidents/{number}", status_code=303)
 
 

@@ -14,7 +14,7 @@ from trimtab.web.banner import detail, headline, signal_title
 from trimtab.web.changes import cause_name, layer_of
 from trimtab.web.frame import LIVE_STATES, Frame
 
-STATE_CSS = {"open": "bad", "acknowledged": "warn", "mitigated": "ok", "closed": ""}
+STATE_CSS = {"open": "bad", "acknowledged": "warn", "mitigated": "ok", "resolved": "ok", "closed": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

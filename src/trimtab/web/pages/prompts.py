@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from trimtab.core import Change, NotFound, Rollout, Score, Version
 from trimtab.registry import Registry, label_of
 from trimtab.stats import wilson
-from trimtab.watch import SIGNALS
+from trimtab.watch import SCORED
 from trimtab.web import words
 from trimtab.web.banner import signal_title
 from trimtab.web.charts import Scale, Whisker, whisker
@@ -109,11 +109,11 @@ def score_rows(scores: Sequence[Score], name: str, numbers: Sequence[int]) -> tu
     values: dict[tuple[str, int], list[float]] = defaultdict(list)
     pins = {f"{name}/{number}": number for number in numbers}
     for score in scores:
-        if (number := pins.get(score.stamp.prompt)) is not None and score.name in SIGNALS:
+        if (number := pins.get(score.stamp.prompt)) is not None and score.name in SCORED:
             values[score.name, number].append(min(1.0, max(0.0, score.value)))
     scale = Scale(low=0, high=1, start=4, end=WHISKER_WIDTH - 4)
     rows: list[ScoreRow] = []
-    for signal in SIGNALS:
+    for signal in SCORED:
         known = [number for number in sorted(numbers) if values.get((signal, number))]
         floor: float | None = None
         for position, number in enumerate(known):

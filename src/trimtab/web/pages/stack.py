@@ -14,19 +14,19 @@ from trimtab.core import Change, Layer, Stamp
 from trimtab.incidents import Incident
 from trimtab.registry import Registry
 from trimtab.store import ScoreBucket, SpanBucket
-from trimtab.watch import SIGNALS, Baseline, Watch
+from trimtab.watch import SCORED, Baseline, Watch
 from trimtab.web import words
 from trimtab.web.bands import Line, Scores, Strip, busy_cells, quality_line, request_strips, score_strip, without
 from trimtab.web.banner import Banners, banners
 from trimtab.web.changes import KIND_WORD, ChangeRow, layer_of, rows, sentence, short
 from trimtab.web.charts import place_marks, share_of, time_ticks
 from trimtab.web.frame import LIVE_STATES, OWN_PROJECT, Frame, newest_request, wants_fragment
+from trimtab.web.pins import PIN_KIND
 from trimtab.web.window import SIZES, Window, fitting, links, window
 
 from .start import start_context
 
 DAY_NS = 86_400 * words.SECOND
-PIN_KIND = {Layer.KNOWLEDGE: "corpora", Layer.PROMPT: "prompts", Layer.SAFETY: "guards", Layer.OPERATIONS: "routes"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Mark:
     external: bool
     target: str
     name: str
+    layer: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ def view(data: StackData) -> StackView:
     busy = busy_cells(shown, data.requests)
     strips = {
         name: score_strip(signal, scores.of_signal(name), data.baselines.get(name, {}), busy)
-        for name, signal in SIGNALS.items()
+        for name, signal in SCORED.items()
     }
     recent = [i for i in data.incidents if i.state != "closed"]
     return StackView(
@@ -118,13 +119,13 @@ def view(data: StackData) -> StackView:
         earlier_ns=shown.until_ns - shown.length_ns // 2,
         later_ns=None if shown.live else shown.until_ns + shown.length_ns // 2,
         banners=banners(data.incidents, data.last_changes, data.now_ns),
-        line=quality_line(SIGNALS["quality"], scores.of_signal("quality"), data.baselines.get("quality", {})),
+        line=quality_line(SCORED["quality"], scores.of_signal("quality"), data.baselines.get("quality", {})),
         outcome=(
-            *(strips[n] for n, s in SIGNALS.items() if s.layer is None and n != "quality"),
+            *(strips[n] for n, s in SCORED.items() if s.layer is None and n != "quality"),
             *request_strips(shown, data.requests),
         ),
         bands=tuple(
-            band(layer, data, recent, tuple(strips[n] for n, s in SIGNALS.items() if s.layer is layer))
+            band(layer, data, recent, tuple(strips[n] for n, s in SCORED.items() if s.layer is layer))
             for layer in Layer
         ),
         tints=tuple(tint for i in data.incidents if (tint := _tint(i, data)) is not None),
@@ -179,7 +180,7 @@ def marks(changes: Sequence[Change], shown: Window, zone: tzinfo | None) -> tupl
             Mark(
                 x=placed.x, text=placed.text, flip=placed.flip, target=f"change-{last.id}",
                 external=all(c.action == "external" for c in members),
-                name=f"{KIND_WORD[last.kind].capitalize()} change: {what}",
+                name=f"{KIND_WORD[last.kind].capitalize()} change: {what}", layer=int(last.layer),
             )
         )  # fmt: skip
     return tuple(found)
@@ -201,7 +202,7 @@ def _tint(incident: Incident, data: StackData) -> Tint | None:
     return Tint(
         x=left,
         width=round(max(0.4, right - left), 2),
-        css="past" if incident.state in ("mitigated", "closed") else "",
+        css="past" if incident.state in ("mitigated", "resolved", "closed") else "",
         cause_x=cause_x,
         flag=flag,
     )
@@ -232,7 +233,7 @@ def pins(registry: Registry, stamp: Stamp) -> dict[Layer, str]:
 def baselines_of(watch: Watch) -> dict[str, Mapping[str, Baseline]]:
     """The frozen references of every watched signal."""
     watched = {monitor.signal for monitor in watch.monitors}
-    return {name: watch.baselines(name) for name in SIGNALS if name in watched}
+    return {name: watch.baselines(name) for name in SCORED if name in watched}
 
 
 async def collect(frame: Frame, asked: str, until_ns: int, stamp: Stamp) -> StackData:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trimtab.core import Layer, Score, Span, Usage
+from trimtab.core import Breakdown, Filter, Layer, Score, Span, SpanQuery
 from trimtab.incidents import Incident
 from trimtab.registry import Registry
-from trimtab.store import Trace
-from trimtab.traces import PRICES_AS_OF, price, question
+from trimtab.store import STRIPPED, Trace
+from trimtab.traces import PRICES_AS_OF, question
 from trimtab.web import words
+from trimtab.web.agentgraph import Graph, Line, graph, lines
 from trimtab.web.banner import headline, signal_title
+from trimtab.web.exchange import CostRow, GuardRow, MessageRow, PassageRow, costs, messages, passages, verdicts
 from trimtab.web.frame import Frame
+from trimtab.web.pins import pin_links
+from trimtab.web.steps import flow
 from trimtab.web.verdicts import PASS_FROM, Verdict, verdict
-from trimtab.web.waterfall import MOST, Bar, bars
+from trimtab.web.waterfall import LayerRow, Waterfall, by_layer, waterfall
 
+from .sessions import session_href
 from .traces import find_trace, root_of
 
 STAMP_NAMES = {
@@ -31,11 +36,11 @@ STAMP_NAMES = {
     Layer.SAFETY: "Safety",
     Layer.OPERATIONS: "Operations",
 }
-PIN_KIND = {Layer.KNOWLEDGE: "corpora", Layer.PROMPT: "prompts", Layer.SAFETY: "guards", Layer.OPERATIONS: "routes"}
-OLD_NS = 365 * 86_400 * words.SECOND
 RAW_LIMIT = 200_000
-#: Longer messages are folded to their beginning.
-FOLD_FROM, FOLDED = 700, 320
+#: Folds that stay open at once, and spans from which on a page is drawn beside the loop.
+MOST_OPENED, MANY_SPANS = 20, 300
+#: The attribute that names a trace which belongs to this one.
+LINK = "trimtab.linked_trace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,43 +67,6 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRow:
-    """One message: who and what."""
-
-    who: str
-    note: str
-    text: str
-
-    @property
-    def folded(self) -> str:
-        """The beginning of a long text, which is shown whole on demand; empty for a short one."""
-        return "" if len(self.text) <= FOLD_FROM else self.text[:FOLDED].rsplit(maxsplit=1)[0] + " …"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassageRow:
-    """A passage that was given to the model."""
-
-    number: str
-    title: str
-    source: str
-    text: str
-    score: str
-    age: str
-    old: bool
-    cited: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostRow:
-    """Tokens of one kind and what they cost."""
-
-    kind: str
-    tokens: str
-    cents: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceView:
     """Everything the template draws."""
 
@@ -108,8 +76,11 @@ class TraceView:
     verdict_text: str
     incident: int
     stamp: tuple[Pin, ...]
-    bars: tuple[Bar, ...]
-    more_bars: int
+    fall: Waterfall
+    around: Mapping[str, str]
+    layers: tuple[LayerRow, ...]
+    drawing: Drawing | None
+    stripped: bool
     total: str
     first_token: str
     tokens: str
@@ -117,11 +88,24 @@ class TraceView:
     scores: tuple[ScoreRow, ...]
     messages: tuple[MessageRow, ...]
     passages: tuple[PassageRow, ...]
+    guards: tuple[GuardRow, ...]
     costs: tuple[CostRow, ...]
     prices_as_of: str
     span: Span
     raw: str
     tags: tuple[tuple[str, str], ...]
+    session: str
+    turn: str
+    linked: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """The agent graph, of the whole run or of what is ``inside`` one span."""
+
+    graph: Graph
+    lines: tuple[Line, ...]
+    inside: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +116,13 @@ class TraceData:
     trace: Trace
     incidents: Sequence[Incident]
     rollouts: Mapping[str, str]
-    prompts: Sequence[str]
+    links: Mapping[Layer, str]
     span_id: str
+    opened: tuple[str, ...] = ()
+    first: int | None = None
+    by_layer: bool = False
+    inside: str = ""
+    turn: tuple[int, int] = (0, 0)
 
 
 def view(data: TraceData) -> TraceView:
@@ -142,7 +131,7 @@ def view(data: TraceData) -> TraceView:
     spans, scores = data.trace.spans, data.trace.scores
     seen = verdict(root, scores)
     blamed = _blamed(root, data.incidents)
-    drawn = bars(spans)
+    fall = waterfall(spans, chosen=data.span_id, opened=data.opened, first=data.first)
     chosen = next((s for s in spans if s.span_id == data.span_id), root)
     tokens = None if root.input_tokens is None else root.input_tokens + (root.output_tokens or 0)
     return TraceView(
@@ -152,21 +141,58 @@ def view(data: TraceData) -> TraceView:
         verdict_text=_verdict_text(root, seen),
         incident=next(iter(blamed.values()), 0),
         stamp=tuple(_pin(layer, root, data, blamed.get(layer, 0)) for layer in Layer),
-        bars=drawn[:MOST],
-        more_bars=max(0, len(drawn) - MOST),
+        fall=fall,
+        around=_around(data, root, fall),
+        layers=by_layer(spans) if data.by_layer else (),
+        drawing=_drawing(spans, data.inside),
+        stripped=root.attributes.get(STRIPPED) is True,
         total=words.duration(root.duration_ns / words.SECOND),
         first_token=words.duration(root.ttft_ns / words.SECOND) if root.ttft_ns is not None else "",
         tokens=words.plural(tokens, "token") if tokens is not None else "no token count",
         cost=words.money(root.cost_usd) if root.stamp.model or root.model else "0 ¢",
         scores=tuple(_score(score) for score in scores),
         messages=messages(root, spans),
-        passages=passages(root, data.now_ns),
+        passages=passages(root, spans),
+        guards=verdicts(spans),
         costs=costs(root),
         prices_as_of=PRICES_AS_OF,
         span=chosen,
         raw=raw(chosen),
         tags=tuple(sorted((str(k), str(v)) for k, v in root.tags.items())),
+        session=session_href(root.session) if root.session else "",
+        turn=f"turn {words.count(data.turn[0])} of {words.count(data.turn[1])}" if data.turn[1] else "",
+        linked=_linked(spans),
     )
+
+
+def _drawing(spans: Sequence[Span], inside: str) -> Drawing | None:
+    """The agent graph; none for a single span, which has nothing before or after it."""
+    if len(spans) < 2:
+        return None
+    steps = flow(spans, inside)
+    within = next((span.name or span.kind for span in spans if span.span_id == inside), "")
+    return Drawing(graph=graph(steps), lines=tuple(lines(steps)), inside=within)
+
+
+def _linked(spans: Sequence[Span]) -> str:
+    """The trace that belongs to this one, such as the retrieval before a generation."""
+    found = (span.attributes.get(LINK) for span in spans)
+    return next((one for one in found if isinstance(one, str) and len(one) == 32 and one.isalnum()), "")
+
+
+def _around(data: TraceData, root: Span, fall: Waterfall) -> dict[str, str]:
+    """Where the windows before and after this one are, and where each fold is opened, by what they are called."""
+    kept = [("open", span_id) for span_id in data.opened]
+    places = {"earlier": fall.earlier, "later": fall.later}
+    found = {
+        name: "" if at is None else f"/traces/{root.trace_id}?{urlencode([*kept, ('from', str(at))])}#spans"
+        for name, at in places.items()
+    }
+    for bar in fall.bars:
+        if bar.hidden:
+            opened = [*kept[1 - MOST_OPENED :], ("open", bar.span_id), ("from", str(fall.first))]
+            found[bar.span_id] = f"/traces/{root.trace_id}?{urlencode(opened)}#spans"
+    return found
 
 
 def _verdict_text(root: Span, seen: Verdict) -> str:
@@ -197,14 +223,13 @@ def _blamed(root: Span, incidents: Sequence[Incident]) -> dict[Layer, int]:
 
 def _pin(layer: Layer, root: Span, data: TraceData, suspect: int) -> Pin:
     pin = root.stamp.pin(layer)
-    name = pin.rpartition("/")[0]
     return Pin(
         layer=int(layer),
         name=STAMP_NAMES[layer],
         pin=words.pin(pin) if pin else "took no part",
         note=data.rollouts.get(pin, ""),
         suspect=suspect,
-        href=f"/prompts/{name}?v={pin.rpartition('/')[2]}" if layer is Layer.PROMPT and name in data.prompts else "",
+        href=data.links.get(layer, ""),
     )
 
 
@@ -218,84 +243,6 @@ def _score(score: Score) -> ScoreRow:
         by=f"{by} v{version}" if version else by,
         reason=score.reason,
     )
-
-
-def messages(root: Span, spans: Sequence[Span]) -> tuple[MessageRow, ...]:
-    """What the answering model was sent, then what was answered; the question alone where no model was reached."""
-    calls = [span for span in spans if span.kind == "llm" and span.input]
-    found = [_message(m) for m in _chat(calls[-1].input)] if calls else []
-    if not found and calls:
-        found = [MessageRow(who="input", note="", text=calls[-1].input)]
-    if not found:
-        found = [MessageRow(who="user", note="", text=root.input)] if root.input else []
-    answer = root.output or (calls[-1].output if calls else "")
-    note = f"{root.output_tokens} tokens" if root.output_tokens else ""
-    finish = str(root.attributes.get("finish") or "")
-    if finish:
-        note += (", " if note else "") + ("stopped by itself" if finish == "stop" else f"ended by {finish}")
-    if answer:
-        found.append(MessageRow(who="assistant", note=note, text=answer))
-    if root.error:
-        found.append(MessageRow(who="error" if root.status == "error" else root.status, note="", text=root.error))
-    return tuple(found)
-
-
-def _chat(text: str) -> list[Mapping[str, Any]]:
-    if not text.startswith("["):
-        return []
-    try:
-        decoded = json.loads(text)
-    except (ValueError, RecursionError):
-        return []
-    return [m for m in decoded if isinstance(m, Mapping)] if isinstance(decoded, list) else []
-
-
-def _message(message: Mapping[str, Any]) -> MessageRow:
-    content = message.get("content", message.get("parts"))
-    if isinstance(content, list):
-        texts = [p.get("text", p.get("content", "")) if isinstance(p, Mapping) else p for p in content]
-        content = "\n".join(str(t) for t in texts if t)
-    if not content and message.get("tool_calls"):
-        content = json.dumps(message["tool_calls"], ensure_ascii=False)
-    return MessageRow(who=str(message.get("role") or "message"), note="", text=str(content or ""))
-
-
-def passages(root: Span, now_ns: int) -> tuple[PassageRow, ...]:
-    """The passages that the model was given, each with its age and whether the answer cites it as ``[n]``."""
-    given = root.attributes.get("passages")
-    cited = {int(n) for n in re.findall(r"\[(\d{1,4})\]", root.output)}
-    return tuple(_passage(p, cited, now_ns) for p in given if isinstance(p, Mapping)) if isinstance(given, list) else ()
-
-
-def _passage(passage: Mapping[str, Any], cited: set[int], now_ns: int) -> PassageRow:
-    updated, score = passage.get("updated_ns"), passage.get("score")
-    age = now_ns - updated if isinstance(updated, int) and updated > 0 else None
-    return PassageRow(
-        number=str(passage.get("number", "")),
-        title=str(passage.get("title", "")) or "untitled",
-        source=str(passage.get("source", "")),
-        text=words.snippet(str(passage.get("text", "")), 160),
-        score=words.fixed(float(score)) if isinstance(score, int | float) else "none",
-        age=words.duration(age / words.SECOND) if age is not None else "not known",
-        old=age is not None and age > OLD_NS,
-        cited=passage.get("number") in cited,
-    )
-
-
-def costs(root: Span) -> tuple[CostRow, ...]:
-    """Cost by kind of token. A request over several attempts is priced whole, so its parts may not add up to it."""
-    if root.input_tokens is None:
-        return ()
-    cached = min(root.cached_tokens or 0, root.input_tokens)
-    fresh, output = root.input_tokens - cached, root.output_tokens or 0
-    reference = f"{root.provider}/{root.model}" if root.provider else root.model
-    kinds = [("input, fresh", fresh, Usage(input_tokens=fresh))]
-    if cached:
-        kinds.append(("input, from cache", cached, Usage(input_tokens=cached, cached_tokens=cached)))
-    kinds.append(("output", output, Usage(output_tokens=output)))
-    rows = [CostRow(kind=k, tokens=words.count(n), cents=words.cents(price(reference, usage))) for k, n, usage in kinds]
-    total = CostRow(kind="total", tokens=words.count(root.input_tokens + output), cents=words.cents(root.cost_usd))
-    return (*rows, total)
 
 
 def raw(span: Span) -> str:
@@ -319,21 +266,36 @@ def rollout_notes(registry: Registry, root: Span) -> dict[str, str]:
 
 
 async def trace_page(request: Request, frame: Frame) -> HTMLResponse:
-    """``GET /traces/{id}?span=ID``."""
+    """``GET /traces/{id}?span=ID&open=ID&from=LINE&view=layers&graph=ID``."""
     house = frame.house
     trace = await find_trace(frame, str(request.path_params["id"]))
     incidents = await house.desk.list(limit=50)
-    shown = view(
-        TraceData(
-            now_ns=house.clock(),
-            trace=trace,
-            incidents=incidents,
-            rollouts=rollout_notes(house.registry, root_of(trace)),
-            prompts=house.registry.names("prompts"),
-            span_id=request.query_params.get("span", ""),
-        )
+    first = request.query_params.get("from", "")
+    data = TraceData(
+        now_ns=house.clock(),
+        trace=trace,
+        incidents=incidents,
+        rollouts=rollout_notes(house.registry, root_of(trace)),
+        links=pin_links(house.registry, root_of(trace).stamp),
+        span_id=request.query_params.get("span", ""),
+        opened=tuple(request.query_params.getlist("open")[:MOST_OPENED]),
+        first=int(first) if first.isascii() and first.isdigit() and len(first) < 9 else None,
+        by_layer=request.query_params.get("view") == "layers",
+        inside=request.query_params.get("graph", ""),
+        turn=await _turn(frame, root_of(trace)),
     )
+    shown = await asyncio.to_thread(view, data) if len(trace.spans) > MANY_SPANS else view(data)
     titles = {incident.id: headline(incident) for incident in incidents}
     return frame.page(
         request, "trace.html", title=shown.title, nav="/traces", view=shown, incidents=incidents, titles=titles
     )
+
+
+async def _turn(frame: Frame, root: Span) -> tuple[int, int]:
+    """Which turn of its session a trace is, and of how many."""
+    if not root.session or root.parent_id:
+        return 0, 0
+    of = (Filter(column="session", op="=", value=root.session),)
+    until = [SpanQuery(filters=of, until_ns=end) for end in (root.start_ns + 1, 0)]
+    found = [await frame.house.spans.groups(Breakdown(query=query)) for query in until]
+    return int(found[0][0].values[0] or 0), int(found[1][0].values[0] or 0)

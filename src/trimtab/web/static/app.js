@@ -1,4 +1,4 @@
-// Keys, theme, dialogs, and the heartbeat of live regions. Every page works without it.
+// Keys, theme, dialogs, completion, and the heartbeat of live regions. Every page works without it.
 const $ = (s, r = document) => r.querySelector(s), $$ = (s, r = document) => [...r.querySelectorAll(s)];
 const root = document.documentElement;
 const places = Object.fromEntries($$("[data-go]").map(a => [a.dataset.go, a.getAttribute("href")]));
@@ -70,6 +70,64 @@ document.addEventListener("keydown", e => {
   }
   const hot = $(`[data-key="${CSS.escape(e.key)}"]`), act = acts[e.key];
   if (hot) { e.preventDefault(); hot.click(); } else if (act) { e.preventDefault(); act(); }
+});
+
+// Completion of the query bar: what may come next, asked while somebody types. The arrows choose, Enter or Tab takes it.
+$$("[data-complete]").forEach(input => {
+  const box = input.closest("form"), list = document.createElement("ul");
+  let choices = [], at = -1, timer = null, asked = 0;
+  Object.assign(list, { className: "choices", id: `${input.id}-choices`, hidden: true });
+  list.setAttribute("role", "listbox"); list.setAttribute("aria-label", "Suggestions");
+  box.append(list);
+  for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id], ["aria-expanded", "false"]]) input.setAttribute(name, value);
+  function close() {
+    choices = []; at = -1; list.hidden = true; list.replaceChildren();
+    input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant");
+  }
+  function pick(to) {
+    at = (to + choices.length) % choices.length;
+    [...list.children].forEach((li, n) => li.setAttribute("aria-selected", String(n === at)));
+    input.setAttribute("aria-activedescendant", list.children[at].id); list.children[at].scrollIntoView({ block: "nearest" });
+  }
+  function take(one) {
+    const goesOn = ["operator", "statistic of a column", "name"].includes(one.note) && /[:=<>~]$/.test(one.text);
+    const text = one.text + (goesOn ? "" : " "), rest = input.value.slice(one.end);
+    input.value = input.value.slice(0, one.start) + text + (goesOn ? rest : rest.trimStart());
+    input.setSelectionRange(one.start + text.length, one.start + text.length);
+    close(); ask();
+  }
+  function show(found) {
+    close(); choices = found;
+    list.replaceChildren(...found.map((one, n) => {
+      const li = document.createElement("li"), text = document.createElement("span"), hint = document.createElement("span");
+      li.id = `${list.id}-${n}`; li.setAttribute("role", "option"); li.setAttribute("aria-selected", "false");
+      text.className = "mono"; text.textContent = one.text; hint.className = "hint"; hint.textContent = one.note;
+      li.append(text, hint);
+      li.addEventListener("mousedown", e => { e.preventDefault(); take(one); });
+      return li;
+    }));
+    list.hidden = !found.length; input.setAttribute("aria-expanded", String(found.length > 0));
+  }
+  async function ask() {
+    const number = ++asked, cursor = [...input.value.slice(0, input.selectionStart)].length;
+    const address = `${input.dataset.complete}?${new URLSearchParams({ q: input.value, cursor })}`;
+    try {
+      const answer = await fetch(address, { headers: { accept: "application/json" } });
+      if (!answer.ok || number !== asked || document.activeElement !== input) return;
+      const found = (await answer.json()).suggestions, shift = unit(input.value);
+      if (number === asked) show(found.map(one => ({ ...one, start: shift(one.start), end: shift(one.end) })));
+    } catch { close(); }
+  }
+  const unit = text => { const all = [...text]; return n => all.slice(0, n).join("").length; };  // characters to UTF-16
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", e => {
+    if (e.key === "ArrowDown" && list.hidden) { e.preventDefault(); ask(); return; }
+    if (list.hidden) return;
+    if (e.key === "ArrowDown" || e.key === "ArrowUp") { e.preventDefault(); pick(e.key === "ArrowDown" ? at + 1 : at < 0 ? -1 : at - 1); }
+    else if ((e.key === "Enter" && at >= 0) || (e.key === "Tab" && !e.shiftKey)) { e.preventDefault(); take(choices[Math.max(at, 0)]); }
+    else if (e.key === "Escape") { e.preventDefault(); e.stopPropagation(); close(); }
+  });
 });
 
 // A slider and the number it stands for move together; only the number is sent.

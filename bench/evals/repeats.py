@@ -1,0 +1,85 @@
+"""What the repeat-run report recovers of planted variances, and whether its flip rate's interval holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from worlds import STABLE, Suite, judged, scored, share
+
+from trimtab.evals import Scored, stability
+
+CASES, REPEATS, JUDGEMENTS = 200, 5, 2
+PLANTED = {"case": 0.03, "generation": 0.015, "judge": 0.0075}
+
+
+def graded(rng: np.random.Generator) -> tuple[list[Scored], dict[str, float]]:
+    """Scores made of three independent parts, each uniform, so that all stay in 0 to 1."""
+    case, generation, judge = (
+        np.sqrt(12.0 * variance) * (rng.random(shape) - 0.5)
+        for variance, shape in zip(
+            PLANTED.values(), ((CASES, 1, 1), (CASES, REPEATS, 1), (CASES, REPEATS, JUDGEMENTS)), strict=True
+        )
+    )
+    return _rows(np.clip(0.5 + case + generation + judge, 0.0, 1.0)), PLANTED
+
+
+def passing(rng: np.random.Generator) -> tuple[list[Scored], dict[str, float]]:
+    """Pass or fail: outputs that pass at their case's rate, seen by a judge that errs on 5 %."""
+    rates = rng.beta(0.8 * 1.5, 0.2 * 1.5, (CASES, 1, 1))
+    truth = rng.random((CASES, REPEATS, 1)) < rates
+    says = judged(rng, np.repeat(truth, JUDGEMENTS, axis=2), 0.95, 0.95)
+    spread = 0.8 * 0.2 / 2.5  # of a beta distribution with mean .8 and 1.5 observations' weight
+    planted = {"case": 0.81 * spread, "generation": 0.81 * (0.16 - spread), "judge": 0.05 * 0.95}
+    return _rows(says.astype(float)), planted
+
+
+def _rows(values: Any) -> list[Scored]:
+    return [
+        Scored(case=f"c{i}", repeat=r, value=float(x), judge="j")
+        for i, outputs in enumerate(values)
+        for r, judgements in enumerate(outputs)
+        for x in judgements
+    ]
+
+
+def components(rng: np.random.Generator, runs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """The mean and the spread of estimated over planted, and how often one report is within 20 %."""
+    result: dict[str, Any] = {}
+    for name, world in (("graded", graded), ("pass or fail", passing)):
+        found: dict[str, list[float]] = {}
+        held: dict[str, list[bool]] = {}
+        for _ in range(runs):
+            scores, planted = world(rng)
+            report = stability(scores).components
+            for part, truth in planted.items():
+                interval = getattr(report, part)
+                found.setdefault(part, []).append(interval.value / truth)
+                held.setdefault(part, []).append(interval.low <= truth <= interval.high)
+        result[name] = {
+            part: {
+                "mean over planted": round(float(np.mean(ratios)), 3),
+                "median error": round(float(np.median(np.abs(np.array(ratios) - 1.0))), 3),
+                "within 20 %": share([abs(ratio - 1.0) <= 0.2 for ratio in ratios]),
+                "covers": share(held[part]),
+            }
+            for part, ratios in found.items()
+        }
+        say(f"components, {name}")
+    return result
+
+
+def flips(rng: np.random.Generator, runs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Coverage of the flip rate's interval, 200 cases x 5 repeats of a stable suite."""
+    suite = Suite(STABLE)
+    hardness = STABLE * np.random.default_rng(0).standard_normal(400_000)
+    p = 1.0 / (1.0 + np.exp(-(suite.old + hardness)))
+    truth = float((2.0 * p * (1.0 - p)).mean())
+    held = []
+    for _ in range(runs):
+        _, old = suite.draw(rng, CASES, REPEATS)
+        interval = stability(scored(old)).flips
+        held.append(interval is not None and interval.low <= truth <= interval.high)
+    say("flip rate")
+    return {"true flip rate": round(truth, 4), "covers": share(held)}

@@ -1,0 +1,70 @@
+"""The page of the documentation that tells each scanner's figures."""
+
+# ruff: noqa: E501 - paragraphs of Markdown are lines
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.guard import cards
+
+_HEAD = """---
+title: Guard scanners
+updated: {date}
+---
+
+# Guard scanners
+
+A policy names scanners from this list. `trimtab guard list` prints it with every option. The figures below are measured by `python bench/guard --docs`, which writes this page.
+
+## How to read the figures
+
+Recall is the share of the cases that a scanner is for and that it found. False positives are the share of harmless texts on which it fired. Both stand with a 95 % interval (Wilson). Figures marked "made" are on positives written or drawn for the bench: they say that a scanner does its work, not how it fares against people who try to get around it. A scanner that finds what a policy writes down, such as words or sizes, has no figures of its own.
+
+"""
+
+
+def written(result: Mapping[str, Any]) -> str:
+    """The whole page."""
+    suites = result["suites"]
+    dates = [suite["date"] for suite in suites.values()]
+    parts = [_HEAD.format(date=max(dates, default=""))]
+    parts.append("## The scanners\n\n| scanner | stages | what it finds |\n|---|---|---|\n")
+    parts += [f"| `{card['name']}` | {', '.join(card['stages'])} | {card['description']} |\n" for card in cards()]
+    parts.append("\n## Figures\n\n| scanner or suite | recall | false positives | date |\n|---|---|---|---|\n")
+    for name, suite in suites.items():
+        if isinstance(suite.get("recall"), Mapping):
+            label = f"`{suite['scanner']}`" if "scanner" in suite else f"default policy: {name}"
+            made = " (made)" if "positives" in suite else ""
+            parts.append(
+                f"| {label} | {_rate(suite['recall'])}{made} | {_rate(suite['false_positives'])} | {suite['date']} |\n"
+            )
+    parts.append(_cost(suites))
+    return "".join(parts)
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    if not rate.get("n"):
+        return "not measured"
+    return f"{rate['share'] * 100:.1f} % ({rate['low'] * 100:.1f} to {rate['high'] * 100:.1f}) of {rate['n']}"
+
+
+def _cost(suites: Mapping[str, Any]) -> str:
+    scan, patterns, megabyte = (suites.get(name, {}) for name in ("scan", "patterns", "megabyte"))
+    lines = ["\n## Cost\n\nCPU time of one core.\n\n| what | p50 | p95 |\n|---|---|---|\n"]
+    for stage in ("input", "output", "reading"):
+        if stage in scan:
+            name = "undoing disguises alone" if stage == "reading" else f"default policy, {stage}, 2,000 characters"
+            lines.append(f"| {name} | {scan[stage]['p50_ms']} ms | {scan[stage]['p95_ms']} ms |\n")
+    if patterns:
+        lines.append(f"| {patterns['rules']} pattern rules | {patterns['p50_ms']} ms | {patterns['p95_ms']} ms |\n")
+    worst = max((each["seconds"] for each in megabyte.values() if isinstance(each, Mapping)), default=0)
+    if worst:
+        lines.append(
+            f"\nThe worst of {len(_texts(megabyte))} hostile texts of one megabyte took {worst} s in a thread.\n"
+        )
+    return "".join(lines)
+
+
+def _texts(megabyte: Mapping[str, Any]) -> list[str]:
+    return [name for name, each in megabyte.items() if isinstance(each, Mapping)]

@@ -1,0 +1,179 @@
+"""What people said of an output: labels, their import, and what several people agree on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from trimtab.core import BadInput
+
+from .results import PASS
+
+#: Labels that one import may hold.
+MAX_LABELS = 200_000
+_WORDS = {"pass": 1.0, "fail": 0.0, "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One person's verdict on one case and criterion.
+
+    ``value`` is in [0, 1] and 1 is a pass; ``by`` is who; ``critique`` says why. ``group`` is what must not be torn
+    apart between dev and test (a document, a conversation); empty: the case is its own. ``blind`` is False when the
+    person saw the judge's verdict first: such a label cannot calibrate that judge. ``time_ns`` is nanoseconds since
+    1970 UTC.
+    """
+
+    case: str
+    criterion: str = ""
+    value: float
+    by: str
+    critique: str = ""
+    time_ns: int = 0
+    group: str = ""
+    blind: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.case:
+            raise BadInput("a label names its case.", field="case", mend="Give the case's id.")
+        if not self.by:
+            raise BadInput(f"case {self.case}: a label names who gave it.", field="by", mend="Give a name.")
+        if not 0.0 <= self.value <= 1.0:
+            raise BadInput(f"case {self.case}: {self.value} is outside 0 to 1.", field="value", mend="Scale it.")
+
+
+_FIELDS = {f.name for f in fields(Label)}
+
+
+def labels_from_jsonl(text: str) -> list[Label]:
+    """Labels from one JSON object a line, with Label's fields; a value may be pass, fail, true or false.
+
+    Empty lines are passed over. Raises BadInput naming the line.
+    """
+    found: list[Label] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise BadInput(f"is not JSON: {error}.", field=f"line {number}", mend="Write one object a line.") from error
+        if not isinstance(row, dict):
+            raise BadInput(
+                "is no object.", field=f"line {number}", mend='Write {"case": ..., "value": ..., "by": ...}.'
+            )
+        found.append(_label(row, f"line {number}"))
+        _bounded(found)
+    return found
+
+
+def labels_from_csv(text: str) -> list[Label]:
+    """Labels from CSV whose header names Label's fields. Raises BadInput naming the line or the column."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    found: list[Label] = []
+    try:
+        for row in reader:
+            where = f"line {reader.line_num}"
+            if None in row or None in row.values():
+                raise BadInput("has more or fewer cells than the header.", field=where, mend="Quote cells with commas.")
+            found.append(_label({name: cell for name, cell in row.items() if cell != "" or name == "value"}, where))
+            _bounded(found)
+    except csv.Error as error:
+        raise BadInput(f"is not CSV: {error}.", field=f"line {reader.line_num}", mend="Quote cells.") from error
+    return found
+
+
+def labels_to_jsonl(labels: Iterable[Label]) -> str:
+    """One JSON object a line, fields at their default left out."""
+    lines: list[str] = []
+    for label in labels:
+        row = asdict(label)
+        kept = {f.name: row[f.name] for f in fields(Label) if row[f.name] != f.default}
+        lines.append(msgspec.json.encode(kept).decode() + "\n")
+    return "".join(lines)
+
+
+def _bounded(found: Sequence[Label]) -> None:
+    if len(found) > MAX_LABELS:
+        raise BadInput(f"more than {MAX_LABELS:,} labels.", field="labels", mend="Import them in parts.")
+
+
+def _label(row: Mapping[str, Any], where: str) -> Label:
+    for name in row:
+        if name not in _FIELDS:
+            raise BadInput("is no field of a label.", field=f"{where}.{name}", mend=f"Fields: {', '.join(_FIELDS)}.")
+    for name in ("case", "value", "by"):
+        if name not in row:
+            raise BadInput("is missing.", field=f"{where}.{name}", mend="Every label has case, value and by.")
+    for name in ("case", "criterion", "by", "critique", "group"):
+        if not isinstance(row.get(name, ""), str):
+            raise BadInput("must be text.", field=f"{where}.{name}")
+    try:
+        return Label(
+            case=row["case"],
+            criterion=row.get("criterion", ""),
+            value=_value(row["value"]),
+            by=row["by"],
+            critique=row.get("critique", ""),
+            time_ns=int(row.get("time_ns", 0)),
+            group=row.get("group", ""),
+            blind=_value(row.get("blind", True)) == 1.0,
+        )
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{error}.", field=where, mend="Give value as a number from 0 to 1, pass or fail.") from error
+    except BadInput as error:
+        raise BadInput(str(error), field=f"{where}.{error.field}") from error
+
+
+def _value(given: object) -> float:
+    if isinstance(given, bool | int | float):
+        return float(given)
+    if isinstance(given, str):
+        word = given.strip().lower()
+        return _WORDS[word] if word in _WORDS else float(word)
+    raise TypeError(f"{given!r} is no verdict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consensus:
+    """What people agree on for one case: the median of their latest labels, None when passes and fails balance."""
+
+    case: str
+    group: str
+    value: float | None
+    values: tuple[float, ...]
+    critiques: tuple[str, ...]
+
+
+def consensus(labels: Iterable[Label], criterion: str = "", *, blind_only: bool = True) -> dict[str, Consensus]:
+    """By case, in order of first appearance. A person's later label on the same case replaces the earlier one."""
+    latest: dict[str, dict[str, Label]] = defaultdict(dict)
+    for label in labels:
+        if label.criterion != criterion or (blind_only and not label.blind):
+            continue
+        before = latest[label.case].get(label.by)
+        if before is None or label.time_ns >= before.time_ns:
+            latest[label.case][label.by] = label
+    return {case: _agreed(case, list(given.values())) for case, given in latest.items()}
+
+
+def _agreed(case: str, given: Sequence[Label]) -> Consensus:
+    values = tuple(label.value for label in given)
+    sides = Counter(value >= PASS for value in values)
+    groups = {label.group for label in given if label.group}
+    if len(groups) > 1:
+        raise BadInput(f"case {case} is in the groups {sorted(groups)}.", field="group", mend="Give it one group.")
+    return Consensus(
+        case=case,
+        group=groups.pop() if groups else case,
+        value=None if sides[True] == sides[False] else float(median(values)),
+        values=values,
+        critiques=tuple(label.critique for label in given if label.critique),
+    )

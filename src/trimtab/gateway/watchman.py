@@ -1,0 +1,199 @@
+"""One policy on duty for one request: it looks at texts, keeps what was found, and asks the judge where it must."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core import Call, GuardRefused, Layer, TrimtabError, collect
+from trimtab.guard import (
+    Context,
+    Judgement,
+    Policy,
+    Turn,
+    Vault,
+    Verdict,
+    decided,
+    question,
+    read_answer,
+)
+
+from .live import LiveTrace
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+
+#: Characters that one request may have scanned on the event loop; what goes beyond is scanned in a thread.
+INLINE = 3072
+_ANSWER_TOKENS = 200
+
+
+@dataclass(slots=True, kw_only=True)
+class Watchman:
+    """Everything that a policy found at one stage of one request."""
+
+    policy: Policy
+    stage: str
+    live: LiveTrace
+    gateway: Gateway
+    since_ns: int
+    tier: str = "low"
+    turns: tuple[Turn, ...] = ()
+    vault: Vault | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    _inline: int = INLINE
+    _judged: Judgement | None = None
+
+    async def scan(self, where: str, text: str, context: Context) -> str:
+        """The text that may pass. Raises GuardRefused."""
+        verdict = await self.policy.examine(
+            self.stage, text, context=context, tier=self.tier, inline=self._inline, **self._replacing()
+        )
+        self._inline -= min(self._inline, len(text))
+        if context.newest and self._doubtful(verdict, context):
+            verdict = await self._closer(where, verdict, text)
+        if verdict.findings or verdict.failures:
+            self.note(where, verdict)
+        return verdict.text
+
+    def note(self, where: str, verdict: Verdict) -> None:
+        """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks."""
+        for found in verdict.findings:
+            kept: dict[str, Any] = {"rule": found.rule, "action": found.action, "reason": found.reason, "where": where}
+            kept |= {"start": found.start, "end": found.end}
+            if found.scanner:
+                kept |= {"scanner": found.scanner, "kind": found.kind, "score": round(found.score, 3)}
+            if found.how:
+                kept["how"] = list(found.how)
+            if found.note:
+                kept["note"] = found.note
+            self.found.append(kept)
+        for failure in verdict.failures:
+            self.failures.append(
+                {
+                    "rule": failure.rule,
+                    "scanner": failure.scanner,
+                    "why": failure.why,
+                    "fail": failure.fail,
+                    "where": where,
+                }
+            )
+        if not verdict.allowed:
+            self._refuse(where, verdict)
+
+    def write(self, status: str = "ok", error: str = "") -> None:
+        """A span for this stage, if there is something to tell."""
+        if not self.found and not self.failures:
+            return
+        actions = ", ".join(dict.fromkeys(found["action"] for found in self.found))
+        attributes: dict[str, Any] = {"stage": self.stage, "findings": self.found}
+        if self.failures:
+            attributes["failures"] = self.failures
+            if not error:
+                status, error = "error", "; ".join(f"{kept['rule']}: {kept['why']}" for kept in self.failures)
+        self.live.step(
+            f"guard {self.stage}", "guardrail", self.since_ns, Layer.SAFETY,
+            status=status, error=error, output=actions, attributes=attributes,
+        )  # fmt: skip
+        self.found, self.failures = [], []
+
+    @property
+    def idle(self) -> bool:
+        """Whether the policy has nothing for this stage and no judge for this risk."""
+        return self.policy.idle(self.stage) and not self._always()
+
+    def _refuse(self, where: str, verdict: Verdict) -> None:
+        rule = next((found for found in verdict.findings if found.action == "block"), None)
+        if rule is not None:
+            name, reason = rule.rule, rule.reason.rstrip(".")
+        else:
+            failure = next(failure for failure in verdict.failures if failure.fail == "closed")
+            name, reason = failure.rule, f"it fails closed: {failure.why}"
+        self.live.allowed, self.live.why = 0.0, f"{name}: {reason}."
+        self.write(status="refused", error=self.live.why)
+        raise GuardRefused(
+            f"{verdict.message} The rule {name!r} stopped the {self.stage}: {reason}.",
+            field=where,
+            mend=f"The policy is guards:/{self.live.stamp.guard}.",
+        )
+
+    def _replacing(self) -> dict[str, Any]:
+        return {"replace": self.vault.replace} if self.vault is not None else {}
+
+    def _always(self) -> bool:
+        judge = self.policy.judge
+        return judge is not None and ("low", "medium", "high").index(self.tier) >= judge.always
+
+    def _doubtful(self, verdict: Verdict, context: Context) -> bool:
+        if not verdict.allowed:
+            return False
+        return verdict.action == "escalate" or (self._always() and context.source in ("user", "assistant"))
+
+    async def _closer(self, where: str, verdict: Verdict, text: str) -> Verdict:
+        """The verdict after the judge has spoken; without a judge, or without an answer, after the fail rule."""
+        judge = self.policy.judge
+        said = await self._ask(text) if judge is not None else None
+        fail = judge.fail if judge is not None else self.policy.fail
+        if said is None:
+            self.failures.append(
+                {"rule": "judge", "scanner": "judge", "why": "no judge answered", "fail": fail, "where": where}
+            )
+        safe = said.safe if said is not None else fail == "open"
+        if safe or verdict.action == "escalate":
+            return decided(verdict, "flag" if safe else "block")
+        codes = ", ".join(said.categories) if said is not None else "no answer"
+        self.live.allowed, self.live.why = 0.0, f"judge: {codes or 'unsafe'}"
+        self.write(status="refused", error=self.live.why)
+        raise GuardRefused(
+            f"The guard stopped this after a closer look: {codes or 'unsafe'}.",
+            field=where,
+            mend=f"The policy is guards:/{self.live.stamp.guard}.",
+        )
+
+    async def _ask(self, text: str) -> Judgement | None:
+        """What the judge says, or None if it cannot be told in time."""
+        judge = self.policy.judge
+        if judge is None:
+            return None
+        since_ns = self.live.clock()
+        messages = tuple(question(judge, self.stage, text, self.turns))
+        call = Call(
+            model=judge.model,
+            messages=messages,
+            params={"temperature": 0, "max_tokens": _ANSWER_TOKENS},
+            timeout=judge.timeout,
+        )
+        answer, why = "", ""
+        try:
+            reply = await asyncio.wait_for(collect(self.gateway.as_model(judge.model)(call)), judge.timeout)
+            answer = reply.text
+        except TimeoutError:
+            why = f"it took longer than {judge.timeout:g} s"
+        except TrimtabError as error:
+            why = str(error)
+        said = read_answer(judge, answer) if not why else None
+        if said is None and not why:
+            why = "its answer is neither safe nor unsafe"
+        told = "" if said is None else "safe" if said.safe else ", ".join(said.categories) or "unsafe"
+        self.live.step(
+            "guard judge", "guardrail", since_ns, Layer.SAFETY, status="error" if why else "ok", error=why, output=told,
+            attributes={"stage": self.stage, "judge": judge.model, "reason": said.reason if said else ""},
+        )  # fmt: skip
+        return said
+
+
+def turns_before(messages: Sequence[Any], at: int) -> tuple[Turn, ...]:
+    """The messages before one, as the turns that a scanner or judge may know."""
+    return tuple(Turn(str(message.get("role")), text_of(message)) for message in messages[:at])
+
+
+def text_of(message: Any) -> str:
+    """The text of a message; of several parts, those that are text."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = [part["text"] for part in content or () if part.get("type") == "text" and isinstance(part.get("text"), str)]
+    return "\n".join(parts)

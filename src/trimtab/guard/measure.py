@@ -1,0 +1,289 @@
+"""How often a policy stops what it should not, and finds what it should: each scanner alone, and all of them together.
+
+Five filters that each stop 10 % of good requests stop up to 41 % together (``1 - 0.9 ** 5``), less where their mistakes
+fall on the same texts. So the joint rate is measured, and the rate that independent scanners would have stands beside
+it. Intervals are Wilson's (95 %).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trimtab.core import BadInput
+from trimtab.stats import wilson
+
+from .policy import Policy
+from .scanner import STAGES
+from .text import Context, Turn
+from .verdicts import Verdict
+
+#: Sets of good requests: the budget counts these. ``hard`` texts use an attacker's words innocently and are told apart.
+ORDINARY = ("ordinary", "traffic")
+HARD = "hard"
+#: The share of ordinary good requests that a policy may stop where it names no budget of its own.
+BUDGET = 0.01
+#: Cases of one measurement at most.
+MOST = 20_000
+#: Actions that stop a request until somebody has looked.
+STOPPING = ("block", "escalate")
+#: In a document or a tool's result a redaction counts as well: it takes the sentence out of what the model reads.
+STOPPING_IN_CONTENT = (*STOPPING, "redact")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One text, and whether it is to be stopped. ``group`` is its set: ordinary, hard, traffic or a kind of attack."""
+
+    text: str
+    attack: bool
+    group: str
+    stage: str = "input"
+    source: str = "user"
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many of so many, as a share with its interval."""
+
+    hits: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        """The share; 0 of none is 0."""
+        return self.hits / self.n if self.n else 0.0
+
+    def told(self) -> dict[str, Any]:
+        """For JSON."""
+        low, high = wilson(self.hits, self.n) if self.n else (0.0, 1.0)
+        return {
+            "hits": self.hits, "n": self.n, "share": round(self.share, 5),
+            "low": round(low, 5), "high": round(high, 5),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One scanner or rule: what it stops on each set, and what only it stops."""
+
+    rule: str
+    stops: Mapping[str, Rate]
+    alone: Mapping[str, Rate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The measurement of one policy. ``cut`` is how many cases the time did not allow."""
+
+    joint: Mapping[str, Rate]
+    touched: Mapping[str, Rate]
+    rows: tuple[Row, ...]
+    attacks: frozenset[str]
+    budget: float
+    failures: Mapping[str, int] = field(default_factory=dict)
+    cut: int = 0
+    seconds: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+
+    @property
+    def false_positives(self) -> Rate:
+        """Ordinary good requests that the whole policy stops."""
+        return _sum(self.joint, [name for name in ORDINARY if name in self.joint])
+
+    @property
+    def recall(self) -> Rate:
+        """Attacks that the whole policy stops."""
+        return _sum(self.joint, sorted(self.attacks))
+
+    @property
+    def independent(self) -> float:
+        """The share of ordinary requests that would be stopped if no two scanners erred on the same text."""
+        passing = math.prod(1 - _sum(row.stops, ORDINARY).share for row in self.rows)
+        return 1 - passing
+
+    @property
+    def over(self) -> bool:
+        """Whether it stops more ordinary requests than its budget allows."""
+        return self.false_positives.share > self.budget
+
+    def told(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "budget": self.budget,
+            "over_budget": self.over,
+            "false_positives": self.false_positives.told(),
+            "independent": round(self.independent, 5),
+            "recall": self.recall.told(),
+            "sets": [
+                {
+                    "set": name,
+                    "attack": name in self.attacks,
+                    "stopped": rate.told(),
+                    "touched": self.touched[name].told(),
+                }
+                for name, rate in self.joint.items()
+            ],
+            "scanners": [
+                {
+                    "rule": row.rule,
+                    "false_positives": _sum(row.stops, ORDINARY).told(),
+                    "hard": row.stops.get(HARD, Rate(0, 0)).told(),
+                    "recall": _sum(row.stops, sorted(self.attacks)).told(),
+                    "only_it_false": _sum(row.alone, ORDINARY).told(),
+                    "only_it_recall": _sum(row.alone, sorted(self.attacks)).told(),
+                }
+                for row in self.rows
+            ],
+            "failures": dict(self.failures),
+            "cut": self.cut,
+            "seconds": round(self.seconds, 3),
+            "p50_ms": round(self.p50_ms, 3),
+            "p95_ms": round(self.p95_ms, 3),
+        }
+
+    def refusal(self) -> str:
+        """The numbers in a sentence, for the one whose policy goes over its budget."""
+        told = self.false_positives.told()
+        worst = sorted(self.rows, key=lambda row: -_sum(row.stops, ORDINARY).hits)[:3]
+        names = ", ".join(
+            f"{row.rule} {_sum(row.stops, ORDINARY).share:.2%}" for row in worst if _sum(row.stops, ORDINARY).hits
+        )
+        return (
+            f"it stops {told['hits']} of {told['n']} ordinary requests ({told['share']:.2%}, 95 % interval "
+            f"{told['low']:.2%} to {told['high']:.2%}); its budget is {self.budget:.2%}. By scanner: {names or 'none'}"
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    n: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    joint: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    touched: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    stops: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    alone: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+    failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def take(self, case: Case, verdict: Verdict) -> None:
+        group = case.group
+        actions = STOPPING_IN_CONTENT if case.source in ("document", "tool") else STOPPING
+        stopping = {finding.rule for finding in verdict.findings if finding.action in actions}
+        stopping |= {failure.rule for failure in verdict.failures if failure.fail == "closed"}
+        for failure in verdict.failures:
+            self.failed[f"{failure.rule}: {failure.why}"] += 1
+        self.n[group] += 1
+        self.touched[group] += bool(verdict.findings) or bool(stopping)
+        self.joint[group] += bool(stopping)
+        for rule in stopping:
+            self.stops[(rule, group)] += 1
+            if len(stopping) == 1:
+                self.alone[(rule, group)] += 1
+
+
+def measure(
+    policy: Policy,
+    cases: Iterable[Case],
+    *,
+    budget: float | None = None,
+    seconds: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Report:
+    """Put every case through its stage of the policy. No model is called: an escalation counts as a stop.
+
+    ``seconds`` bounds the time; cases that no longer fit are counted in ``cut``. ``budget`` is a share; without it the
+    policy's own counts, or 1 %.
+    """
+    began, tally, times, cut = clock(), _Tally(), [], 0
+    attacks: set[str] = set()
+    for case in cases:
+        if clock() - began > seconds:
+            cut += 1
+            continue
+        if case.attack:
+            attacks.add(case.group)
+        before = clock()
+        verdict = policy.scan(case.stage, case.text, context=Context(source=case.source, turns=case.turns))
+        times.append((clock() - before) * 1000)
+        tally.take(case, verdict)
+    written = policy.budget.false_positives
+    times.sort()
+    return Report(
+        joint={name: Rate(tally.joint[name], n) for name, n in tally.n.items()},
+        touched={name: Rate(tally.touched[name], n) for name, n in tally.n.items()},
+        rows=_rows(policy, tally),
+        attacks=frozenset(attacks),
+        budget=budget if budget is not None else written if written is not None else BUDGET,
+        failures=dict(list(tally.failed.items())[:50]),
+        cut=cut,
+        seconds=clock() - began,
+        p50_ms=times[len(times) // 2] if times else 0.0,
+        p95_ms=times[int(len(times) * 0.95)] if times else 0.0,
+    )
+
+
+def cases_from(records: Sequence[Mapping[str, Any]]) -> list[Case]:
+    """Cases from records: ``text`` or ``messages``, ``label`` (benign, or anything else for an attack), and optionally
+    ``set`` (or ``category``), ``stage`` and ``source``. Raises BadInput naming the record."""
+    if len(records) > MOST:
+        raise BadInput(f"there are {len(records)} cases", field="cases", mend=f"Give at most {MOST}.")
+    return [_case(record, f"cases[{number}]") for number, record in enumerate(records)]
+
+
+def _case(record: Mapping[str, Any], where: str) -> Case:
+    if not isinstance(record, Mapping):
+        raise BadInput("must be an object", field=where, mend='Write {"text": "...", "label": "benign"}.')
+    text, turns = _said(record, where)
+    label = record.get("label", "benign")
+    stage, source = record.get("stage", "input"), record.get("source", "user")
+    if stage not in STAGES:
+        raise BadInput(f"{stage!r} is no stage", field=f"{where}.stage", mend=f"Use one of {', '.join(STAGES)}.")
+    if source not in ("user", "document", "tool", "assistant"):
+        source = "user"  # the name of a data set, as published sets write it
+    attack = label != "benign"
+    named = str(record.get("set") or record.get("category") or "")
+    hard = HARD if "hard" in named else "ordinary"
+    return Case(
+        text=text, attack=attack, group=(named or str(label)) if attack else named if named == "traffic" else hard,
+        stage=str(stage), source=str(source), turns=turns,
+    )  # fmt: skip
+
+
+def _said(record: Mapping[str, Any], where: str) -> tuple[str, tuple[Turn, ...]]:
+    messages = record.get("messages")
+    if isinstance(messages, Sequence) and not isinstance(messages, str) and messages:
+        turns = tuple(
+            Turn(str(each.get("role", "user")), str(each.get("content", "")))
+            for each in messages
+            if isinstance(each, Mapping)
+        )
+        if turns:
+            return turns[-1].text, turns[:-1]
+    text = record.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise BadInput("has neither text nor messages", field=where, mend='Write {"text": "...", "label": "benign"}.')
+    return text, ()
+
+
+def _rows(policy: Policy, tally: _Tally) -> tuple[Row, ...]:
+    written = [name for stage in policy.stages.values() for name in stage.names]
+    names = list(dict.fromkeys([*written, *(name for name, _group in tally.stops)]))
+    return tuple(
+        Row(
+            rule=name,
+            stops={group: Rate(tally.stops[(name, group)], n) for group, n in tally.n.items()},
+            alone={group: Rate(tally.alone[(name, group)], n) for group, n in tally.n.items()},
+        )
+        for name in names
+    )
+
+
+def _sum(rates: Mapping[str, Rate], names: Sequence[str]) -> Rate:
+    chosen = [rates[name] for name in names if name in rates]
+    return Rate(sum(rate.hits for rate in chosen), sum(rate.n for rate in chosen))

@@ -1,0 +1,112 @@
+"""Rows of some traces deleted from one day file, or their texts only; and what is known of traces in a few words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from trimtab.core import BadInput
+
+from .answers import Outline
+from .payload import Codec, stripped
+from .rows import id_in, id_out
+
+#: Traces that one call may name.
+MOST = 1000
+#: Milliseconds for which the writer waits for readers, to empty the log of a file.
+_PATIENCE_MS = 100
+
+
+def few(trace_ids: Sequence[str]) -> list[str]:
+    """The ids, each once. Raises BadInput for too many at once."""
+    if len(trace_ids) > MOST:
+        raise BadInput(f"{len(trace_ids)} traces at once.", field="trace_ids", mend=f"Name at most {MOST}.")
+    return list(dict.fromkeys(trace_ids))
+
+
+def ids_of(trace_ids: Sequence[str]) -> list[bytes | str]:
+    """The ids as they are stored. Raises BadInput for too many at once."""
+    return [id_in(trace_id) for trace_id in few(trace_ids)]
+
+
+def known(connection: sqlite3.Connection, ids: Sequence[bytes | str]) -> bool:
+    """Whether the file has a span or a score of any of them."""
+    marks = _marks(ids)
+    found = connection.execute(
+        f"SELECT EXISTS (SELECT 1 FROM spans WHERE trace_id IN ({marks}))"
+        f" OR EXISTS (SELECT 1 FROM scores WHERE trace_id IN ({marks}))",
+        (*ids, *ids),
+    ).fetchone()
+    return bool(found[0])
+
+
+def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str]) -> tuple[int, int]:
+    """Delete their spans, payloads and scores inside the caller's transaction; returns how many spans and scores."""
+    marks = _marks(ids)
+    connection.execute(
+        f"DELETE FROM payloads WHERE seq IN (SELECT seq FROM spans WHERE trace_id IN ({marks}))", tuple(ids)
+    )
+    spans = connection.execute(f"DELETE FROM spans WHERE trace_id IN ({marks})", tuple(ids)).rowcount
+    scores = connection.execute(f"DELETE FROM scores WHERE trace_id IN ({marks})", tuple(ids)).rowcount
+    return spans, scores
+
+
+def strip(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Codec) -> int:
+    """Drop their texts inside the caller's transaction; returns how many spans had any."""
+    rows = connection.execute(
+        "SELECT p.seq, p.dictionary, p.data FROM spans s JOIN payloads p ON p.seq = s.seq"
+        f" WHERE s.trace_id IN ({_marks(ids)})",
+        tuple(ids),
+    ).fetchall()
+    smaller = [
+        (codec.current, codec.pack(rest), seq)
+        for seq, dictionary, data in rows
+        if (rest := stripped(codec.unpack(dictionary, data))) is not None
+    ]
+    connection.executemany("UPDATE payloads SET dictionary = ?, data = ? WHERE seq = ?", smaller)
+    return len(smaller)
+
+
+def settle(connection: sqlite3.Connection) -> bool:
+    """Fold the log into the file and empty it, so that no deleted byte is left in it. False while a reader needs it."""
+    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}").close()
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(patience)}").close()
+    return not busy
+
+
+def outlines(connections: Iterable[sqlite3.Connection], ids: Sequence[bytes | str]) -> dict[str, Outline]:
+    """What is known of the traces, summed over the files."""
+    marks = _marks(ids)
+    spans: dict[bytes | str, list[tuple[int, bool, bool, str]]] = {}
+    scores: dict[bytes | str, list[tuple[int, float]]] = {}
+    for connection in connections:
+        for trace_id, n, root, bad, project in connection.execute(
+            "SELECT trace_id, count(*), max(parent_id = ''), max(status IN ('error', 'refused')), min(project)"
+            f" FROM spans WHERE trace_id IN ({marks}) GROUP BY trace_id",
+            tuple(ids),
+        ):
+            spans.setdefault(trace_id, []).append((n, bool(root), bool(bad), project))
+        for trace_id, n, lowest in connection.execute(
+            f"SELECT trace_id, count(*), min(value) FROM scores WHERE trace_id IN ({marks}) GROUP BY trace_id",
+            tuple(ids),
+        ):
+            scores.setdefault(trace_id, []).append((n, lowest))
+    return {
+        id_out(trace_id): Outline(
+            spans=sum(row[0] for row in spans.get(trace_id, ())),
+            scores=sum(row[0] for row in scores.get(trace_id, ())),
+            root=any(row[1] for row in spans.get(trace_id, ())),
+            bad=any(row[2] for row in spans.get(trace_id, ())),
+            project=min((row[3] for row in spans.get(trace_id, ())), default=""),
+            lowest=min((row[1] for row in scores.get(trace_id, ())), default=None),
+        )
+        for trace_id in [*spans, *(one for one in scores if one not in spans)]
+    }
+
+
+def _marks(ids: Sequence[bytes | str]) -> str:
+    return ", ".join("?" * len(ids))

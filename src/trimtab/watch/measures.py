@@ -1,0 +1,327 @@
+"""What is measured of every answered request, beside its scores: pure functions of a gateway trace.
+
+A measure gives 1 or 0 (a test), or a number that its slice's own past says is usual or not (a level). None is no
+opinion: the measure does not apply to this request.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab.core import Layer, Span
+from trimtab.evals import OWN_PROJECTS, content_words, declines
+
+from .band import Worse
+
+#: Calls of tools and models that a request is looked at for, and characters of its texts: more says no more.
+_MOST, _SHOWN = 200, 4000
+_NS = 10**9
+_DAY_NS = 86_400 * _NS
+#: Instruction-like wording in what should be data. The guard's own scanner finds far more; this one costs nothing.
+_ORDERS = ("ignore previous", "ignore all previous", "disregard the above", "you must now", "new instructions:")
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One request as the gateway recorded it: its root and all of its spans."""
+
+    root: Span
+    spans: Sequence[Span]
+
+    @property
+    def passages(self) -> Sequence[Mapping[str, Any]]:
+        """The passages that the model was given."""
+        found = self.root.attributes.get("passages")
+        return [p for p in found if isinstance(p, Mapping)] if isinstance(found, list | tuple) else ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was answered by a model and not by a cache."""
+        return self.root.status == "ok" and "cache" not in self.root.attributes
+
+
+Rule = Callable[[Traffic], float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news: the smallest
+    change that anybody would act on, not what a detector could see."""
+
+    name: str
+    layer: Layer
+    title: str
+    unit: str
+    help: str
+    of: Rule
+    worse: Worse | None = None
+    tolerance: float = 0.0
+
+
+def first_token(seen: Traffic) -> float | None:
+    """Seconds to the first token."""
+    return seen.root.ttft_ns / _NS if seen.ok and seen.root.ttft_ns else None
+
+
+def speed(seen: Traffic) -> float | None:
+    """Output tokens a second, first token to last; of answers long enough to tell."""
+    root = seen.root
+    if not seen.ok or not root.ttft_ns or not root.output_tokens or root.output_tokens < 20:
+        return None
+    spent = root.duration_ns - root.ttft_ns
+    return root.output_tokens * _NS / spent if spent > 0 else None
+
+
+def length(seen: Traffic) -> float | None:
+    """Output tokens."""
+    return float(seen.root.output_tokens) if seen.ok and seen.root.output_tokens else None
+
+
+def willing(seen: Traffic) -> float | None:
+    """0 when the answer says at its beginning that it does not know or cannot."""
+    return float(not declines(seen.root.output[:_SHOWN])) if seen.ok and seen.root.output else None
+
+
+def same_script(seen: Traffic) -> float | None:
+    """0 when more than a fifth of the answer's letters are of scripts that neither question nor passages use."""
+    if not seen.ok or not seen.root.output:
+        return None
+    known = {"LATIN", *_scripts(seen.root.input[:_SHOWN])}
+    for passage in seen.passages:
+        known |= _scripts(str(passage.get("text", ""))[:_SHOWN]).keys()
+    used = _scripts(seen.root.output[:_SHOWN])
+    letters = sum(used.values())
+    foreign = sum(n for script, n in used.items() if script not in known)
+    return float(foreign <= 0.2 * letters) if letters else None
+
+
+def top_score(seen: Traffic) -> float | None:
+    """The retrieval score of the best passage."""
+    scores = [p.get("score") for p in seen.passages]
+    numbers = [float(s) for s in scores if isinstance(s, int | float)]
+    return max(numbers) if numbers else None
+
+
+def passages_found(seen: Traffic) -> float | None:
+    """How many passages were found, where a corpus was asked."""
+    return float(len(seen.passages)) if seen.root.stamp.knowledge and seen.root.status == "ok" else None
+
+
+def coverage(seen: Traffic) -> float | None:
+    """The share of the question's content words that occur in the passages."""
+    if not seen.passages:
+        return None
+    asked = content_words(seen.root.input[:_SHOWN])
+    held: set[str] = set()
+    for passage in seen.passages:
+        held |= content_words(f"{passage.get('title', '')} {passage.get('text', '')}"[:_SHOWN])
+    return len(asked & held) / len(asked) if asked else None
+
+
+def age(seen: Traffic) -> float | None:
+    """Days since the youngest passage was updated: it grows when an index job has died."""
+    dated = [p["updated_ns"] for p in seen.passages if isinstance(p.get("updated_ns"), int) and p["updated_ns"] > 0]
+    return max(0.0, (seen.root.end_ns - max(dated)) / _DAY_NS) if dated else None
+
+
+def plain_passages(seen: Traffic) -> float | None:
+    """0 when a passage gives orders."""
+    if not seen.passages:
+        return None
+    texts = (str(p.get("text", ""))[:_SHOWN].lower() for p in seen.passages)
+    return float(not any(order in text for text in texts for order in _ORDERS))
+
+
+def filled(seen: Traffic) -> float | None:
+    """0 when a variable of the prompt reached the model unfilled."""
+    if not seen.root.stamp.prompt:
+        return None
+    for span in seen.spans[:_MOST]:
+        if span.kind == "llm" and span.input:
+            return float("{{" not in span.input)
+    return None
+
+
+def prompt_length(seen: Traffic) -> float | None:
+    """Input tokens."""
+    return float(seen.root.input_tokens) if seen.ok and seen.root.input_tokens else None
+
+
+def tool_arguments(seen: Traffic) -> float | None:
+    """0 when the model proposed a call of a tool whose arguments are not a JSON object."""
+    calls = seen.root.attributes.get("tool_calls")
+    if not isinstance(calls, list | tuple) or not calls:
+        return None
+    return float(all(_is_object(call) for call in calls[:_MOST]))
+
+
+def steps(seen: Traffic) -> float | None:
+    """Calls of models and tools for one answer."""
+    return float(sum(span.kind in ("llm", "tool", "agent") for span in seen.spans)) if seen.ok else None
+
+
+def no_repeats(seen: Traffic) -> float | None:
+    """0 when the same tool was called with the same input three times or more."""
+    counts: dict[tuple[str, str], int] = {}
+    for span in seen.spans[:_MOST]:
+        if span.kind == "tool":
+            key = span.name, span.input[:_SHOWN]
+            counts[key] = counts.get(key, 0) + 1
+    return float(max(counts.values()) < 3) if counts else None
+
+
+def guarded(seen: Traffic) -> float | None:
+    """0 when no guard took part."""
+    return float(bool(seen.root.stamp.guard)) if seen.root.stamp.route else None
+
+
+def guard_sound(seen: Traffic) -> float | None:
+    """0 when a scanner of the guard failed or ran out of time."""
+    if not seen.root.stamp.guard:
+        return None
+    return float(not any(s.kind == "guardrail" and s.attributes.get("failures") for s in seen.spans[:_MOST]))
+
+
+def cost(seen: Traffic) -> float | None:
+    """US dollars."""
+    return seen.root.cost_usd if seen.ok else None
+
+
+def cached_share(seen: Traffic) -> float | None:
+    """The share of the input tokens that came from the vendor's cache; of long prompts only."""
+    root = seen.root
+    if not seen.ok or not root.input_tokens or root.input_tokens < 1024 or root.cached_tokens is None:
+        return None
+    return root.cached_tokens / root.input_tokens
+
+
+def priced(seen: Traffic) -> float | None:
+    """0 when nobody knows what the answer cost."""
+    return float(seen.root.cost_usd is not None) if seen.ok and seen.root.model else None
+
+
+def _measures(*measures: Measure) -> dict[str, Measure]:
+    return {measure.name: measure for measure in measures}
+
+
+MEASURES: dict[str, Measure] = _measures(
+    Measure(
+        name="first_token", layer=Layer.MODEL, title="First token", unit="seconds", of=first_token, worse="up",
+        tolerance=0.5, help="The first token comes in the usual time.",
+    ),
+    Measure(
+        name="speed", layer=Layer.MODEL, title="Speed", unit="tokens a second", of=speed, worse="down",
+        tolerance=0.3, help="Tokens come at the usual speed.",
+    ),
+    Measure(
+        name="length", layer=Layer.MODEL, title="Length", unit="tokens", of=length, worse="either",
+        tolerance=0.3, help="Answers are as long as usual.",
+    ),
+    Measure(
+        name="willing", layer=Layer.MODEL, title="Willing", unit="share of answers", of=willing,
+        help="The answer does not begin with that it does not know.",
+    ),
+    Measure(
+        name="same_script", layer=Layer.MODEL, title="Same script", unit="share of answers", of=same_script,
+        help="The answer is written in a script of its question or passages.",
+    ),
+    Measure(
+        name="top_score", layer=Layer.KNOWLEDGE, title="Top score", unit="retrieval score", of=top_score,
+        worse="down", tolerance=0.2, help="The best passage matches as well as usual.",
+    ),
+    Measure(
+        name="passages_found", layer=Layer.KNOWLEDGE, title="Passages", unit="passages", of=passages_found,
+        worse="down", help="As many passages are found as usual.",
+    ),
+    Measure(
+        name="coverage", layer=Layer.KNOWLEDGE, title="Coverage", unit="share of words", of=coverage, worse="down",
+        tolerance=0.1, help="The passages speak of what the question asks.",
+    ),
+    Measure(
+        name="age", layer=Layer.KNOWLEDGE, title="Age", unit="days", of=age, worse="up", tolerance=0.25,
+        help="The youngest passage is as young as usual.",
+    ),
+    Measure(
+        name="plain_passages", layer=Layer.KNOWLEDGE, title="Plain passages", unit="share of requests",
+        of=plain_passages, help="No passage gives orders.",
+    ),
+    Measure(
+        name="filled", layer=Layer.PROMPT, title="Filled", unit="share of requests", of=filled,
+        help="Every variable of the prompt was filled.",
+    ),
+    Measure(
+        name="prompt_length", layer=Layer.PROMPT, title="Prompt length", unit="tokens", of=prompt_length,
+        worse="either", tolerance=0.3, help="Prompts are as long as usual.",
+    ),
+    Measure(
+        name="tool_arguments", layer=Layer.PROMPT, title="Tool arguments", unit="share of answers",
+        of=tool_arguments, help="Tools are called with JSON objects.",
+    ),
+    Measure(
+        name="steps", layer=Layer.PROMPT, title="Steps", unit="calls", of=steps, worse="up", tolerance=0.5,
+        help="A request takes as many calls as usual.",
+    ),
+    Measure(
+        name="no_repeats", layer=Layer.PROMPT, title="No repeats", unit="share of requests", of=no_repeats,
+        help="No tool is called again and again with the same input.",
+    ),
+    Measure(
+        name="guarded", layer=Layer.SAFETY, title="Guarded", unit="share of requests", of=guarded,
+        help="A guard took part.",
+    ),
+    Measure(
+        name="guard_sound", layer=Layer.SAFETY, title="Guard sound", unit="share of requests", of=guard_sound,
+        help="No scanner of the guard failed.",
+    ),
+    Measure(
+        name="cost", layer=Layer.OPERATIONS, title="Cost", unit="US dollars", of=cost, worse="up", tolerance=0.2,
+        help="A request costs what it usually does.",
+    ),
+    Measure(
+        name="cached_share", layer=Layer.OPERATIONS, title="Cached share", unit="share of tokens", of=cached_share,
+        worse="down", tolerance=0.3, help="The vendor's cache holds as much of the prompt as usual.",
+    ),
+    Measure(
+        name="priced", layer=Layer.OPERATIONS, title="Priced", unit="share of answers", of=priced,
+        help="The price of the answer is known.",
+    ),
+)  # fmt: skip
+
+
+def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
+    """The gateway's complete requests among spans; Trimtab's own are left out."""
+    traces: dict[str, list[Span]] = {}
+    for span in spans:
+        traces.setdefault(span.trace_id, []).append(span)
+    found = []
+    for trace in traces.values():
+        root = next((s for s in trace if not s.parent_id and s.attributes.get("gateway") is True), None)
+        if root is not None and not root.project.startswith(OWN_PROJECTS):
+            found.append(Traffic(root, trace))
+    return found
+
+
+def _scripts(text: str) -> dict[str, int]:
+    """Letters by script: the first word of the character's name."""
+    found: dict[str, int] = {}
+    for letter in text:
+        if letter.isalpha():
+            script = "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").partition(" ")[0]
+            found[script] = found.get(script, 0) + 1
+    return found
+
+
+def _is_object(call: Any) -> bool:
+    arguments = call.get("arguments") if isinstance(call, Mapping) else None
+    if arguments is None and isinstance(call, Mapping) and isinstance(call.get("function"), Mapping):
+        arguments = call["function"].get("arguments")
+    if isinstance(arguments, Mapping):
+        return True
+    try:
+        return isinstance(json.loads(arguments or "{}"), dict)
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,149 @@
+"""What a policy stops wrongly, measured: by scanner, jointly, against the budget; and the gate before it goes live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from trimtab.core import BadInput, Conflict
+from trimtab.guard import BudgetCheck, Case, budget_routes, builtin, cases_from, compile_policy, measure
+
+
+def policy(*rules: tuple[str, str], action: str = "block", **more: Any) -> dict[str, Any]:
+    written = [{"name": name, "patterns": [pattern], "action": action, "reason": "r"} for name, pattern in rules]
+    return {"stages": {"input": written}, **more}
+
+
+def good(*texts: str) -> list[Case]:
+    return [Case(text=text, attack=False, group="ordinary") for text in texts]
+
+
+def test_each_rule_alone_and_all_together() -> None:
+    compiled = compile_policy(policy(("a", "apple"), ("b", "banana")))
+    cases = [
+        *good("apple", "banana", "apple banana", "cherry"),
+        Case(text="apple", attack=True, group="attack"),
+        Case(text="plum", attack=True, group="attack"),
+        Case(text="banana", attack=False, group="hard"),
+    ]
+    report = measure(compiled, cases)
+    assert (report.false_positives.hits, report.false_positives.n) == (3, 4)
+    assert (report.recall.hits, report.recall.n) == (1, 2)
+    by_rule = {row.rule: row for row in report.rows}
+    assert by_rule["a"].stops["ordinary"].hits == 2
+    assert by_rule["a"].alone["ordinary"].hits == 1
+    assert by_rule["b"].stops["hard"].hits == 1
+    assert report.independent == pytest.approx(1 - 0.5 * 0.5)
+    assert report.over
+
+
+def test_five_filters_of_ten_per_cent() -> None:
+    """1 - 0.9 ** 5 = 41 % when their mistakes fall on different texts; here they share none, so it is 50 %."""
+    rules = tuple((f"r{number}", f"word{number}") for number in range(5))
+    cases = good(*(f"word{number // 2}" if number < 10 else "calm" for number in range(20)))
+    report = measure(compile_policy(policy(*rules)), cases)
+    assert all(row.stops["ordinary"].share == 0.1 for row in report.rows)
+    assert report.independent == pytest.approx(0.40951)
+    assert report.false_positives.share == 0.5
+
+
+def test_a_flag_stops_nothing_and_is_counted_as_touched() -> None:
+    report = measure(compile_policy(policy(("a", "apple"), action="flag")), good("apple", "pear"))
+    assert report.false_positives.hits == 0
+    assert report.touched["ordinary"].hits == 1
+    assert not report.over
+
+
+def test_the_budget_is_the_policys_own_or_the_one_asked_for() -> None:
+    compiled = compile_policy(policy(("a", "apple"), budget={"false_positives": 0.6}))
+    cases = good("apple", "pear")
+    assert not measure(compiled, cases).over
+    assert measure(compiled, cases, budget=0.4).over
+    assert "1 of 2" in measure(compiled, cases, budget=0.4).refusal()
+
+
+def test_time_is_bounded_and_what_was_cut_is_said() -> None:
+    ticks = iter(range(1000))
+    report = measure(compile_policy(policy(("a", "apple"))), good(*["x"] * 10), seconds=5, clock=lambda: next(ticks))
+    assert report.cut > 0
+    assert report.joint["ordinary"].n + report.cut == 10
+
+
+def test_cases_are_read_and_mistakes_named() -> None:
+    cases = cases_from(
+        [
+            {"text": "a", "label": "benign", "category": "hard_notinject_one"},
+            {"text": "b", "label": "attack", "set": "indirect", "source": "tool"},
+            {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}], "label": "attack"},
+        ]
+    )
+    assert [case.group for case in cases] == ["hard", "indirect", "attack"]
+    assert cases[1].source == "tool"
+    assert cases[2].turns[0].text == "x"
+    with pytest.raises(BadInput, match="neither text nor messages"):
+        cases_from([{"label": "benign"}])
+    with pytest.raises(BadInput, match="no stage"):
+        cases_from([{"text": "a", "stage": "middle"}])
+
+
+def test_the_built_in_cases_are_of_every_kind() -> None:
+    groups = {case.group for case in builtin()}
+    assert {"ordinary", "hard", "extraction", "jailbreak", "obfuscated", "indirect", "multi-turn"} <= groups
+
+
+async def recent(count: int) -> Sequence[str]:
+    return ["please ship my apple", "hello"][:count]
+
+
+async def test_a_policy_over_its_budget_may_not_go_live() -> None:
+    check = BudgetCheck(recent)
+    await check(policy(("a", "zzzz-never"), budget={"false_positives": 0.01}))
+    await check(policy(("a", "e")))  # it names no budget
+    with pytest.raises(Conflict, match=r"it stops \d+ of \d+ ordinary requests"):
+        await check(policy(("a", "e"), budget={"false_positives": 0.01}))
+
+
+async def wrong(trace_id: str, note: str, actor: str) -> Mapping[str, Any]:
+    return {"dataset": "guard-benign", "trace": trace_id, "note": note, "actor": actor}
+
+
+def client(content: Mapping[str, Any]) -> TestClient:
+    return TestClient(Starlette(routes=budget_routes(lambda _address: content, recent, wrong)))
+
+
+def test_the_measurement_over_http() -> None:
+    asked = {"cases": [{"text": "apple pie", "label": "benign"}, {"text": "x", "label": "attack"}], "traffic": 2}
+    told = client(policy(("a", "apple"))).post("/api/guard/test", content=json.dumps(asked)).json()
+    assert told["over_budget"]
+    assert told["false_positives"]["hits"] == 2
+    assert told["false_positives"]["n"] == 3
+    assert told["recall"]["n"] == 1
+    assert told["scanners"][0]["rule"] == "a"
+
+
+def test_a_wrong_block_over_http() -> None:
+    answer = client(policy(("a", "apple"))).post("/api/guard/wrong", json={"trace_id": "ABC", "note": "fine"})
+    assert answer.status_code == 201
+    assert answer.json()["trace"] == "abc"
+    assert answer.json()["note"] == "fine"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("test", {"cases": "x"}, "cases"),
+        ("test", {"content": 3}, "content"),
+        ("test", {"traffic": -1}, "traffic"),
+        ("test", {"surprise": 1}, "surprise"),
+        ("wrong", {"note": "x"}, "trace_id"),
+    ],
+)
+def test_mistakes_name_their_field(path: str, body: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadInput) as error:
+        client(policy(("a", "apple"))).post(f"/api/guard/{path}", json=body)
+    assert error.value.field == field
