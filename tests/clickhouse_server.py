@@ -2,9 +2,9 @@
 
     python clickhouse_server.py FOLDER [PORT]
 
-Listens on 127.0.0.1, on a free port unless one is given, and prints the port. It understands what a client says that does not compress: the query
-in the address or the body, data for INSERT in any format, settings as parameters of the address. One request at a time
-reaches the engine. What only a server has (users, replicas, quotas) is not there.
+Listens on 127.0.0.1, on a free port unless one is given, and prints the port. It understands what a client says that
+does not compress: the query in the address or the body, data for INSERT in any format, settings as parameters of the
+address. One request at a time reaches the engine. What only a server has (users, replicas, quotas) is not there.
 """
 
 from __future__ import annotations

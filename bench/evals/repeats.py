@@ -11,7 +11,7 @@ from worlds import STABLE, Suite, judged, scored, share
 from trimtab.evals import Scored, stability
 
 CASES, REPEATS, JUDGEMENTS = 200, 5, 2
-PLANTED = {"case": 0.03, "generation": 0.015, "judge": 0.0075}
+PLANTED = {"case": 0.016, "generation": 0.008, "judge": 0.004}
 
 
 def graded(rng: np.random.Generator) -> tuple[list[Scored], dict[str, float]]:
@@ -22,7 +22,7 @@ def graded(rng: np.random.Generator) -> tuple[list[Scored], dict[str, float]]:
             PLANTED.values(), ((CASES, 1, 1), (CASES, REPEATS, 1), (CASES, REPEATS, JUDGEMENTS)), strict=True
         )
     )
-    return _rows(np.clip(0.5 + case + generation + judge, 0.0, 1.0)), PLANTED
+    return _rows(0.5 + case + generation + judge), PLANTED
 
 
 def passing(rng: np.random.Generator) -> tuple[list[Scored], dict[str, float]]:

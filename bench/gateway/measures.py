@@ -47,7 +47,7 @@ class Figures:
 class Effort:
     """How long to measure."""
 
-    seconds: float
+    seconds: int
     connections: int
     requests: int
     streams: int
@@ -69,12 +69,12 @@ def check(gateway: Gateway) -> None:
     assert stream.count(b" token") == TOKENS, stream[-500:]
 
 
-def load(stage: Stage, gateway: Gateway, text: str, seconds: float, connections: int) -> tuple[int, int, float]:
+def load(stage: Stage, gateway: Gateway, text: str, seconds: int, connections: int) -> tuple[int, int, float]:
     """Requests, errors and seconds of one run of wrk."""
     (stage.folder / "post.lua").write_text(LUA)
     asked = stage.folder / "body.json"
     asked.write_text(body(gateway.model, text))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(stage.folder / "post.lua"), gateway.url,
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(stage.folder / "post.lua"), gateway.url,
                "--", str(asked), *(f"{name}={value}" for name, value in gateway.headers.items())]  # fmt: skip
     said = subprocess.run(pinned(command, 1), capture_output=True, text=True, check=True, timeout=seconds + 120).stdout
     requests, errors, duration = map(int, said.split("RESULT ")[1].split())
@@ -84,7 +84,7 @@ def load(stage: Stage, gateway: Gateway, text: str, seconds: float, connections:
 def cpu_per_request(stage: Stage, gateway: Gateway, figures: Figures, effort: Effort) -> None:
     """CPU time a request, all that follows from it included."""
     for label, text in (("short", SHORT), ("long", LONG)):
-        load(stage, gateway, text, min(2.0, effort.seconds), effort.connections)
+        load(stage, gateway, text, min(2, effort.seconds), effort.connections)
         gateway.process.settle()
         before = gateway.process.cpu_seconds()
         requests, errors, duration = load(stage, gateway, text, effort.seconds, effort.connections)
@@ -148,7 +148,7 @@ def soak(stage: Stage, gateway: Gateway, figures: Figures, total: int, connectio
     points: list[tuple[int, float]] = []
     done = 0
     while done < total:
-        requests, errors, _ = load(stage, gateway, SHORT, 5.0, connections)
+        requests, errors, _ = load(stage, gateway, SHORT, 5, connections)
         done += requests
         figures.bad += errors
         gateway.process.settle()

@@ -49,8 +49,8 @@ providers:
   plain: {{kind: openai, base_url: "http://127.0.0.1:{plain}/v1", api_key: "env:BENCH_KEY"}}
   sse: {{kind: openai, base_url: "http://127.0.0.1:{sse}/v1", api_key: "env:BENCH_KEY"}}
 routes:
-  bench: {{targets: [{{model: plain/{model}}}], guard: "guards:/default@production"}}
-  bench-stream: {{targets: [{{model: sse/{model}}}], guard: "guards:/default@production"}}
+  bench: {{targets: [{{model: plain/{model}}}], guard: "guards:/{guard}@production"}}
+  bench-stream: {{targets: [{{model: sse/{model}}}], guard: "guards:/{guard}@production"}}
 """
 LITELLM_CONFIG = """
 model_list:
@@ -126,25 +126,42 @@ def nginx(stage: Stage, up: Upstreams) -> Gateway:
 
 
 def trimtab(stage: Stage, up: Upstreams) -> Gateway:
-    """Trimtab as it is installed, everything on, asked with a virtual key that has limits."""
-    return _trimtab("trimtab", stage, up, {})
+    """The gateway itself: a virtual key with limits, stamp, recorder and store, cost."""
+    return _trimtab("trimtab", stage, up, watching=False)
 
 
 def trimtab_budget(stage: Stage, up: Upstreams) -> Gateway:
     """The same with a budget: what a request may cost is on disk before its model is asked."""
-    return _trimtab("trimtab+budget", stage, up, {"budget_usd": 10**6})
+    return _trimtab("trimtab+budget", stage, up, watching=False, budget_usd=10**6)
 
 
-def _trimtab(name: str, stage: Stage, up: Upstreams, budget: Mapping[str, int]) -> Gateway:
+def trimtab_watch(stage: Stage, up: Upstreams) -> Gateway:
+    """The same, and every answer is checked, scored and watched."""
+    return _trimtab("trimtab+watch", stage, up)
+
+
+def trimtab_guard(stage: Stage, up: Upstreams) -> Gateway:
+    """As it is installed: everything on, the default guard too."""
+    return _trimtab("trimtab+guard", stage, up, guard="default")
+
+
+def _trimtab(
+    name: str, stage: Stage, up: Upstreams, *, watching: bool = True, guard: str = "open", **limits: int
+) -> Gateway:
     port = free_port()
     config = stage.folder / "trimtab.yaml"
-    config.write_text(TRIMTAB.format(plain=up.plain, sse=up.sse, model=MODEL))
-    command = [sys.executable, "-m", "trimtab", "up", "--port", str(port), "--data", str(stage.folder / "data"),
+    config.write_text(TRIMTAB.format(plain=up.plain, sse=up.sse, model=MODEL, guard=guard))
+    program = ["-m", "trimtab"] if watching else [str(Path(__file__).with_name("serve_only.py"))]
+    command = [sys.executable, *program, "up", "--port", str(port), "--data", str(stage.folder / "data"),
                "--config", str(config)]  # fmt: skip
     process = stage.start("trimtab", command, core=0, env={"TRIMTAB_ADMIN_KEY": ADMIN, "BENCH_KEY": "sk-up"})
     gateway = _up(name, process, port, 30)
-    limits = {"name": "bench", "rpm": 10_000_000, "tpm": 10**9, "max_parallel": 1000, **budget}
-    made = post(f"http://127.0.0.1:{port}/api/keys", json.dumps(limits).encode(), {"authorization": f"Bearer {ADMIN}"})
+    admin = {"authorization": f"Bearer {ADMIN}"}
+    # A guard that has nothing to look for: what scanning costs is the policy's, and is measured by itself.
+    nothing = {"content": {"stages": {}}, "label": "production"}
+    post(f"http://127.0.0.1:{port}/api/versions/guards/open", json.dumps(nothing).encode(), admin)
+    wanted = {"name": "bench", "rpm": 10_000_000, "tpm": 10**9, "max_parallel": 1000, **limits}
+    made = post(f"http://127.0.0.1:{port}/api/keys", json.dumps(wanted).encode(), admin)
     headers = {"authorization": f"Bearer {json.loads(made)['secret']}"}
     return Gateway(gateway.name, port, process, gateway.start_s, gateway.idle_mib, headers, headers)
 
@@ -196,6 +213,8 @@ PEERS = {
     "nginx": nginx,
     "trimtab": trimtab,
     "trimtab+budget": trimtab_budget,
+    "trimtab+watch": trimtab_watch,
+    "trimtab+guard": trimtab_guard,
     "litellm": litellm,
     "portkey": portkey,
 }

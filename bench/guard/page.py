@@ -29,8 +29,8 @@ def written(result: Mapping[str, Any]) -> str:
     suites = result["suites"]
     dates = [suite["date"] for suite in suites.values()]
     parts = [_HEAD.format(date=max(dates, default=""))]
-    parts.append("## The scanners\n\n| scanner | stages | what it finds |\n|---|---|---|\n")
-    parts += [f"| `{card['name']}` | {', '.join(card['stages'])} | {card['description']} |\n" for card in cards()]
+    parts.append("## The scanners\n\n")
+    parts += [f"- `{card['name']}` ({', '.join(card['stages'])}): {card['description']}\n" for card in cards()]
     parts.append("\n## Figures\n\n| scanner or suite | recall | false positives | date |\n|---|---|---|---|\n")
     for name, suite in suites.items():
         if isinstance(suite.get("recall"), Mapping):

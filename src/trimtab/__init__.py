@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab import anthropic, openai
+    from trimtab import anthropic, dual, openai
     from trimtab.sdk import (
         SpanType,
         configure,
@@ -39,6 +39,7 @@ __all__ = [
     "__version__",
     "anthropic",
     "configure",
+    "dual",
     "flush",
     "get_current_active_span",
     "get_current_span",
@@ -68,7 +69,7 @@ _RENAMED = {"get_current_active_span": "get_current_span"}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
-    if name in ("anthropic", "openai"):
+    if name in ("anthropic", "dual", "openai"):
         found: Any = import_module(f"trimtab.{name}")
     else:
         found = getattr(import_module("trimtab.sdk"), _RENAMED.get(name, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import pytest
@@ -54,17 +54,17 @@ def test_defaults_are_made_anew() -> None:
 
 def test_it_is_frozen() -> None:
     made = Record(name="a")
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         made.name = "b"  # type: ignore[misc]
-    with pytest.raises(FrozenInstanceError):
-        del made.name  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del made.name
     with pytest.raises((AttributeError, TypeError)):
         made.other = 1  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"name": "a", "unknown": 1}])
-def test_wrong_fields_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="Record"):
+@pytest.mark.parametrize(("wrong", "field"), [({}, "name"), ({"name": "a", "unknown": 1}, "unknown")])
+def test_wrong_fields_are_refused(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(TypeError, match=field):
         Record(**wrong)
 
 
@@ -89,7 +89,7 @@ def test_changing_a_copy_is_what_replace_does() -> None:
 def test_the_types_of_the_core_still_name_what_is_missing(kind: type) -> None:
     needed = [f.name for f in fields(kind) if f.default is f.default_factory]
     if needed:
-        with pytest.raises(TypeError, match=f"{kind.__name__}.*{needed[0]}"):
+        with pytest.raises(TypeError, match=needed[0]):
             kind()
     else:
         assert kind() == kind()

@@ -18,11 +18,11 @@ def graded(seed: int) -> list[Scored]:
     rng = np.random.default_rng(seed)
     case, generation, judge = (
         np.sqrt(12.0 * variance) * (rng.random(shape) - 0.5)
-        for variance, shape in ((0.03, (200, 1, 1)), (0.015, (200, 5, 1)), (0.0075, (200, 5, 2)))
+        for variance, shape in ((0.016, (200, 1, 1)), (0.008, (200, 5, 1)), (0.004, (200, 5, 2)))
     )
     return [
         Scored(case=f"c{i}", repeat=r, value=float(x), judge="j")
-        for i, outputs in enumerate(np.clip(0.5 + case + generation + judge, 0, 1))
+        for i, outputs in enumerate(0.5 + case + generation + judge)
         for r, row in enumerate(outputs)
         for x in row
     ]
@@ -38,7 +38,7 @@ def test_planted_variances_are_found() -> None:
     assert parts.case is not None
     assert parts.generation is not None
     assert parts.judge is not None
-    for part, truth in ((parts.case, 0.03), (parts.generation, 0.015), (parts.judge, 0.0075)):
+    for part, truth in ((parts.case, 0.016), (parts.generation, 0.008), (parts.judge, 0.004)):
         assert part.value == pytest.approx(truth, rel=0.2)
         assert part.low < truth < part.high
     assert sum(found.shares.values()) == pytest.approx(1.0)

@@ -325,6 +325,19 @@ def test_a_reservation_covers_what_a_route_is_known_for(seen: list[tuple[int, in
     assert estimator.size("r", size, {"max_tokens": 10, "n": 3}).high_output == 31
 
 
+def test_the_estimate_of_a_cut_answer_is_learnt_from_finished_ones_of_its_model() -> None:
+    estimator, rough = Estimator(), Usage(input_tokens=100, output_tokens=50)
+    assert estimator.refined("r", 400, 200, "p/m", rough) == rough, "nothing is known yet"
+    for _ in range(60):  # a tokenizer with two characters a token, and a prompt that the route puts in front
+        estimator.learn("r", 400, Usage(input_tokens=300, output_tokens=100), 200, "p/m")
+    found = estimator.refined("r", 400, 200, "p/m", rough)
+    assert (found.input_tokens, found.output_tokens) == (300, 100)
+    elsewhere = estimator.refined("new", 400, 200, "p/m", rough)
+    assert (elsewhere.input_tokens, elsewhere.output_tokens) == (100, 100), "the tokenizer goes with the model"
+    other = estimator.refined("r", 400, 200, "q/other", rough)
+    assert (other.input_tokens, other.output_tokens) == (300, 100), "of a new model the route's language is known"
+
+
 @given(st.integers(0, 4_000_000_000 * SECOND))
 def test_periods_are_whole_days_and_months_of_utc(now: int) -> None:
     for kind, form in (("day", "%Y-%m-%d"), ("month", "%Y-%m")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +35,15 @@ def refusal(answer: Answer) -> dict[str, Any]:
 
 def called(arguments: str) -> dict[str, Any]:
     call = {"id": "c1", "type": "function", "function": {"name": "pay", "arguments": arguments}}
-    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    return {
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": None, "tool_calls": [call]},
+                "finish_reason": "tool_calls",
+            }
+        ]
+    }
 
 
 def pieces_of_call(arguments: str, size: int) -> list[dict[str, Any]]:
@@ -48,7 +57,9 @@ def pieces_of_call(arguments: str, size: int) -> list[dict[str, Any]]:
 
 def arguments_in(events: list[Any]) -> str:
     deltas = [choice["delta"] for event in events if event != "[DONE]" for choice in event.get("choices") or ()]
-    return "".join(call["function"].get("arguments") or "" for delta in deltas for call in delta.get("tool_calls") or ())
+    return "".join(
+        call["function"].get("arguments") or "" for delta in deltas for call in delta.get("tool_calls") or ()
+    )
 
 
 async def test_the_arguments_of_a_tool_call_are_redacted(house: House) -> None:
@@ -100,7 +111,9 @@ def says(*answers: str) -> Callable[[Any, Any], Any]:
         text = left.pop(0) if len(left) > 1 else left[0]
         if body.get("stream"):
             return sse_reply(*(piece(part) for part in (text[:5], text[5:])), piece(finish="stop"))
-        return http_reply(200, {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
+        return http_reply(
+            200, {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
+        )
 
     return reply
 
@@ -149,6 +162,20 @@ async def test_a_held_stream_goes_out_as_it_came_or_redacted(house: House) -> No
     answer = await house.ask({"model": "strict", "messages": user("hi"), "stream": True})
     assert refusal(answer)["code"] == "guard_refused"
     assert b"awful" not in answer.body
+
+
+async def test_what_a_window_cannot_see_is_flagged_once_it_has_passed(house: House) -> None:
+    await guarded(house, {"output": [SECRETS, {"scanner": "refusal", "action": "flag"}]})
+    hidden = base64.b64encode(f"the key is {TOKEN} ok".encode()).decode()
+    house.vendor.reply = says(f"I'm sorry, but I can't help with that. {hidden}")
+    answer = await house.ask({"model": "strict", "messages": user("hi"), "stream": True})
+    assert hidden in answer.text
+    spans, (allowed,) = await house.trace(answer)
+    found = {kept["rule"]: kept for kept in rails(spans)[0].attributes["findings"]}
+    assert (set(found), allowed.value) == ({"secrets", "refusal"}, 1.0)
+    assert (found["secrets"]["action"], found["secrets"]["how"]) == ("flag", ["base64"])
+    plain = await house.ask({"model": "strict", "messages": user("hi")})
+    assert hidden not in plain.text
 
 
 async def test_a_scanner_that_fails_is_seen_in_the_trace(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,7 @@ async def test_the_call_gets_schema_tools_and_parameters_below_the_clients_own(h
 async def test_an_evaluation_asks_as_traffic_would_but_for_trimtab_itself(house: House) -> None:
     ask_model = make_ask(house.gateway)
     asked = ({"role": "user", "content": "How fast is a refund paid?"},)
-    found = await ask_model(
-        model="scripted/steady", prompt="support-answer/1", messages=asked, variables={}, params={}
-    )
+    found = await ask_model(model="scripted/steady", prompt="support-answer/1", messages=asked, variables={}, params={})
     assert isinstance(found, Output)
     assert "[1]" in found.text
     assert [passage["title"] for passage in found.passages][:1] == ["Refunds"]

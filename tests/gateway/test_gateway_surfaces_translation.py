@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,6 +21,7 @@ from trimtab.gateway.surfaces.messages_read import read_count_ask, read_messages
 from trimtab.gateway.surfaces.responses_read import read_responses_ask
 from trimtab.providers.anthropic_request import native_request, request_of
 from trimtab.providers.embeddings import embeddings_request
+from trimtab.providers.gemini_request import request_of as gemini_request
 from trimtab.providers.responses import responses_request
 
 KEY = Key(id="k", name="k", prefix="tt-")
@@ -80,6 +82,44 @@ def test_chat_to_anthropic_and_back(messages: list[Message]) -> None:
     roles = [turn["role"] for turn in body["messages"]]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
     assert told(read(body).messages) == told(messages)
+
+
+@settings(deadline=None, max_examples=100)
+@given(turns())
+def test_gemini_is_told_the_same(messages: list[Message]) -> None:
+    body = gemini_request("gemini-x", Call(model="m", messages=tuple(messages)))
+    turns = [turn["role"] for turn in body["contents"]]
+    assert all(one != other for one, other in itertools.pairwise(turns)), "neighbours of one role are one turn"
+    parts = [part for turn in body["contents"] for part in turn["parts"]]
+    system = [part["text"] for part in body.get("systemInstruction", {}).get("parts", ())]
+    texts = [text for role, text, _, _ in told(messages) if text and role not in ("system", "tool")]
+    assert [part["text"] for part in parts if "text" in part] == texts
+    assert system == [text for role, text, _, _ in told(messages) if role == "system"]
+    calls = [(name, arguments) for _, _, made, _ in told(messages) for _, name, arguments in made]
+    asked = [part["functionCall"] for part in parts if "functionCall" in part]
+    assert [(call["name"], call["args"]) for call in asked] == calls
+    results = [part["functionResponse"]["name"] for part in parts if "functionResponse" in part]
+    assert results == [name for name, _ in calls], "each result names the call that it answers, in order"
+
+
+def test_a_schema_is_closed_for_anthropic_where_it_says_nothing() -> None:
+    inner = {"type": "object", "properties": {"type": {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "properties": {"a": inner, "b": {"type": "array", "items": inner}, "c": {"anyOf": [inner, {"type": "null"}]}},
+        "$defs": {"d": {**inner, "additionalProperties": True}},
+    }
+    shut = {**inner, "additionalProperties": False}
+    wanted = {
+        "type": "object",
+        "properties": {"a": shut, "b": {"type": "array", "items": shut}, "c": {"anyOf": [shut, {"type": "null"}]}},
+        "$defs": {"d": {**inner, "additionalProperties": True}},
+        "additionalProperties": False,
+    }
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    call = Call(model="m", messages=({"role": "user", "content": "x"},), params={"response_format": asked})
+    assert request_of("claude-x", call)["output_config"]["format"]["schema"] == wanted
+    assert "additionalProperties" not in inner, "the caller's own schema stays as it is"
 
 
 @settings(deadline=None, max_examples=100)

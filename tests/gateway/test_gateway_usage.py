@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from gateway_house import House
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from sqlalchemy import select
 from starlette.applications import Starlette
 from starlette.testclient import TestClient

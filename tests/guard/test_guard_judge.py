@@ -55,7 +55,10 @@ def test_a_category_that_does_not_count_is_safe() -> None:
     ("answer", "said"),
     [
         ('{"verdict": "safe"}', Judgement(True)),
-        ('Sure: {"verdict": "unsafe", "categories": ["C1"], "reason": "it advises"} done', Judgement(False, ("C1",), "it advises")),
+        (
+            'Sure: {"verdict": "unsafe", "categories": ["C1"], "reason": "it advises"} done',
+            Judgement(False, ("C1",), "it advises"),
+        ),
         ('{"verdict": "maybe"}', None),
         ("safe", None),
         ("{", None),

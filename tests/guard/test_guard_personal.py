@@ -16,7 +16,7 @@ from trimtab.guard import identifiers as ids
 
 ROWS = [
     json.loads(line)
-    for line in gzip.open(Path(__file__).parent / "data" / "personal.jsonl.gz", "rt", encoding="utf-8")
+    for line in gzip.decompress((Path(__file__).parent / "data" / "personal.jsonl.gz").read_bytes()).splitlines()
 ]
 CARD = SCANNERS["personal"]
 KINDS = {

@@ -105,7 +105,12 @@ async def test_a_finding_says_where_and_how_it_was_seen() -> None:
     key = "ghp_" + "k3Jd8sLq0Zx1" * 3
     found = (await scan(text=f"key {key}"))["findings"]
     (secret,) = [each for each in found if each["scanner"] == "secrets"]
-    assert (secret["rule"], secret["kind"], secret["start"], secret["end"]) == ("api-key", "github-token", 4, 4 + len(key))
+    assert (secret["rule"], secret["kind"], secret["start"], secret["end"]) == (
+        "api-key",
+        "github-token",
+        4,
+        4 + len(key),
+    )
     assert 0 < secret["score"] <= 1
 
 

@@ -17,7 +17,7 @@ from trimtab.guard.secrets import apart, entropy, looks_drawn
 
 ROWS = [
     json.loads(line)
-    for line in gzip.open(Path(__file__).parent / "data" / "secrets.jsonl.gz", "rt", encoding="utf-8")
+    for line in gzip.decompress((Path(__file__).parent / "data" / "secrets.jsonl.gz").read_bytes()).splitlines()
 ]
 CARD = SCANNERS["secrets"]
 

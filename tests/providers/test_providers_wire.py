@@ -86,6 +86,27 @@ def test_any_split_of_the_bytes_is_the_same(name: str, cuts: list[int]) -> None:
     assert asyncio.run(decoded(name, pieces)) == whole(name)
 
 
+@settings(deadline=None, max_examples=60)
+@given(cuts=st.lists(st.integers(0, 2000), max_size=12))
+def test_a_stream_that_breaks_breaks_alike_in_any_split(cuts: list[int]) -> None:
+    data = recorded("anthropic/overloaded.sse")
+
+    def heard(pieces: list[bytes]) -> tuple[str, str, int | None, bool]:
+        async def listen() -> tuple[str, str, int | None, bool]:
+            said = ""
+            try:
+                async for chunk in anthropic_at(Player(pieces)).model("m")(call()):
+                    said += chunk.text
+            except ModelError as error:
+                return said, error.message, error.vendor_status, error.retryable
+            raise AssertionError("the stream ended as if it were whole")
+
+        return asyncio.run(listen())
+
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    assert heard([data[start:end] for start, end in itertools.pairwise(edges)]) == heard([data])
+
+
 def text_of(chunks: list[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 

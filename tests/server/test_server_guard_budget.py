@@ -1,4 +1,4 @@
-"""A real server: a policy is measured on the requests it answered, a wrong block becomes a case, and a bad policy stays out."""
+"""A real server measures a policy on what it answered, keeps a wrong block as a case, and refuses a bad policy."""
 
 from __future__ import annotations
 

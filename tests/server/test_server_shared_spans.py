@@ -14,9 +14,7 @@ def test_workers_write_and_another_server_reads(
     start_server: Callable[..., Any], postgres_url: str, tmp_path: Path
 ) -> None:
     config = tmp_path / "trimtab.yaml"
-    config.write_text(
-        f"storage: {{spans: '{postgres_url}'}}\nroutes:\n  a: {{targets: [{{model: scripted/echo}}]}}\n"
-    )
+    config.write_text(f"storage: {{spans: '{postgres_url}'}}\nroutes:\n  a: {{targets: [{{model: scripted/echo}}]}}\n")
     server = start_server(data=tmp_path / "one", config=config, arguments=("--workers", "2"))
     asked = set()
     for n in range(20):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_clock import Clock
 
 from servers import ClickHouseProcess
-from trimtab.core import BadInput, ConfigError, Conflict, Overloaded, Score, Span, SpanQuery
+from trimtab.core import ConfigError, Conflict, Overloaded, Score, Span, SpanQuery
 from trimtab.store.clickhouse import ClickHouseSpans
 from trimtab.store.clickhouse.connection import literal
 from trimtab.store.clickhouse.positions import Position
@@ -85,6 +85,7 @@ def holds(sql: str, parameters: tuple[Any, ...], writer: str, seq: int) -> bool:
     return bool(eval(expression.replace(" = ", " == "), {"writer": writer, "seq": seq}))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["write", "read"]), st.sampled_from([0, 1]), st.integers(1, 4), st.integers(0, 30)),
@@ -116,16 +117,11 @@ def test_no_row_is_missed_or_read_twice(steps: list[tuple[str, int, int, int]]) 
     assert sorted(found) == sorted((writer, seq) for writer, seqs in world.visible.items() for seq in seqs)
 
 
-@pytest.mark.parametrize("text", ["x", "1.", "1.a-1", "1.aaaaaaaaaaaa-", "1.aaaaaaaaaaaa-x", "1.AAAAAAAAAAAA-1", "1,2"])
-def test_what_is_no_position_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="no position"):
-        Position.of(text)
-
-
 TEXT = st.text(st.sampled_from("\0\b\n\\'\"`{}%") | st.characters(exclude_categories=["Cs"]))
 
 
 def test_any_text_in_a_question_is_only_text(clickhouse: ClickHouseProcess) -> None:
+    @settings(deadline=None, max_examples=50)
     @given(st.lists(TEXT, min_size=1, max_size=30))
     def check(texts: list[str]) -> None:
         sql = f"SELECT hex(arrayJoin([{', '.join(map(literal, texts))}])) FORMAT TabSeparated"

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_clock import Clock
 
@@ -34,6 +34,7 @@ def opened(url: str, clock: Clock) -> closing[PostgresSpans]:
     return closing(PostgresSpans.open(url, clock=clock, capacity=50_000))
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_escaped_text_comes_back_and_keeps_its_order(one: str, other: str) -> None:
     assert "\0" not in escape(one)
@@ -42,6 +43,7 @@ def test_escaped_text_comes_back_and_keeps_its_order(one: str, other: str) -> No
     assert (escape(one) == escape(other)) == (one == other)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         TEXT, st.binary(min_size=8, max_size=8).map(bytes.hex), st.binary(min_size=16, max_size=16).map(bytes.hex)

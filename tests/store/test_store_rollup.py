@@ -136,3 +136,31 @@ async def test_buckets_finer_than_the_sums_are_refused(open_store: Callable[...,
     for series in (store.span_series, store.score_series):
         with pytest.raises(BadInput, match="multiple of 10"):
             await series(since_ns=0, until_ns=0, bucket_s=bucket_s)
+
+
+@pytest.mark.parametrize("bucket_s", [3600, 7200])
+@pytest.mark.asyncio
+async def test_sums_over_hours_say_the_same_as_those_over_ten_seconds(tmp_path: Path, bucket_s: int) -> None:
+    made = [
+        Score(id=f"{n}", trace_id="t", name=("q", "thumb")[n % 2], slice=("", "returns")[n % 3 == 0], by="x",
+              project=("default", "other")[n % 5 == 0], value=n % 7 / 7, time_ns=NOON + n * 97 * SECOND)
+        for n in range(300)
+    ]  # fmt: skip
+    store = SpanStore.open(tmp_path, clock=Clock(NOON))
+    for start in range(0, len(made), 40):
+        await store.write((), made[start : start + 40])
+    await store.write((), made[:10])
+    since, until = (edge // (3600 * SECOND) * 3600 * SECOND for edge in (NOON, NOON + 5 * 3600 * SECOND))
+    for project in ("", "other"):
+        whole = await store.score_series(since_ns=since, until_ns=until, bucket_s=bucket_s, project=project)
+        kept = [one for one in made if since <= one.time_ns < until and project in ("", one.project)]
+        want: dict[tuple[int, str, str], list[float]] = defaultdict(list)
+        for score in kept:
+            want[_floor(score.time_ns, bucket_s), score.name, score.slice].append(score.value)
+        assert [(b.start_ns, b.name, b.slice) for b in whole] == sorted(want)
+        for bucket in whole:
+            values = want[bucket.start_ns, bucket.name, bucket.slice]
+            assert bucket.n == len(values)
+            assert bucket.total == pytest.approx(sum(values))
+            assert bucket.total_sq == pytest.approx(sum(value * value for value in values))
+    store.close()

@@ -12,7 +12,7 @@ from web_house import HOSTILE, Client, Page, WebHouse, build, client_of, closing
 
 from trimtab.core import Change, Version
 from trimtab.registry import Event, Lineage
-from trimtab.web.pages.ledger import PAGE, Filter, rows
+from trimtab.web.pages.ledger import PAGE, rows
 from trimtab.web.references import references
 
 
@@ -187,18 +187,28 @@ def change(number: int, **more: Any) -> Change:
     return Change(id=f"chg_{number}", time_ns=number, actor="mara", **{**fields, **more})
 
 
-def test_pages_of_the_ledger_meet_without_gap_or_repeat() -> None:
-    changes = [change(number) for number in range(2 * PAGE + 7, 0, -1)]
-    seen: list[str] = []
-    before = ""
+async def test_pages_of_the_ledger_meet_without_gap_or_repeat(house: WebHouse, client: Client) -> None:
+    for number in range(2 * PAGE + 7):
+        await house.registry.record_external("models", "a/b", before="", after=f"v{number}", note="", actor="mara")
+    path, seen = "/ledger?actor=MARA&asset=models", []
     for expected in (PAGE, PAGE, 7):
-        page, before = rows(changes, Filter(), before)
-        assert len(page) == expected
-        seen += [row.change.id for row in page]
-    assert before == ""
-    assert seen == [c.id for c in changes]
-    undoable, _ = rows([change(2, undo=True), change(1), change(5)], Filter(), "")
-    assert [row.undo for row in undoable] == [True, True, False], "of one label only the latest move"
+        page = await client("GET", path)
+        ids = re.findall(r'id="change-(chg_\w+)"', page.text)
+        assert len(ids) == expected
+        assert f"{2 * PAGE + 7:,} changes" in page.text
+        seen += ids
+        older = re.search(r'href="(/ledger\?[^"]+before=\d+)"', page.text)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert path == ""
+    made = [c.id for c in house.registry.changes(limit=1000) if c.actor == "mara" and c.kind == "models"]
+    assert seen == made
+    assert (await client("GET", "/ledger?before=x&layer=9")).status == 200
+
+
+def test_of_one_label_only_the_latest_move_is_taken_back() -> None:
+    page = [change(2, undo=True), change(1), change(5)]
+    assert [row.undo for row in rows(page, page)] == [True, True, False]
+    assert not any(row.undo for row in rows(page[2:], page[:2]))
 
 
 def test_references_of_broken_contents_are_passed_over() -> None:

@@ -16,9 +16,10 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright, expect
-from web_house import Story, WebHouse, build, client_of, closing, tell
+from web_house import Story, WebHouse, app_of, build, client_of, closing, tell
 
-from trimtab.web import Door, create_app
+from trimtab.review import Plan
+from trimtab.web import Door
 
 CHROMIUM = os.environ.get("TRIMTAB_TEST_CHROMIUM") or shutil.which("chromium")
 FLAGS = [
@@ -43,7 +44,7 @@ async def served(house: WebHouse) -> AsyncIterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    door = Door(create_app(house, []), loopback=True, port=port, admin=None)
+    door = Door(app_of(house), loopback=True, port=port, admin=None)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await door(scope, receive, send)
@@ -136,7 +137,11 @@ async def test_text_can_be_read_where_it_stands(world: World) -> None:
     """Contrast of every visible text with the ground that is really under it, in both themes."""
     for theme in THEMES:
         async with world.tab(theme) as tab:
-            for path in ("/", f"/incidents/{world.story.incident.id}", "/traces", "/prompts/support-answer"):
+            for path in (
+                "/", f"/incidents/{world.story.incident.id}", "/traces", "/prompts/support-answer", "/sessions",
+                "/sessions/talk%2F1", "/dashboards", "/dashboards/explore?q=%7C+by+prompt+%7C+count,+p95+duration",
+                f"/traces/{'a9' * 16}", f"/traces/{'a9' * 16}?view=layers",
+            ):  # fmt: skip
                 page = await tab.open(path)
                 low = await page.evaluate(CONTRAST)
                 assert low == [], (theme, path)
@@ -198,9 +203,50 @@ async def test_keys_of_the_list_move_mark_compare_and_open(world: World) -> None
         assert tab.complaints == []
 
 
+async def test_a_batch_is_reviewed_with_the_keyboard_alone(world: World) -> None:
+    plan = Plan.of({
+        "name": "keys", "source": {"dataset": "datasets:/support-cases/1", "limit": 3}, "experts": ["mara"],
+        "criteria": [{"name": "grounded", "ask": "Supported?"}, {"name": "helps", "ask": "Helpful?"}],
+    })  # fmt: skip
+    queue = await world.story.house.reviews.create(plan, "ilse")
+    async with world.tab() as tab:
+        page = await tab.open(f"/review/{queue.id}?who=mara")
+
+        async def press(*keys: str) -> None:
+            for key in keys[:-1]:
+                await page.keyboard.press(key)
+            async with page.expect_navigation():
+                await page.keyboard.press(keys[-1])
+
+        printed = set(await page.locator("main kbd").all_inner_texts())
+        assert {"1", "2", "3", "4", "5", "6", "Enter", "s", "u"} <= printed
+        await press("1", "4", "Enter")
+        assert await page.locator("h1").inner_text() == "Item 2 of 3"
+        await press("1", "5", "Enter")
+        assert "needed for a no" in await page.locator("[role=alert]").inner_text()
+        assert await page.locator("[name=v1][value=no]").is_checked()
+        await page.locator("#critique").focus()
+        await page.keyboard.type("suit 123")
+        assert await page.locator("#critique").input_value() == "suit 123"
+        assert await page.locator("[name=v0][value=yes]").is_checked(), "typing triggers no key"
+        await page.keyboard.press("Escape")
+        await press("Enter")
+        assert await page.locator("h1").inner_text() == "Item 3 of 3"
+        await press("s")
+        assert await page.locator("h1").inner_text() == "All 3 items are done"
+        await press("u")
+        assert await page.locator("h1").inner_text() == "Item 3 of 3"
+        await press("3", "6", "Enter")
+        await press("Enter")
+        assert await page.locator("h1").inner_text() == "Your labels are handed in"
+        assert [c for c in tab.complaints if "400" not in c] == []
+    labels = await world.story.house.reports.people.labels("support-cases", criterion="helps")
+    assert sorted(label.value for label in labels) == [0.0, 1.0]
+
+
 async def test_keys_of_the_stack(world: World) -> None:
     async with world.tab() as tab:
-        page = await tab.open("/?w=15m")
+        page = await tab.open("/?w=1h")
         await page.keyboard.press("3")
         assert await page.evaluate("getComputedStyle(document.querySelector('#layer-1')).opacity") == "0.3"
         assert await page.evaluate("getComputedStyle(document.querySelector('#layer-3')).opacity") == "1"
@@ -265,6 +311,71 @@ async def test_newer_requests_wait_behind_a_count(world: World) -> None:
         async with page.expect_navigation():
             await page.get_by_text("1 newer").click()
         assert "A brand new question?" in await page.locator("tbody tr").first.inner_text()
+        assert tab.complaints == []
+
+
+async def test_the_query_bar_offers_what_may_come_next(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        bar = page.locator("#q")
+        await bar.focus()
+        await page.keyboard.type("prom")
+        await page.get_by_role("option", name="prompt", exact=False).first.wait_for()
+        await page.keyboard.press("ArrowDown")
+        assert await bar.get_attribute("aria-activedescendant") == "q-choices-0"
+        await page.keyboard.press("Enter")
+        await bar.fill("")
+        await page.keyboard.type("prompt=supp")
+        await page.get_by_role("option", name="support-answer/1").wait_for()
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowUp")
+        await page.keyboard.press("ArrowDown")
+        chosen = await page.locator("[role=option][aria-selected=true] .mono").inner_text()
+        assert chosen.startswith("support-answer/")
+        await page.keyboard.press("Enter")
+        assert await bar.input_value() == f"prompt={chosen} "
+        await page.keyboard.press("Escape")
+        assert await bar.get_attribute("aria-expanded") == "false"
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert await page.locator("tbody tr").count() > 3
+        assert await page.locator("#count").inner_text() != ""
+        assert tab.complaints == []
+
+
+async def test_what_takes_longer_than_the_list_comes_after_it(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces?q=score:cites<0.5")
+        await page.locator("#about .tricols").wait_for()
+        await expect(page.locator("#count")).to_contain_text("request")
+        assert await page.locator("#facets").count() == 1
+        assert tab.complaints == []
+
+
+async def test_keys_of_dashboards_sessions_and_the_agent_graph(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/dashboards?w=1h")
+        await page.keyboard.press(".")
+        assert "change:" in await page.evaluate("document.activeElement.getAttribute('aria-label')")
+        async with page.expect_navigation():
+            await page.keyboard.press("[")
+        assert "until=" in page.url
+        async with page.expect_navigation():
+            await page.keyboard.press("]")
+        await tab.open("/sessions/talk%2F1")
+        await page.keyboard.press("j")
+        await page.keyboard.press("j")
+        assert await page.locator(".turn.sel").count() == 1
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert await page.locator(".stamp").count() == 1
+        await tab.open(f"/traces/{'a9' * 16}")
+        async with page.expect_navigation():
+            await page.locator(".gnode", has_text="timetable").first.click()
+        assert "span=" in page.url
+        words = page.locator("details", has_text="The same in words")
+        await words.locator("summary").click()
+        assert "plan × 2" in await words.inner_text()
         assert tab.complaints == []
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -14,9 +15,12 @@ from playwright.async_api import async_playwright
 from test_web_browser import CHROMIUM, CONTRAST, FLAGS, THEMES, WIDER, WIDTHS, World, served
 from web_house import HOSTILE, Client, Page, Story, WebHouse, build, client_of, closing
 
-from trimtab.gateway import Refusal, RouteHealth, TargetHealth, UsageRow, together
+from trimtab.gateway import BreakerLog, Refusal, RouteHealth, TargetHealth, UsageRow, together
+from trimtab.gateway.breakerlog import CELL_S, CELLS, TARGETS
 from trimtab.gateway.refusals import Step
+from trimtab.store import Group
 from trimtab.web.spending import cell, limits_text
+from trimtab.web.strips import strip_window, strips
 from trimtab.web.targets import route_rows
 from trimtab.wiring.loop_lag import LoopLag
 
@@ -72,6 +76,19 @@ class Operated:
             f"/gateway?why={HOSTILE_ID}", "/gateway?why=nothing-like-it", "/gateway?days=x&by=y",
         ]  # fmt: skip
 
+    @property
+    def forms(self) -> list[str]:
+        """The pages on which keys and teams are made and changed."""
+        odd = next(key for key in self.house.keys.list() if key.name.startswith("<"))
+        off = next(key for key in self.house.keys.list() if key.disabled)
+        web = next(key for key in self.house.keys.list() if key.name == "shop-web")
+        named = urlencode({"name": HOSTILE[:90]})
+        return [
+            "/gateway/keys", f"/gateway/keys/{web.id}", f"/gateway/keys/{web.id}?confirm=disable&done=changed",
+            f"/gateway/keys/{odd.id}", f"/gateway/keys/{off.id}", "/gateway/team", "/gateway/team?name=shop",
+            "/gateway/team?name=shop&confirm=remove", f"/gateway/team?{named}",
+        ]  # fmt: skip
+
 
 async def operate(house: WebHouse) -> Operated:
     now, keys, tenancy = house.clock.ns, house.keys, house.tenancy
@@ -115,7 +132,11 @@ async def operate(house: WebHouse) -> Operated:
         replace(refusal, id=HOSTILE_ID, message=HOSTILE, mend=HOSTILE, route=HOSTILE, checks=guard, retry_after=None)
     )
     await tenancy.ledger.flush()
+    await house.registry.register("routes", "search", {"targets": [], "limits": {"budget_usd": 40, "period": "day"}})
+    await house.registry.move_label("routes", "search", "production", 1, actor="ilse", note="goes live")
     house.routes = ROUTES
+    house.breakers.note([replace(ROUTES[0], targets=(replace(BROKEN, state="closed"),))], now - 3600 * 10**9)
+    house.breakers.note(ROUTES, now)
     await house.healthy(30)
     return Operated(house, client_of(house))
 
@@ -150,7 +171,7 @@ async def test_every_link_leads_somewhere(operated: Operated) -> None:
     for path in operated.paths:
         for attrs in Page((await operated.client("GET", path)).text).all("a"):
             asked.add((attrs.get("href") or "").partition("#")[0])
-    asked -= {"", "/assets/routes/search"}  # served, and not registered in this house
+    asked -= {""}
     for href in sorted(asked):
         assert (await operated.client("GET", href)).status == 200, href
     assert len(asked) > 15
@@ -189,7 +210,8 @@ async def test_budgets_stand_where_the_ledger_says(operated: Operated) -> None:
     rows = dict(re.findall(r'<tr data-row="([^"]+)"( class="hit")?><td', text[text.index('id="keys-and"') :]))
     assert rows["analytics"]
     assert not rows["shop-web"]
-    assert next(iter(rows)) == "shop", "teams come first"
+    assert next(iter(rows)) == "shop", "teams and routes come first"
+    assert "search" in rows, "a route has its bar too"
     plain = " ".join(Page(text).text)
     for needle in (
         "$600.00 a month",
@@ -199,6 +221,7 @@ async def test_budgets_stand_where_the_ledger_says(operated: Operated) -> None:
         "off",
         "viewer",
         "69 %",
+        "$40.00 a day",
     ):
         assert needle in plain, needle
 
@@ -231,6 +254,35 @@ async def test_an_empty_house_says_what_would_be_here(house: WebHouse) -> None:
     text = " ".join(Page((await client_of(house)("GET", "/gateway")).text).text)
     for needle in ("No model was asked since the start", "There is no key yet", "Nothing was refused", "Nothing was u"):
         assert needle in text, needle
+
+
+@module_loop
+async def test_six_hours_of_every_target(operated: Operated) -> None:
+    text = (await operated.client("GET", "/gateway")).text
+    panel = text[text.index('id="health"') : text.index('id="cost"')]
+    (broken,) = re.findall(r'<tr data-row="local/llama-3.3-70b">.*?</tr>', panel)
+    assert "open in 1 of 2" in broken
+    assert broken.count("q5") == 1
+    assert broken.count("q0") == 1
+    (steady,) = re.findall(r'<tr data-row="scripted/steady">.*?</tr>', panel)
+    assert "0 % of 30" in steady, "from the calls of the model, not from the roots"
+    assert "closed throughout" in steady
+
+
+@module_loop
+async def test_every_form_is_well_formed_and_hostile_text_stays_text(operated: Operated) -> None:
+    for path in operated.forms:
+        answer = await operated.client("GET", path)
+        assert answer.status == 200, (path, answer.text[:400])
+        page = Page(answer.text)
+        assert (page.unclosed, page.misnested) == ([], []), path
+        assert len(page.h1) == 1
+        assert "<script>window" not in answer.text
+        assert "style=" not in answer.text
+        labels = {attrs.get("for") for attrs in page.all("label")}
+        for kind in ("input", "select", "textarea"):
+            for attrs in page.all(kind):
+                assert attrs.get("type") == "hidden" or attrs.get("id") in labels or attrs.get("aria-label"), attrs
 
 
 @module_loop
@@ -277,6 +329,39 @@ def test_cells_and_limits_in_words() -> None:
     )
 
 
+def test_a_strip_says_what_failed_and_what_was_slow() -> None:
+    now = 1_790_000_000 * 10**9
+    shown = strip_window(now)
+    start = shown.since_ns
+
+    def group(at: int, n: float, bad: float, ttft: float | None) -> Group:
+        return Group(keys=("m", start + at * 600 * 10**9), values=(n, bad, ttft))
+
+    usual = [group(at, 100, 0, 200.0 + at) for at in range(8)]
+    found = [*usual, group(8, 100, 100, None), group(9, 3, 1, 900.0), Group(keys=("m", 0), values=(1.0, 1.0, None))]
+    (one,), more = strips([route("r", (target("p/m"),))], found, lambda name, ref: {}, shown)
+    assert [(run.x, run.width, run.css) for run in one.errors] == [(0, 8, "q0"), (8, 1, "q5"), (9, 1, "q3")]
+    assert [(run.x, run.css) for run in one.first] == [(0, "q0"), (9, "q5")]
+    assert (one.errors_said, one.first_said) == ("11 % of 903, at worst 100 %", "204 ms, at worst 900 ms")
+    assert (one.breaker_said, more) == ("", 0)
+    always = [group(at, 10, 10, None) for at in range(10)]
+    (dead,), _ = strips([route("r", (target("p/m"),))], always, lambda name, ref: {}, shown)
+    assert {run.css for run in dead.errors} == {"q5"}, "what always fails is not its own usual"
+
+
+def test_the_log_of_breakers_keeps_the_worst_of_a_cell_and_forgets() -> None:
+    log, cell = BreakerLog(), CELL_S * 10**9
+    start = 1_790_000_000 * 10**9 // cell * cell
+    for state, at in (("closed", 0), ("open", 1), ("half-open", 2), ("closed", cell)):
+        log.note([route("r", (replace(BROKEN, state=state),))], start + at)  # type: ignore[arg-type]
+    assert log.of("r", BROKEN.ref) == {start: "open", start + cell: "closed"}
+    log.note([route("r", (BROKEN,))], start + CELLS * cell)
+    assert log.of("r", BROKEN.ref) == {start + cell: "closed", start + CELLS * cell: "open"}
+    assert log.of("r", "other") == {}
+    log.note([route(f"r{n}", (BROKEN,)) for n in range(TARGETS)], start + CELLS * cell)
+    assert log.of("r", BROKEN.ref) == {}
+
+
 def test_the_loops_lag_is_the_worst_of_the_last_minute() -> None:
     lag = LoopLag()
     assert lag.worst == 0.0
@@ -299,7 +384,7 @@ async def test_in_a_real_browser(operated: Operated, tmp_path: Path) -> None:
             for theme in THEMES:
                 for width in WIDTHS:
                     async with world.tab(theme, width) as tab:
-                        for number, path in enumerate(operated.paths):
+                        for number, path in enumerate([*operated.paths, *operated.forms]):
                             page = await tab.open(path)
                             assert await page.evaluate(WIDER) == [], (path, width)
                             assert await page.evaluate(CONTRAST) == [], (path, theme)

@@ -106,12 +106,16 @@ async def browser() -> AsyncIterator[Browser]:
 
 def paths() -> list[str]:
     traces = [f"{number:032x}" for number in range(1, len(ESCAPES) + 1)]
-    found = ["/", "/traces", f"/traces/compare?t={traces[0]}&t={traces[1]}"]
+    found = ["/", "/traces", f"/traces/compare?t={traces[0]}&t={traces[1]}", "/sessions", "/dashboards"]
     for trace, text in zip(traces, ESCAPES, strict=True):
         found += [
             f"/traces/{trace}", f"/traces/{trace}?span={2:016x}", f"/traces/{trace}?span={5:016x}&open={quote(text)}",
             f"/traces?q={quote(text)}", f"/traces?q=session={quote(json.dumps(text))}&w={quote(text)}",
-            f"/traces/{quote(text, safe='')}", f"/jump?q={quote(text)}",
+            f"/traces/{quote(text, safe='')}", f"/jump?q={quote(text)}", f"/traces?q={quote(text)}&about=1",
+            f"/traces/{trace}?view=layers&graph={quote(text)}", f"/sessions?q={quote(text)}&cursor={quote(text)}",
+            f"/sessions/{quote(text, safe='')}", f"/dashboards?w={quote(text)}&project={quote(text)}",
+            f"/dashboards/explore?q={quote(text)}",
+            f"/dashboards/explore?q={quote('in:spans | by name, session, tag:topic, model | count')}",
         ]  # fmt: skip
     return found
 

@@ -11,16 +11,22 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from web_evaluation import tell_evaluation
 
+from trimtab import incidents, traces
 from trimtab.core import BadInput, Layer, LimitReached, Overloaded, Score, Span, Stamp
-from trimtab.gateway import Keys, Ledger, Limits, Reports, RouteHealth, Teams
+from trimtab.evals import Making, People, RunLog, Runs
+from trimtab.evals import Reports as RunReports
+from trimtab.gateway import BreakerLog, Keys, Ledger, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk, Incident
 from trimtab.registry import Registry
+from trimtab.review import Gathering, ReviewLog, Reviews
 from trimtab.rollouts import Controller
 from trimtab.store import Metadata, SpanStore
 from trimtab.watch import Watch, default_monitors
@@ -60,6 +66,10 @@ async def make_tenancy(metadata: Metadata, clock: Clock) -> WebTenancy:
     return WebTenancy(teams, ledger, limits, Reports(metadata, ledger=ledger, limits=limits, clock=clock))
 
 
+def _asks_nobody(*_: Any, **__: Any) -> Any:
+    raise AssertionError("no page asks a model")
+
+
 @dataclass
 class WebHouse:
     """What the pages need, of real rooms."""
@@ -74,17 +84,33 @@ class WebHouse:
     keys: Keys
     tenancy: WebTenancy
     notes: tuple[str, ...] = ()
+    scoring_note: str = "The judge rests until midnight UTC: today's budget of $2 is spent."
     details: tuple[str, ...] = ()
     admin_required: bool = False
     asked: int = 0
     draw: random.Random = field(default_factory=lambda: random.Random(7))
     routes: list[RouteHealth] = field(default_factory=list)
+    breakers: BreakerLog = field(default_factory=BreakerLog)
     rollouts: Controller = field(init=False)
+    runs: Runs = field(init=False)
+    reports: RunReports = field(init=False)
+    reviews: Reviews = field(init=False)
 
     def __post_init__(self) -> None:
         self.rollouts = Controller(
             metadata=self.metadata, registry=self.registry, store=self.spans, clock=self.clock
         )  # fmt: skip
+        log, people = RunLog(self.metadata), People(self.metadata)
+        making = Making(
+            registry=self.registry, ask=_asks_nobody, model_of=_asks_nobody, embedder=_asks_nobody,
+            cases_of_run=log.cases, output_of=log.output,
+        )  # fmt: skip
+        self.runs, self.reports = Runs(log, making, clock=self.clock), RunReports(log, people, making)
+        gathering = Gathering(registry=self.registry, spans=self.spans, runs=log, traces_of=self._failing)
+        self.reviews = Reviews(ReviewLog(self.metadata), gathering, people, self.spans, clock=self.clock)
+
+    async def _failing(self, incident_id: int) -> tuple[str, ...]:
+        return (await self.desk.get(incident_id)).traces
 
     def health(self) -> list[RouteHealth]:
         return self.routes
@@ -242,7 +268,7 @@ class Client:
             all_headers |= {"content-type": "application/x-www-form-urlencoded", "content-length": str(len(form))}
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
+            "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
             "headers": [(k.lower().encode(), v.encode()) for k, v in all_headers.items() if v is not None],
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 4100),
         }  # fmt: skip
@@ -339,8 +365,53 @@ class Story:
     paths: list[str]
 
 
+def app_of(house: WebHouse) -> Any:
+    """The pages, the parts of the control API that they link to or ask, and routes that fail."""
+    api = [*incidents.routes(house.desk), *traces.routes(house.spans, clock=house.clock)]
+    return create_app(house, [*api, Route("/api/fails/{how}", fails), Route("/fails/{how}", fails)])
+
+
 def client_of(house: WebHouse) -> Client:
-    return Client(create_app(house, [Route("/api/fails/{how}", fails), Route("/fails/{how}", fails)]))
+    return Client(app_of(house))
+
+
+def agent_run(now: int, trace_id: str, session: str = "talk/1") -> list[Span]:
+    """An agent that plans and searches in a loop: parallel calls, one that fails and is tried again, a nested agent."""
+    plain: dict[str, Any] = {"trace_id": trace_id, "session": session, "tags": {"user": "ana"}}
+    made: list[Span] = []
+
+    def span(parent: str, name: str, kind: str, start: int, end: int, **more: Any) -> str:
+        made.append(
+            Span(
+                span_id=f"{len(made) + 1:016x}", parent_id=parent, name=name, kind=kind,
+                start_ns=now + start * 10**6, end_ns=now + end * 10**6, **plain | more,
+            )
+        )  # fmt: skip
+        return made[-1].span_id
+
+    root = span(
+        "", "travel agent", "agent", 0, 1000, input="Find a train.", output="The 09:14.", model="steady",
+        provider="scripted", input_tokens=900, output_tokens=40, cost_usd=0.0002,
+    )  # fmt: skip
+    for loop in range(3):
+        at = loop * 200
+        span(root, "plan", "llm", at, at + 50, layer=1, model="steady", provider="scripted", cost_usd=0.00005)
+        for number in range(4):
+            span(root, "search", "tool", at + 50 + number, at + 100 + number)
+        span(root, "timetable", "tool", at + 50, at + 120)
+    span(root, "book", "tool", 600, 610, status="error", error="it is full")
+    span(root, "book", "tool", 610, 620)
+    inner = span(root, "hotel agent", "agent", 620, 900)
+    for number in range(15):
+        span(inner, f"page {number}", "tool", 620 + number * 10, 625 + number * 10)
+        span(inner, "read", "llm", 625 + number * 10, 630 + number * 10, layer=1)
+    span(root, "check", "guardrail", 900, 910, layer=4, output="allow", attributes={"stage": "output"})
+    return made
+
+
+def explore(question: str) -> str:
+    """The address of a question."""
+    return f"/dashboards/explore?{urlencode({'q': question, 'w': '15m'})}"
 
 
 async def tell(house: WebHouse) -> Story:
@@ -357,6 +428,10 @@ async def tell(house: WebHouse) -> Story:
     await house.registry.record_external(
         "models", "scripted/steady", before="a=b@c", after=f"a={HOSTILE}@d", note=HOSTILE, actor=HOSTILE
     )
+    agent = "a9" * 16
+    await house.spans.write(agent_run(house.clock(), agent))
+    for turn in ("And a hotel?", "Book it."):
+        await house.ask(turn, session="talk/1")
     incident = await house.break_prompt()
     trace = f"{house.asked:032x}"
     paths = [
@@ -370,5 +445,16 @@ async def tell(house: WebHouse) -> Story:
         "/assets/prompts/support-answer?tab=versions&v=2", "/assets/prompts/support-answer?tab=scores",
         "/assets/prompts/support-answer?tab=used", "/assets/prompts/support-answer?confirm=rollback", "/ledger",
         "/ledger?layer=3&actor=mara", "/gateway", "/gateway?why=unknown",
+        f"/traces/{agent}", f"/traces/{agent}?view=layers", f"/traces/{agent}?graph={21:016x}",
+        "/traces?q=prompt%3Dsupport-answer/2&about=1", "/traces?q=item&w=1h", "/traces?about=1&q=tag:topic%3Dbilling",
+        f"/traces?since={house.clock() - 10**10}&until={house.clock()}",
+        "/sessions", "/sessions?q=score:cites%3C0.5", "/sessions?q=nothing+like+it&w=1h", "/sessions/talk%2F1",
+        f"/sessions/{quote(HOSTILE, safe='')}", "/dashboards", "/dashboards?w=24h", "/dashboards?w=7d&by=day",
+        "/dashboards?w=30d&by=hour&project=default", "/dashboards/explore", "/dashboards/explore?q=status%3Derror",
+        explore("| by prompt, tag:topic | count, p95 duration, sum cost, avg score:quality"),
+        explore("| by time:1m, model | count, sum cost | top 5"), explore("no:model | by session | count"),
+        explore("| by prompt | count, errors, avg score:quality | compare previous"),
+        explore("| count, errors, avg score:cites | compare prompt=support-answer/1 with prompt=support-answer/2"),
     ]  # fmt: skip
+    paths += await tell_evaluation(house, hostile)
     return Story(house, client_of(house), incident, hostile, paths)

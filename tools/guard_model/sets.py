@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from trimtab.guard.text import read
 
-from . import made_attacks, made_benign, made_documents, made_harm
+from . import made_attacks, made_benign, made_documents, made_harm, made_manuals
 from .grammar import expand, many
 from .rows import CHARACTERS
 
@@ -86,6 +86,7 @@ def instruction_sets(folder: Path) -> list[Example]:
     attacks += [text for t in made_attacks.LANGUAGES.values() for text in many(t, made_attacks.SLOTS, 5, chance)]
     found += [Example(text, 1, "made", "attack") for text in attacks]
     found += [Example(text, 0, "made", "context") for text in many(made_benign.CODE, made_benign.SLOTS, 12, chance)]
+    found += [Example(text, 0, "made", "manual") for text in made_manual(1200, chance)]
     return found + [Example(text, 0, "made", "context") for text in made_pages(1500, chance)]
 
 
@@ -137,7 +138,7 @@ def _short_requests(folder: Path) -> list[tuple[str, str]]:
 def _reference(chance: random.Random) -> list[str]:
     """Paragraphs of the Python language reference, as examples of technical prose."""
     pages = [part for page in topics.values() for part in page.split("\n\n") if 80 < len(part) < 900]
-    return chance.sample(sorted(pages), 500)
+    return chance.sample(sorted(pages), 900)
 
 
 def made_pages(count: int, chance: random.Random) -> list[str]:
@@ -145,6 +146,12 @@ def made_pages(count: int, chance: random.Random) -> list[str]:
     slots = {**made_documents.SLOTS, **made_documents.PLAIN_SLOTS}
     sentences = many(made_documents.PLAIN, slots, 20, chance)
     return [chance.choice((" ", "\n")).join(chance.sample(sentences, chance.randint(2, 10))) for _ in range(count)]
+
+
+def made_manual(count: int, chance: random.Random) -> list[str]:
+    """Made pages of manuals and help centres."""
+    sentences = many(made_manuals.SENTENCES, made_manuals.SLOTS, 60, chance)
+    return [chance.choice((" ", "\n")).join(chance.sample(sentences, chance.randint(3, 9))) for _ in range(count)]
 
 
 def _within(text: str, host: str, chance: random.Random) -> str:

@@ -22,6 +22,7 @@ COMMANDS = {
     "rollback": "take back one asset, or everything to a moment in time",
     "trace": "find and read traces",
     "eval": "run evaluations, compare and gate them, calibrate judges, keep datasets",
+    "review": "queues for experts: make one, list them, see how far people may be relied on",
     "guard": "scan texts, list the scanners, check a policy",
     "incident": "read, acknowledge, roll back and close incidents",
     "key": "create, list, change, rotate and disable virtual keys; explain refusals",

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from trimtab.core import BadInput
 from trimtab.guard import DEFAULT_POLICY, STAGES, cards, compile_policy, context_of, report
 
-from . import guard_test
+from . import guard_actions, guard_test
 from .listing import json_option, show_fields, show_json, show_table
+from .policy_file import content_of
 from .remote import Remote, server_options
 
 _SOURCES = click.Choice(["user", "document", "tool", "assistant"])
@@ -31,6 +30,8 @@ def command() -> None:
 
 command.add_command(guard_test.test)
 command.add_command(guard_test.wrong)
+command.add_command(guard_actions.approvals)
+command.add_command(guard_actions.mcp)
 
 
 @command.command(
@@ -71,7 +72,7 @@ def scan(  # house: parameters because each is an option of the command
     if address:
         found = remote.post("/api/guard/scan", {**body, "policy": address})
     else:
-        found = _scanned(_content(policy) if policy is not None else DEFAULT_POLICY, body)
+        found = _scanned(content_of(policy) if policy is not None else DEFAULT_POLICY, body)
     if as_json:
         show_json(found)
     else:
@@ -102,7 +103,7 @@ def list_(stage: str | None, as_json: bool) -> None:
 def check(policy: Path, as_json: bool) -> None:
     """Check a policy as YAML or JSON, with every pattern and option. Exit code 1 names what is wrong."""
     try:
-        compiled = compile_policy(_content(policy))
+        compiled = compile_policy(content_of(policy))
     except BadInput as error:
         wrong = {"field": error.field, "message": error.message, "mend": error.mend}
         show_json({"ok": False, **wrong}) if as_json else click.echo(f"{error}")
@@ -110,20 +111,6 @@ def check(policy: Path, as_json: bool) -> None:
     stages = {name: [*stage.names] for name, stage in compiled.stages.items()}
     told = {"ok": True, "stages": stages, "fail": compiled.fail, "holds": compiled.holds("output")}
     show_json(told) if as_json else show_fields({**told, "stages": json.dumps(stages)})
-
-
-def _content(path: Path) -> Mapping[str, Any]:
-    """The content of a policy file. Raises BadInput."""
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInput(
-            f"is not YAML: {reason}", field=str(path), mend="Check indentation, colons and quotes."
-        ) from None
-    if not isinstance(content, Mapping):
-        raise BadInput("is not an object", field=str(path), mend="Write stages: {input: [...], output: [...]}.")
-    return content
 
 
 def _scanned(content: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,10 +92,17 @@ def _show(told: Mapping[str, Any]) -> None:
     show_table(rows, columns, empty="The policy has no rule.")
     click.echo("")
     sets = [
-        {"set": each["set"], "kind": "attack" if each["attack"] else "good", "stopped": _rate(each["stopped"])}
+        {
+            "set": each["set"],
+            "kind": "attack" if each["attack"] else "good",
+            "stopped": _rate(each["stopped"]),
+            "found": _rate(each["touched"]),
+        }
         for each in told["sets"]
     ]
-    show_table(sets, {"set": "SET", "kind": "KIND", "stopped": "STOPPED BY ALL TOGETHER"}, empty="No case.")
+    show_table(
+        sets, {"set": "SET", "kind": "KIND", "stopped": "STOPPED BY ALL", "found": "OR FLAGGED"}, empty="No case."
+    )
     joint = told["false_positives"]
     click.echo(
         f"\nGood requests stopped: {_rate(joint)}; {told['independent']:.2%} if mistakes were independent; "

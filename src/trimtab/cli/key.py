@@ -52,7 +52,7 @@ def limit_options(function: F) -> F:
 @click.group(
     "key",
     epilog="\b\nExamples:\n  trimtab key create checkout-bot --owner mara --budget 50\n  trimtab key list --json\n"
-    "  trimtab key why 4bf92f3577b34da6a3ce929d0e0e4736",
+    "  trimtab key why 4bf92f3577b34da6a3ce929d0e0e4736\n  trimtab key why tt-a1B2",
 )
 def command() -> None:
     """Create, list, change, rotate and disable virtual keys; explain refusals."""
@@ -163,13 +163,16 @@ def usage(remote: Remote, key_id: str, days: int, as_json: bool) -> None:
     click.echo(f"{found['refused']} requests were refused.")
 
 
-@command.command("why", epilog="Example:  trimtab key why 4bf92f3577b34da6a3ce929d0e0e4736")
+@command.command("why", epilog="Example:  trimtab key why 4bf92f3577b34da6a3ce929d0e0e4736, or trimtab key why tt-a1B2")
 @click.argument("request_id")
 @json_option
 @server_options
 def why(remote: Remote, request_id: str, as_json: bool) -> None:
-    """Explain a refusal: the checks that a request passed, and the one it did not. The id is its x-trimtab-trace-id."""
-    found = remote.get(f"/api/refusals/{quote(request_id, safe='')}")
+    """Explain a refusal: the checks that a request passed, and the one it did not. The id is its x-trimtab-trace-id;
+    of a key that is not known, its first seven characters (tt-....) are enough."""
+    # Should somebody paste a whole secret, no more of it is sent than every list of keys shows.
+    asked = request_id[:7] if request_id.startswith("tt-") else request_id
+    found = remote.get(f"/api/refusals/{quote(asked, safe='')}")
     if as_json:
         show_json(found)
         return

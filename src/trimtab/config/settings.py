@@ -211,7 +211,10 @@ def limits_content(limits: Limits, where: str) -> dict[str, Any]:
 
 
 def _scoring(scoring: Scoring) -> Scoring:
-    for name in ("sample", "golden_rate"):
+    if scoring.judge_budget_usd is not None and not scoring.judge_budget_usd > 0:
+        mend = "Leave it out for no limit."
+        raise ConfigError("must be above 0.", field="scoring.judge_budget_usd", mend=mend)
+    for name in ("sample", "sample_raised", "golden_rate"):
         if not 0 <= getattr(scoring, name) <= 1:
             raise ConfigError(
                 "must be between 0 and 1.", field=f"scoring.{name}", mend="0.2 scores one answer in five."

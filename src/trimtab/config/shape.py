@@ -106,10 +106,16 @@ class Owners(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Continuous scoring: checks run on every answer, the judge on a sample of them."""
+    """Continuous scoring: checks run on every answer, the judge on a sample of them.
+
+    ``sample_raised`` is the share while a detector has evidence of trouble; ``judge_budget_usd`` what the judge's
+    verdicts may cost in a day (UTC), none without it.
+    """
 
     judge: str = ""
     sample: float = 0.2
+    sample_raised: float = 0.6
+    judge_budget_usd: float | None = None
     golden: str = ""
     golden_rate: float = 0.5
 

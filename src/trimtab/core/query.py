@@ -65,9 +65,9 @@ class Breakdown:
     ``tag:NAME`` or ``time:SECONDS`` (the start of the bucket of that many seconds, UTC), none twice; empty is one group
     of everything. ``measures`` holds 1 to 64 of ``count``, ``errors``, ``refused`` or ``STATISTIC:COLUMN`` with a
     number column or ``score:NAME`` (``p95:duration_ms``, ``sum:cost_usd``, ``avg:score:quality``). Percentiles come
-    from the mergeable histogram, so that every store gives the same ones. ``order`` is a measure (asked for or not) or a column
-    of ``by``, with a ``-`` before it for the largest first; groups without a value come last and equal ones are ordered
-    by their keys. ``limit`` is 1 to 10,000 groups.
+    from the mergeable histogram, so that every store gives the same ones. ``order`` is a measure (asked for or not) or
+    a column of ``by``, with a ``-`` before it for the largest first; groups without a value come last and equal ones are
+    ordered by their keys. ``limit`` is 1 to 10,000 groups.
 
     A root span carries the totals of its trace, each call its own tokens and cost: either the roots or the calls
     (``kind``) are summed, never both.

@@ -66,7 +66,7 @@ STALE: tuple[tuple[str, str], ...] = (
     ("at most one false alarm per million scores", "about one false alarm a day"),
     ("only when the cause is proven or is the candidate of a running rollout", "only after the owner has agreed"),
     ("the route is diverted to its fallback model", "the owner is told to wait for the vendor"),
-    ("open, acknowledged, mitigated and closed", "new, running and done"),
+    ("open, acknowledged, mitigated, resolved and closed", "new, running and done"),
     ("Severity 1 is the worst and severity 4 is a note", "Severity 5 is the worst and severity 0 is a note"),
     ("are never recorded as traffic", "are counted like all other traffic"),
     ("requires a lesson", "requires the consent of its owner"),

@@ -35,6 +35,7 @@ from .run_retry import Retries
 from .run_routes import run_routes
 from .run_target import Ask, Own, Target, Unanswered
 from .runs import Runs
+from .sampling import WARNING, LiveRate, Sampling, live_rates, weight_of, weighted_rate
 from .scorer import Given, Scorer, Verdict, scorer
 from .scorers import MAKERS, Means, adapted, make_scorer, make_scorers
 from .splits import Split, split_labels
@@ -53,6 +54,7 @@ __all__ = [
     "OWN_PROJECTS",
     "PREFIX",
     "READERS",
+    "WARNING",
     "WRITERS",
     "Ask",
     "Assertions",
@@ -73,6 +75,7 @@ __all__ = [
     "Jury",
     "Kept",
     "Label",
+    "LiveRate",
     "Local",
     "Making",
     "Means",
@@ -98,6 +101,7 @@ __all__ = [
     "RunPlan",
     "Runner",
     "Runs",
+    "Sampling",
     "Scored",
     "Scorer",
     "Settings",
@@ -132,6 +136,7 @@ __all__ = [
     "labels_from_csv",
     "labels_from_jsonl",
     "labels_to_jsonl",
+    "live_rates",
     "loaded",
     "make_scorer",
     "make_scorers",
@@ -154,5 +159,7 @@ __all__ = [
     "validate",
     "validate_judge",
     "values_of",
+    "weight_of",
+    "weighted_rate",
     "write_cases",
 ]

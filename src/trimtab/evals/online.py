@@ -20,6 +20,7 @@ from .checks import CHECKS
 from .dataset import Golden, golden_of
 from .judge import Judge
 from .output import Output
+from .sampling import Sampling, drawn_label
 from .scorer import Verdict
 
 #: Judge calls under way at once.
@@ -30,7 +31,8 @@ class Online:
     """Scores traffic, and on demand one answer (for a replay).
 
     ``judge`` and ``golden`` are addresses ("" = none); ``sample`` and ``golden_rate`` shares in [0, 1]: of the answers
-    that are judged, and of the judged ones that bring a golden item along. ``rng`` draws from [0, 1).
+    that are judged, and of the judged ones that bring a golden item along. ``rng`` draws from [0, 1). ``raised`` is the
+    share while there is evidence of trouble and ``budget_usd`` what verdicts may cost in a day, see ``Sampling``.
 
     ``errors`` counts verdicts that could not be had and ``reasons`` says why; such an answer has no score from the
     judge: neither a 0 nor a guess.
@@ -47,13 +49,15 @@ class Online:
         golden_rate: float = 0.0,
         rng: Callable[[], float],
         clock: Callable[[], int] = now_ns,
+        raised: float = 0.0,
+        budget_usd: float | None = None,
     ) -> None:
         self.judge = judge
         self.errors = 0
         self.reasons: Counter[str] = Counter()
         self._registry = registry
         self._model_of = model_of
-        self._sample = sample
+        self.sampling = Sampling(sample, rng=rng, clock=clock, raised=raised, budget_usd=budget_usd)
         self._golden = golden
         self._golden_rate = golden_rate
         self._rng = rng
@@ -71,16 +75,17 @@ class Online:
         found: list[Score] = []
         drawn: list[Output] = []
         now = self._clock()
+        probability = self.sampling.probability() if self.judge else 0.0
         for output in outputs_of(spans):
             if output.time_ns > now:
                 output = replace(output, time_ns=now)
             found += [_score(output, name, value, by=f"check:{name}") for name, value in checked(output).items()]
             found += scores_of(output, await self._assertions.kept(output))
-            if self.judge and output.answered and self._rng() < self._sample:
+            if output.answered and self.sampling.draw(probability):
                 drawn.append(output)
         if not drawn:
             return found
-        for scores in await asyncio.gather(*(self._live(output) for output in drawn)):
+        for scores in await asyncio.gather(*(self._live(output, probability) for output in drawn)):
             found += scores
         return found
 
@@ -110,12 +115,14 @@ class Online:
         async with self._turns:
             return await Judge(version, self._model_of(ref)).verdict(output)
 
-    async def _live(self, output: Output) -> list[Score]:
+    async def _live(self, output: Output, probability: float) -> list[Score]:
         found: list[Score] = []
         try:
             version = self._registry.resolve(self.judge, kind="judges", key=output.trace_id).version
             verdict = await self._verdict(output, version)
-            found.append(_by_judge(output, version, "quality", _value(verdict), verdict.reason))
+            self.sampling.pay(verdict.cost_usd)
+            score = _by_judge(output, version, "quality", _value(verdict), verdict.reason)
+            found.append(replace(score, label=drawn_label(probability)) if probability < 1.0 else score)
             if self._golden and self._rng() < self._golden_rate:
                 found.append(await self._agreement(output, version))
         except TrimtabError as error:
@@ -129,6 +136,7 @@ class Online:
         item = items[self._golden_turn % len(items)]
         self._golden_turn += 1
         verdict = await self._verdict(_as_output(item), version)
+        self.sampling.pay(verdict.cost_usd)
         reason = f"expert: {'pass' if item.passes else 'fail'}; judge: {verdict.reason}"
         return _by_judge(output, version, "judge_agreement", float(_agrees(verdict, item)), reason)
 

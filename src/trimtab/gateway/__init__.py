@@ -3,11 +3,12 @@
 from .ask import Ask, read_ask
 from .attempts import Attempts, Candidate
 from .balance import order
+from .breakerlog import BreakerLog
 from .budgets import period_of
 from .exposition import health_lines
 from .gateway import Gateway
 from .health import RouteHealth, TargetHealth
-from .keys import Key, Keys
+from .keys import PREFIX, ROLES, Key, Keys
 from .limits import Limits
 from .limitset import LimitSet, read_limits
 from .live import LiveTrace
@@ -22,8 +23,11 @@ from .usage import Ledger
 from .usagerow import UsageRow
 
 __all__ = [
+    "PREFIX",
+    "ROLES",
     "Ask",
     "Attempts",
+    "BreakerLog",
     "Candidate",
     "Gateway",
     "Key",

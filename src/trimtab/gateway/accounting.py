@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from trimtab.core import Usage
@@ -33,6 +32,10 @@ def account(live: LiveTrace, route: str, estimator: Estimator, *, reserved: bool
     if not live.attempts or (live.ask.native is not None and live.ask.native.dialect == COUNT):
         return Account(rows=(_nothing(live, route),) if reserved else ())  # counting tokens is free at every vendor
     last = live.attempts[-1]
+    for attempt in live.attempts:
+        if attempt.estimated and attempt.usage is not None:
+            relayed = _relayed(attempt)
+            attempt.usage = estimator.refined(route, sent_bytes(live), relayed, attempt.ref, attempt.usage)
     if not last.cache and not last.estimated:
         _learn(last, live, route, estimator)
     key = live.ask.key
@@ -80,18 +83,27 @@ _NONE = Usage()
 def _learn(last: Attempt, live: LiveTrace, route: str, estimator: Estimator) -> None:
     """Where the vendor did not say what an answer used (many servers do not count), give it an estimate: its input from
     what was sent, its output from what was relayed. An attempt that was cut has its estimate already."""
-    relayed = last.relayed
-    if last.tool_calls:
-        relayed += sum(len(str((call.get("function") or {}).get("arguments") or "")) for call in last.tool_calls)
+    relayed = _relayed(last)
     if last.usage is not None:
-        estimator.learn(route, live.size, last.usage, relayed)
+        estimator.learn(route, live.size, last.usage, relayed, last.ref)
     elif last.first_ns and last.error is None:
-        last.usage = estimator.counted(route, sent_bytes(live), relayed)
+        last.usage = estimator.counted(route, sent_bytes(live), relayed, last.ref)
         last.estimated = True
+
+
+def _relayed(attempt: Attempt) -> int:
+    """Characters of an answer that came: its text, and the arguments of its tool calls."""
+    if not attempt.tool_calls:
+        return attempt.relayed
+    calls = [call.get("function") or {} for call in attempt.tool_calls]
+    return attempt.relayed + sum(len(str(call.get("arguments") or "")) for call in calls)
 
 
 def _nothing(live: LiveTrace, route: str) -> UsageRow:
     """The row of a request that nothing came of: what was reserved for it is let go."""
     key = live.ask.key
-    row = UsageRow(id=live.trace_id, time_ns=live.start_ns, state="released", requests=0, cost_nano=0)
-    return row if key is None else replace(row, key=key.id, team=key.team, route=route)
+    who, team, where = (key.id, key.team, route) if key is not None else ("", "", "")
+    return UsageRow(
+        id=live.trace_id, time_ns=live.start_ns, key=who, team=team, route=where,
+        state="released", requests=0, cost_nano=0,
+    )  # fmt: skip

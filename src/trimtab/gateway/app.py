@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trimtab.core import NotFound, Stamp, TrimtabError
+from trimtab.core import NotFound, Stamp, TrimtabError, Unauthorized
 
-from .caller import Caller, Gone, Receive, Scope, Send
+from .ask import bearer
+from .caller import Caller, Gone, Headers, Receive, Scope, Send, encoded, plain
 from .live import LiveTrace
 from .models import model_answer
-from .serve import answer
+from .serve import read, serve
 from .surfaces import CHAT, MODELS, SURFACES, Surface, serves
-from .wire import error_headers, error_status, joined
+from .wire import error_headers, error_status, whole
 
 if TYPE_CHECKING:
     from .gateway import Gateway
 
 log = logging.getLogger("trimtab.gateway")
 
-JSON = {"content-type": "application/json"}
-STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+JSON: Headers = [(b"content-type", b"application/json")]
+STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+NOTHING: Mapping[str, str] = {}
 
 
 class MethodNotAllowed(TrimtabError):
@@ -40,15 +47,20 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
     surface = SURFACES.get(scope["path"])
     try:
         if surface is not None:
-            _allow(scope, "POST")
+            if scope["method"] != "POST":
+                raise _not_allowed(scope, "POST")
             await _ask(gateway, caller, live, surface)
         elif serves(scope["path"]):
-            _allow(scope, "GET")
+            if scope["method"] != "GET":
+                raise _not_allowed(scope, "GET")
             await _models(gateway, caller, scope["path"][len(MODELS) + 1 :])
         else:
             raise NotFound(f"There is no {scope['path'][:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
     except Gone:
         pass  # nobody is left to answer
+    except Unauthorized as error:
+        kept = gateway.limits.stranger(live, bearer(caller.headers), error, gateway.keys.list())
+        await _refuse(caller, live, error, surface or CHAT, {"x-trimtab-trace-id": live.trace_id} if kept else {})
     except TrimtabError as error:
         await _refuse(caller, live, error, surface or CHAT)
     except asyncio.CancelledError:
@@ -65,22 +77,17 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
 
 
 async def _ask(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> None:
-    chunks = answer(gateway, caller, live, surface)
+    ask = await read(gateway, caller, live, surface)
+    chunks = serve(gateway, ask, live)
     try:
-        first = await anext(chunks, None)  # the status is not known before it
-        if not live.ask.stream:
-            pieces = [] if first is None else [first]
-            async for chunk in chunks:
-                pieces.append(chunk)
-            reply = joined(pieces)
-            body = surface.whole(reply, live)
-            sizes = {"content-length": str(len(body))} | surface.headers(reply)
-            await caller.start(200, JSON | sizes | _names(live))
-            await caller.end(body)
+        if not ask.stream:
+            reply = await whole(chunks)
+            await caller.reply(200, [*JSON, *surface.headers(reply), *_names(live)], surface.whole(reply, live))
             return
+        first = await anext(chunks, None)  # the status is not known before it
         writer = surface.writer(live)
         caller.broke = writer.broke
-        await caller.start(200, STREAM | _names(live))
+        await caller.start(200, [*STREAM, *_names(live)])
         if first is not None and (data := writer.piece(first)):
             await caller.piece(data)
         async for chunk in chunks:
@@ -92,46 +99,41 @@ async def _ask(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surfa
 
 
 async def _models(gateway: Gateway, caller: Caller, name: str) -> None:
-    body = model_answer(gateway, caller.headers, name)
-    await caller.start(200, JSON | {"content-length": str(len(body))})
-    await caller.end(body)
+    await caller.reply(200, JSON, model_answer(gateway, caller.headers, name))
 
 
-async def _refuse(caller: Caller, live: LiveTrace, error: TrimtabError, surface: Surface) -> None:
+async def _refuse(
+    caller: Caller, live: LiveTrace, error: TrimtabError, surface: Surface, more: Mapping[str, str] = NOTHING
+) -> None:
     """Tell the client: by status, or as the last event of a stream that has begun."""
     caller.release()
     if caller.started:
         await caller.end(caller.broke(error) if caller.broke else b"")
         return
-    body = surface.error(error)
-    sizes = {"content-length": str(len(body))}
-    await caller.start(
-        error_status(error), JSON | sizes | error_headers(error) | (_names(live) if live.ask.model else {})
-    )
-    await caller.end(body)
+    headers = [*JSON, *encoded(error_headers(error)), *(_names(live) if live.ask.model else encoded(more))]
+    await caller.reply(error_status(error), headers, surface.error(error))
 
 
-def _names(live: LiveTrace) -> dict[str, str]:
+def _names(live: LiveTrace) -> Headers:
     """The headers that lead from an answer to its trace."""
     if not live.ask.record:
-        return {}
-    names = {"x-trimtab-trace-id": live.trace_id, **live.limit_headers}
+        return []
+    names = [(b"x-trimtab-trace-id", live.trace_id.encode()), *encoded(live.limit_headers)]
     if stamp := _stamp_header(live.stamp):
-        names["x-trimtab-stamp"] = stamp
+        names.append((b"x-trimtab-stamp", stamp))
     if live.cache:
-        names["x-trimtab-cache"] = live.cache
+        names.append((b"x-trimtab-cache", live.cache.encode()))
     return names
 
 
 @lru_cache(maxsize=4096)
-def _stamp_header(stamp: Stamp) -> str:
-    """Thousands of requests share a handful of stamps."""
-    return stamp.header()
+def _stamp_header(stamp: Stamp) -> bytes:
+    """Thousands of requests share a handful of stamps. A vendor may report a model by any name, a header not."""
+    return plain(stamp.header()).encode()
 
 
-def _allow(scope: Scope, method: str) -> None:
-    if scope["method"] != method:
-        raise MethodNotAllowed(f"{scope['method']} is not possible here.", mend=f"Use {method}.")
+def _not_allowed(scope: Scope, method: str) -> MethodNotAllowed:
+    return MethodNotAllowed(f"{scope['method']} is not possible here.", mend=f"Use {method}.")
 
 
 def _stay() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, Native, TooLarge, swift
+from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, Native, TooLarge
 
 from .keys import Key
 
@@ -17,6 +16,8 @@ MAX_BODY = 10 * 1024 * 1024
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 TRIMTAB_FIELDS = ("prompt", "variables", "session", "tags", "pins")
+#: Headers that say the same as some of these fields.
+WISHING = frozenset({"x-trimtab-prompt", "x-trimtab-session", "x-trimtab-tags"})
 
 _OURS = ("model", "messages", "stream", "trimtab")
 _NUMBER: tuple[type, ...] = (int, float)
@@ -33,9 +34,7 @@ _PARAMS: dict[str, tuple[tuple[type, ...], str]] = {
 _TAGS, _TAG_NAME, _TAG_VALUE, _SESSION = 32, 100, 200, 200
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request to the gateway.
 
     ``model`` is a route's name or ``provider/model``. ``params`` holds every other field of the body untouched.
@@ -48,15 +47,15 @@ class Ask:
 
     model: str
     messages: tuple[Message, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = {}
     stream: bool = False
     prompt: str = ""
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = {}
     session: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     key: Key | None = None
     project: str = "default"
-    pins: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = {}
     record: bool = True
     timeout: float = 0.0
     native: Native | None = None
@@ -76,11 +75,12 @@ def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
     Raises BadInput or TooLarge naming the field, and Forbidden where the key may not use it.
     """
     data = decode(body)
-    for name, (types, words) in _PARAMS.items():
-        value = data.get(name)
+    params = {name: value for name, value in data.items() if name not in _OURS}
+    for name in params.keys() & _PARAMS.keys():
+        types, words = _PARAMS[name]
+        value = params[name]
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
             raise wrong(name, words, value)
-    params = {name: value for name, value in data.items() if name not in _OURS}
     return asked(data, headers, key, messages=read_messages(data.get("messages")), params=params)
 
 
@@ -100,24 +100,29 @@ def asked(
     stream = data.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise wrong("stream", "true or false", stream)
-    ours = _trimtab(data.get("trimtab"))
+    wishes = read_wishes(data.get("trimtab"), headers, key)
+    return Ask(model=model, messages=messages, params=params, stream=bool(stream), key=key, native=native, **wishes)
+
+
+def read_wishes(value: object, headers: Mapping[str, str], key: Key) -> dict[str, Any]:
+    """What a client asks of Trimtab itself, in the field ``trimtab`` of its body or in headers, as fields of Ask."""
+    if value is None and WISHING.isdisjoint(headers):
+        return {}
+    ours = _object(value, "trimtab")
+    for name in ours:
+        if name not in TRIMTAB_FIELDS:
+            raise BadInput("is not known.", field=f"trimtab.{name}", mend=f"Known are {', '.join(TRIMTAB_FIELDS)}.")
     pins = _text_map(ours.get("pins"), "trimtab.pins")
     if pins:
         _check_pins(pins, key)
     tags = _header_tags(headers.get("x-trimtab-tags", "")) | _text_map(ours.get("tags"), "trimtab.tags")
-    return Ask(
-        model=model,
-        messages=messages,
-        params=params,
-        stream=bool(stream),
-        prompt=_text(ours.get("prompt"), "trimtab.prompt") or headers.get("x-trimtab-prompt", ""),
-        variables=_object(ours.get("variables"), "trimtab.variables"),
-        session=_session(_text(ours.get("session"), "trimtab.session") or headers.get("x-trimtab-session", "")),
-        tags=_checked_tags(tags),
-        key=key,
-        pins=pins,
-        native=native,
-    )
+    return {
+        "prompt": _text(ours.get("prompt"), "trimtab.prompt") or headers.get("x-trimtab-prompt", ""),
+        "variables": _object(ours.get("variables"), "trimtab.variables"),
+        "session": _session(_text(ours.get("session"), "trimtab.session") or headers.get("x-trimtab-session", "")),
+        "tags": _checked_tags(tags),
+        "pins": pins,
+    }
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -176,14 +181,6 @@ def _check_content(message: Message, content: object, where: str) -> None:
             raise BadInput("is missing or not text.", field=f"{where}[{position}].type", mend='Use "text".')
         if part["type"] == "text" and not isinstance(part.get("text"), str):
             raise BadInput("is missing or not text.", field=f"{where}[{position}].text")
-
-
-def _trimtab(value: object) -> dict[str, Any]:
-    ours = _object(value, "trimtab")
-    for name in ours:
-        if name not in TRIMTAB_FIELDS:
-            raise BadInput("is not known.", field=f"trimtab.{name}", mend=f"Known are {', '.join(TRIMTAB_FIELDS)}.")
-    return ours
 
 
 def _check_pins(pins: Mapping[str, str], key: Key) -> None:

@@ -42,7 +42,8 @@ class Attempt:
 
     ``estimated`` says that ``usage`` is our estimate, because the answer was cut before the vendor told it. ``hedge``
     is ``won`` or ``lost`` where two were asked at once. ``cache`` says which cache answered in place of the model;
-    such an attempt used no tokens, and ``saved`` is what the answer had used when it was made.
+    such an attempt used no tokens, and ``saved`` is what the answer had used when it was made. ``cost`` is US dollars
+    for the usage ``cost_of``.
     """
 
     ref: str
@@ -61,6 +62,8 @@ class Attempt:
     hedge: str = ""
     cache: str = ""
     saved: Usage | None = None
+    cost: float | None = None
+    cost_of: Usage | None = None
 
     @property
     def pin(self) -> str:
@@ -98,12 +101,12 @@ class Asking:
         # A plain reply comes whole: its first byte is its last.
         patience = route.first_byte if call.stream else route.attempt or call.timeout
         self._until = min(self._deadline, self._start + patience)
-        self._work = state.work(attempt.ref, prompt)
-        self._ahead = self._target.queue + self._work
+        self._work = state.work(attempt.ref, prompt) if prompt is not None else 0.0
+        self._ahead = target.queue + self._work
         self._done = self._closed = False
-        limits = next((target for target in route.targets if target.model == attempt.ref), None)
-        self._target.began(limits, self._work, self._start)
-        state.sent(attempt.ref, prompt, self._work)
+        target.began(route.limits_of.get(attempt.ref), self._work, self._start)
+        if prompt is not None:
+            state.sent(attempt.ref, prompt, self._work)
         self._patience = Patience(self._until)
         self._chunks: AsyncGenerator[Chunk] = cast("Any", candidate.model(call))
 
@@ -138,6 +141,13 @@ class Asking:
             chunk = await self._next()
             if chunk is not None:
                 yield chunk
+
+    async def read_on(self, pieces: list[Chunk]) -> None:
+        """What follows, after what there is already."""
+        while not self._done:
+            chunk = await self._next()
+            if chunk is not None:
+                pieces.append(chunk)
 
     def filtered(self, opening: list[Chunk]) -> Filtered | None:
         """The error that the vendor's content filter stands for, where it leaves nothing to pass on."""

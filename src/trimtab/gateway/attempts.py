@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
-from trimtab.core import Call, Chunk, Model, ModelError, TrimtabError, evolve
+from trimtab.core import Call, Chunk, Model, ModelError, TrimtabError
 
 from .attempt import Asking, Attempt, Candidate, merge_tool_call
 from .health import RouteState
@@ -14,6 +14,7 @@ from .hedge import race
 from .prefix import Prompt
 from .route import Route
 from .turns import Turns
+from .wire import joined
 
 __all__ = ["Attempt", "Attempts", "Candidate", "absent", "merge_tool_call"]
 
@@ -50,44 +51,61 @@ class Attempts:
         self._prompt = prompt
         self._sleep = sleep
         self._turns = Turns(list(self._models), route, state)
+        self._time = asyncio.get_running_loop().time
 
     async def __call__(self, call: Call) -> AsyncGenerator[Chunk]:
         """Raises the last attempt's error; Overloaded when no candidate could be asked at all."""
-        time = asyncio.get_running_loop().time
-        deadline = time() + call.timeout
-        self._state.asked(time())
-        turn = self._turns.next(time())
+        asking, opening = await self._begun(call)
+        failure: TrimtabError | None = None
+        try:
+            for chunk in opening:
+                yield chunk
+            async with aclosing(asking.rest()) as rest:
+                async for chunk in rest:
+                    yield chunk
+        except TrimtabError as error:
+            failure = error
+            raise
+        finally:
+            await asking.close(failure)
+
+    async def whole(self, call: Call) -> Chunk:
+        """The same answer as one piece, for who does not read a stream."""
+        asking, pieces = await self._begun(call)
+        failure: TrimtabError | None = None
+        try:
+            await asking.read_on(pieces)
+        except TrimtabError as error:
+            failure = error
+            raise
+        finally:
+            await asking.close(failure)
+        return joined(pieces)
+
+    async def _begun(self, call: Call) -> tuple[Asking, list[Chunk]]:
+        """The attempt that answers, the first or a later one, and the beginning of its answer."""
+        now = self._time()
+        deadline = now + call.timeout
+        self._state.asked(now)
+        turn = self._turns.next(now)
         if turn is None:
-            raise self._turns.resting(time())
+            raise self._turns.resting(now)
         while True:
-            if turn.at > time():
-                await self._sleep(turn.at - time())
+            if turn.at > now:
+                await self._sleep(turn.at - now)
             try:
-                asking, opening = await self._opening(turn.ref, call, deadline)
+                return await self._opening(turn.ref, call, deadline)
             except TrimtabError:
-                turn = self._turns.next(time())
+                now = self._time()
+                turn = self._turns.next(now)
                 if turn is None or turn.at >= deadline:
                     raise
-                continue
-            failure: TrimtabError | None = None
-            try:
-                for chunk in opening:
-                    yield chunk
-                async with aclosing(asking.rest()) as rest:
-                    async for chunk in rest:
-                        yield chunk
-                return
-            except TrimtabError as error:
-                failure = error
-                raise
-            finally:
-                await asking.close(failure)
 
     async def _opening(self, ref: str, call: Call, deadline: float) -> tuple[Asking, list[Chunk]]:
         """The attempt that answers, ``ref`` or one that overtook it, and the beginning of its answer. Whatever fails
         here is closed, and the turns have heard of it."""
         asking = self._ask(ref, call, deadline)
-        after = self._state.hedge_after(self._route, call.stream)
+        after = self._state.hedge_after(self._route, call.stream) if self._route.hedge is not None else None
         if after is None or not self._state.hedges.some:
             opening = await self._alone(asking)
         else:
@@ -95,7 +113,7 @@ class Attempts:
             self.log.remove(asking.attempt)
             self.log.append(asking.attempt)
         withheld = asking.filtered(opening) if "filter" in self._route.fallback_on else None
-        if withheld is not None and self._turns.others(asking.attempt.ref, asyncio.get_running_loop().time()):
+        if withheld is not None and self._turns.others(asking.attempt.ref, self._time()):
             await asking.close(withheld)
             self._failed(asking, withheld)
             raise withheld
@@ -119,7 +137,7 @@ class Attempts:
 
     def _second(self, ref: str, call: Call, deadline: float) -> Asking | None:
         """The attempt beside a silent one, where attempts and hedges allow and another target is ready now."""
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         turn = self._turns.next(now, other_than=ref)
         if turn is None or turn.at > now or not self._state.hedges.some:
             return None
@@ -128,10 +146,13 @@ class Attempts:
         return self._ask(turn.ref, call, deadline)
 
     def _ask(self, ref: str, call: Call, deadline: float) -> Asking:
-        left = max(0.001, deadline - asyncio.get_running_loop().time())
+        left = max(0.001, deadline - self._time())
         self._turns.took(ref)
+        asked = Call(
+            model=ref, messages=call.messages, params=call.params, stream=call.stream, timeout=left, native=call.native
+        )
         asking = Asking(
-            Candidate(ref, self._models[ref]), evolve(call, model=ref, timeout=left), route=self._route,
+            Candidate(ref, self._models[ref]), asked, route=self._route,
             state=self._state, target=self._turns.targets[ref], prompt=self._prompt, clock=self._clock,
         )  # fmt: skip
         self.log.append(asking.attempt)
@@ -140,7 +161,7 @@ class Attempts:
     def _failed(self, asking: Asking, error: TrimtabError) -> None:
         """Tell the turns."""
         draw = (self._draw + _SPREAD * len(self.log)) % 1.0
-        self._turns.failed(asking.attempt.ref, error, asyncio.get_running_loop().time(), draw)
+        self._turns.failed(asking.attempt.ref, error, self._time(), draw)
 
 
 def absent(error: TrimtabError) -> Model:

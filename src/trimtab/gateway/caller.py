@@ -18,6 +18,7 @@ SWALLOW_S = 10.0
 #: Seconds after which a client is watched for hanging up: most answers are there by then, and need no watch.
 WATCH_AFTER_S = 0.02
 
+Headers = list[tuple[bytes, bytes]]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -37,13 +38,14 @@ class Caller:
         self._live = live
         self._receive = receive
         self._send = send
+        self._reply = scope.get("trimtab.reply")
         self._watch: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
 
     async def body(self) -> bytes:
         """The whole body. Raises TooLarge as soon as it is known to be, Gone when the client hangs up."""
         length = self.headers.get("content-length", "")
-        if length.isdigit() and int(length) > MAX_BODY:
+        if len(length) > 7 and length.isdigit() and int(length) > MAX_BODY:
             await self._swallow()
             raise too_large()
         pieces: list[bytes] = []
@@ -61,7 +63,7 @@ class Caller:
             if not message.get("more_body", False):
                 break
         loop = asyncio.get_running_loop()
-        self._soon = loop.call_later(WATCH_AFTER_S, self._begin_watch, asyncio.current_task())
+        self._soon = loop.call_later(WATCH_AFTER_S, self._begin_watch, asyncio.current_task(loop))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def release(self) -> None:
@@ -73,14 +75,18 @@ class Caller:
         if watch is not None:
             watch.cancel()
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+    async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers."""
-        whole = "".join(headers.values())
-        if not (whole.isascii() and whole.isprintable()):
-            headers = {name: plain(value) for name, value in headers.items()}
-        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer, at once where the server can."""
+        self.release()
+        self.started = True
+        if self._reply is None or not self._reply(status, headers, body):
+            await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+            await self.end(body)
 
     async def piece(self, body: bytes) -> None:
         """Send a piece of the body."""
@@ -121,6 +127,13 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in scope["headers"]}
 
 
+def encoded(headers: Mapping[str, str]) -> Headers:
+    """Headers of our own making, as they are sent."""
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 def plain(value: str) -> str:
-    """Printable ASCII, as a header must be: a vendor may report a model by any name."""
+    """Printable ASCII, as a header must be."""
+    if value.isascii() and value.isprintable():
+        return value
     return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in value)

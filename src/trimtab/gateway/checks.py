@@ -7,11 +7,11 @@ requests that run at once come last, because they are the one thing that is wait
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from trimtab.store import Demand, Level
+from trimtab.store import Demand, Kind, Level, taken
 
 from .budgets import NANO, Period, dollars, period_of, shown
 from .estimate import Size
@@ -23,11 +23,20 @@ What = Literal["rpm", "tpm", "budget_usd", "max_parallel"]
 
 ORDER: tuple[What, ...] = ("rpm", "tpm", "budget_usd", "max_parallel")
 _UNITS = {"rpm": "requests a minute", "tpm": "tokens a minute"}
+#: Of which every request takes one.
+_KINDS: Mapping[What, Kind] = {"rpm": "rate", "max_parallel": "lease"}
+_HEADERS: tuple[tuple[What, tuple[str, str, str]], ...] = (
+    ("rpm", ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")),
+    ("tpm", ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One limit of one key, team or route. ``title`` is what people call it."""
+    """One limit of one key, team or route. ``title`` is what people call it.
+
+    ``always`` is what any request takes of it, where that depends on nothing.
+    """
 
     scope: str
     who: str
@@ -35,18 +44,19 @@ class Check:
     what: What
     limit: int
     rules: LimitSet
+    always: Demand | None = None
 
     def demand(self, size: Size, money: int, now_ns: int) -> Demand:
         """What a request of this size takes of it."""
+        if self.always is not None:
+            return self.always
         if self.what == "budget_usd":
             period = self.period(now_ns)
             name = purse_name(self.scope, self.who, period)
             # Even a request without a price needs a budget that is not spent.
             return Demand(name=name, kind="money", limit=self.limit, amount=max(1, money), ends_ns=period.end_ns)
         name = f"{self.scope}:{self.who}:{self.what}"
-        if self.what == "max_parallel":
-            return Demand(name=name, kind="lease", limit=self.limit)
-        return Demand(name=name, kind="rate", limit=self.limit, amount=1 if self.what == "rpm" else max(1, size.total))
+        return Demand(name=name, kind="rate", limit=self.limit, amount=max(1, size.total))
 
     def period(self, now_ns: int) -> Period:
         """The period that a budget is counted in now."""
@@ -85,17 +95,25 @@ def plan_of(scopes: Iterable[tuple[str, str, str, LimitSet]]) -> tuple[Check, ..
         limits: dict[What, int] = {
             "rpm": rules.rpm, "tpm": rules.tpm, "budget_usd": rules.budget, "max_parallel": rules.max_parallel
         }  # fmt: skip
-        checks += [
-            Check(scope=scope, who=who, title=title, what=what, limit=limits[what], rules=rules)
-            for what in ORDER
-            if limits[what]
-        ]
+        for what in ORDER:
+            if limit := limits[what]:
+                kind = _KINDS.get(what)
+                always = None if kind is None else Demand(name=f"{scope}:{who}:{what}", kind=kind, limit=limit)
+                checks.append(
+                    Check(scope=scope, who=who, title=title, what=what, limit=limit, rules=rules, always=always)
+                )
     return tuple(sorted(checks, key=lambda check: check.what == "max_parallel"))
 
 
 def purse_name(scope: str, who: str, period: Period) -> str:
     """The counter of a budget."""
     return f"{scope}:{who}:usd:{period.name}"
+
+
+def waited_for(checks: Sequence[Check]) -> tuple[Level, ...]:
+    """What is known of counters that others wait for already: the last of them has no room."""
+    last = checks[-1]
+    return (*(Level() for _ in checks[:-1]), Level(used=last.limit if last.what == "max_parallel" else 0, wait_s=1.0))
 
 
 def steps_of(checks: Sequence[Check], levels: Sequence[Level], denied: int, now_ns: int) -> list[Step]:
@@ -150,18 +168,20 @@ def headers_of(
     checks: Sequence[Check], levels: Sequence[Level], demands: Sequence[Demand], denied: int
 ) -> dict[str, str]:
     """``x-ratelimit-*`` in OpenAI's names, of the tightest limit of requests and of tokens."""
+    tightest: dict[What, tuple[int, int]] = {}
+    for check, level, demand in zip(checks, levels, demands, strict=False):
+        if check.what == "rpm" or check.what == "tpm":
+            limit = check.limit
+            left = limit - level.used - (taken(demand) if denied < 0 else 0)
+            found = (left if left > 0 else 0, limit)
+            if check.what not in tightest or found < tightest[check.what]:
+                tightest[check.what] = found
     headers: dict[str, str] = {}
-    for what, noun in (("rpm", "requests"), ("tpm", "tokens")):
-        left: list[tuple[int, int]] = []
-        for check, level, demand in zip(checks, levels, demands, strict=False):
-            if check.what == what:
-                taken = level.used + (min(demand.amount, check.limit) if denied < 0 else 0)
-                left.append((max(0, check.limit - taken), check.limit))
-        if left:
-            remaining, limit = min(left)
-            headers[f"x-ratelimit-limit-{noun}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{noun}"] = str(remaining)
-            headers[f"x-ratelimit-reset-{noun}"] = duration((limit - remaining) * 60 / limit)
+    for what, (limited, remains, resets) in _HEADERS:
+        if what in tightest:
+            remaining, limit = tightest[what]
+            headers[limited], headers[remains] = str(limit), str(remaining)
+            headers[resets] = duration((limit - remaining) * 60 / limit)
     return headers
 
 

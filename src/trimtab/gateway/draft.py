@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version, swift
+import msgspec
+from msgspec.structs import replace
+
+from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version
 from trimtab.knowledge import render
 from trimtab.prompts import Template, params_of, validate
 
@@ -20,9 +23,7 @@ if TYPE_CHECKING:
 PASSAGES = 4
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """``messages`` and ``variables`` are the caller's; ``template`` is None when no prompt was asked for.
 
     ``reading`` is the template, read, and ``partials`` the contents of the prompts that it puts in, by address.
@@ -31,9 +32,9 @@ class Draft:
     messages: tuple[Message, ...]
     variables: Mapping[str, Any]
     template: Mapping[str, Any] | None = None
-    passages: Mapping[str, str] = field(default_factory=dict)
+    passages: Mapping[str, str] = {}
     reading: Template | None = None
-    partials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partials: Mapping[str, Mapping[str, Any]] = {}
 
     def call(self, ask: Ask, route: Route) -> Call:
         """The call to the model. Raises BadInput (layer 3) naming a variable that is missing or unknown."""
@@ -84,7 +85,7 @@ def _partials(gateway: Gateway, version: Version, reading: Template, live: LiveT
 
     def resolve(address: str) -> Mapping[str, Any]:
         part = gateway.pick("prompts", address, live, pinned=f"prompts:{address}")
-        live.partials[address] = part.pin
+        live.partials = {**live.partials, address: part.pin}
         found[address] = part.content
         return part.content
 

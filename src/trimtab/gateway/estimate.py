@@ -20,8 +20,8 @@ BYTES_A_TOKEN = 4
 #: What is expected of a route that nobody has asked yet.
 FIRST_OUTPUT, FIRST_OUTPUT_HIGH = 256.0, 4096.0
 FIRST_RATIO, FIRST_RATIO_HIGH = 1.0, 3.0
-#: Routes whose sizes are remembered; that which was learnt about longest ago is forgotten first.
-ROUTES = 4096
+#: Routes and models whose sizes are remembered; that which was learnt about longest ago is forgotten first.
+ROUTES = MODELS = 4096
 _MEAN, _DEVIATION, _FADE = 1 / 8, 1 / 4, 0.995
 _MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
@@ -60,11 +60,13 @@ class _Moving:
         else:
             self.deviation += _DEVIATION * (abs(value - self.mean) - self.deviation)
             self.mean += _MEAN * (value - self.mean)
-        self.peak = max(value, self.peak * _FADE)
+        faded = self.peak * _FADE
+        self.peak = value if value > faded else faded
 
     @property
     def high(self) -> float:
-        return max(self.mean + 4 * self.deviation, self.peak)
+        usual = self.mean + 4 * self.deviation
+        return usual if usual > self.peak else self.peak
 
 
 @dataclass(slots=True)
@@ -75,10 +77,11 @@ class _Route:
 
 
 class Estimator:
-    """Sizes by route."""
+    """Sizes by route, and by model how many tokens a character of its answers is."""
 
     def __init__(self) -> None:
         self._routes: OrderedDict[str, _Route] = OrderedDict()
+        self._models: OrderedDict[str, _Moving] = OrderedDict()
 
     def size(self, route: str, bytes_: int, params: Mapping[str, Any]) -> Size:
         """What to expect of a request of so many bytes. ``max_tokens`` bounds the answer where it is given."""
@@ -98,8 +101,8 @@ class Estimator:
             high_output=round(output_high) + 1,
         )
 
-    def learn(self, route: str, bytes_: int, usage: Usage, relayed: int) -> None:
-        """What a request of so many bytes, whose answer had ``relayed`` characters, really was."""
+    def learn(self, route: str, bytes_: int, usage: Usage, relayed: int, model: str = "") -> None:
+        """What a request of so many bytes, whose answer had ``relayed`` characters, really was; ``model`` wrote it."""
         known = self._routes.get(route)
         if known is None:
             known = self._routes[route] = _Route(_Moving(), _Moving(), _Moving())
@@ -109,21 +112,48 @@ class Estimator:
             known.ratio.learn(usage.input_tokens * BYTES_A_TOKEN / bytes_)
         known.output.learn(usage.output_tokens)
         if relayed and usage.output_tokens > usage.reasoning_tokens:
-            known.relayed.learn((usage.output_tokens - usage.reasoning_tokens) * BYTES_A_TOKEN / relayed)
+            share = (usage.output_tokens - usage.reasoning_tokens) * BYTES_A_TOKEN / relayed
+            known.relayed.learn(share)
+            if model:
+                self._of_model(model).learn(share)
 
-    def counted(self, route: str, bytes_: int, relayed: int) -> Usage:
-        """The usage of a request that nobody counted, from what was sent and what was relayed."""
+    def counted(self, route: str, bytes_: int, relayed: int, model: str = "") -> Usage:
+        """The usage of a request that nobody counted, from what was sent and what was relayed.
+
+        How many tokens a character is, is a matter of the model's tokenizer first, then of the route's language.
+        """
         known = self._routes.get(route)
         ratio = known.ratio.mean if known is not None and known.ratio.known else FIRST_RATIO
         share = known.relayed.mean if known is not None and known.relayed.known else 1.0
+        if (of_model := self._models.get(model)) is not None:
+            share = of_model.mean
         return Usage(
             input_tokens=round(bytes_ / BYTES_A_TOKEN * ratio),
             output_tokens=-(-round(relayed * share) // BYTES_A_TOKEN),
         )
 
+    def refined(self, route: str, bytes_: int, relayed: int, model: str, rough: Usage) -> Usage:
+        """The estimate of an answer that was cut, as far as finished answers of its model and route have taught it."""
+        found, known = self.counted(route, bytes_, relayed, model), self._routes.get(route)
+        measured = model in self._models or (known is not None and known.relayed.known)
+        return Usage(
+            input_tokens=found.input_tokens if known is not None and known.ratio.known else rough.input_tokens,
+            output_tokens=found.output_tokens if measured else rough.output_tokens,
+        )
+
+    def _of_model(self, model: str) -> _Moving:
+        moving = self._models.get(model)
+        if moving is None:
+            moving = self._models[model] = _Moving()
+            if len(self._models) > MODELS:
+                self._models.popitem(last=False)
+        return moving
+
 
 def most_output(params: Mapping[str, Any]) -> int | None:
     """The most tokens that an answer may have, over all its choices; None when the request does not say."""
+    if not params:
+        return None
     for name in _MAXIMA:
         value = params.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from trimtab.core import BadInput, Call, Chunk, ConfigError, Layer, Message, Version, evolve
 from trimtab.guard import Context, Policy, StreamScanner, Vault, compile_policy
 
+from .actions import history, judge
 from .draft import Draft
 from .live import LiveTrace, last_user_text
 from .route import Route
 from .toolcalls import CallText, Place, calls_of, with_arguments
 from .watchman import Watchman, text_of, turns_before
-from .wire import rewritten, whole
+from .wire import rewritten
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -23,8 +27,18 @@ if TYPE_CHECKING:
 DEFAULT_GUARD = "guards:/default@production"
 #: Whose messages arrive from outside; the rest is the application's own.
 OUTSIDE = ("user", "tool", "function")
-#: The models of a route, in their order.
-Asking = Callable[[Call], AsyncGenerator[Chunk]]
+
+
+class Asking(Protocol):
+    """The models of a route, in their order: asked for a stream, or for a whole answer."""
+
+    def __call__(self, call: Call) -> AsyncGenerator[Chunk]: ...
+
+    async def whole(self, call: Call) -> Chunk:
+        """The answer as one piece."""
+        ...
+
+
 _ASKED_AGAIN = (
     "Your last answer was not accepted: {why}. Answer again with the complete corrected answer and nothing else."
 )
@@ -79,20 +93,22 @@ async def arrive(gateway: Gateway, policy: Policy | None, draft: Draft, live: Li
     if any(found["action"] == "redact" for found in watch.found):
         live.keep_as(tuple(messages), variables)
     watch.write()
-    return replace(draft, messages=tuple(messages), variables=variables, passages=passages)
+    return msgspec.structs.replace(draft, messages=tuple(messages), variables=variables, passages=passages)
 
 
 def leave(
     gateway: Gateway, policy: Policy | None, attempt: Asking, call: Call, live: LiveTrace
 ) -> AsyncGenerator[Chunk]:
     """What of the model's answer may pass; raises GuardRefused, in a stream perhaps after some of it has passed."""
+    stream = live.ask.stream
     if policy is None:
-        return attempt(call)
+        return attempt(call) if stream else _whole(attempt, call)
     watch = _watchman(gateway, policy, "output", live)
-    if watch.idle and policy.idle("action"):
-        return attempt(call)
+    watch.history = history(policy, call, live, gateway.tool_pins)
+    if watch.idle and policy.idle("action") and watch.history is None:
+        return attempt(call) if stream else _whole(attempt, call)
     context = _answering(policy, call, live)
-    if not live.ask.stream:
+    if not stream:
         return _plain(watch, attempt, call, context)
     chunks = attempt(call)
     if policy.holds("output", watch.tier):
@@ -100,12 +116,15 @@ def leave(
     return _streaming(watch, chunks, context)
 
 
+async def _whole(attempt: Asking, call: Call) -> AsyncGenerator[Chunk]:
+    """A plain answer, as it is."""
+    yield await attempt.whole(call)
+
+
 async def _plain(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:
-    async with aclosing(attempt(call)) as chunks:
-        reply = await whole(chunks)
+    reply = await attempt.whole(call)
     if why := await _misshapen(watch, reply.text, context):
-        async with aclosing(attempt(_again(call, reply.text, why))) as chunks:
-            reply = await whole(chunks)
+        reply = await attempt.whole(_again(call, reply.text, why))
     texts = {0: reply.text} if reply.body is None else _texts_of([reply])
     said = {index: await _scanned(watch, f"choices[{index}]", text, context) for index, text in texts.items()}
     (reply,) = await _called(watch, [reply], context)
@@ -137,6 +156,7 @@ async def _held(watch: Watchman, attempt: Asking, call: Call, context: Context) 
 async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Context) -> AsyncGenerator[Chunk]:
     """Each choice of the stream through a window of its own; tool calls once they are whole."""
     windows: dict[int, StreamScanner] = {}
+    said: dict[int, list[str]] = defaultdict(list)
     closed: set[int] = set()
     calling: list[Chunk] = []
     last_said = Chunk()
@@ -145,6 +165,7 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Co
         scanner = windows.get(index) or windows.setdefault(
             index, StreamScanner(watch.policy, context=context, tier=watch.tier)
         )
+        said[index].append(text)
         out = scanner.feed(text)
         if last and index not in closed:
             closed.add(index)
@@ -180,6 +201,7 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Co
                 yield replace(rest, finish=None, usage=None, tool_calls=(), native=None)
     for index, scanner in windows.items():
         watch.note(f"choices[{index}]", scanner.verdict)
+        await watch.look_back(f"choices[{index}]", "".join(said[index]), context, scanner.verdict)
     watch.write()
 
 
@@ -207,7 +229,8 @@ async def _call_scanned(watch: Watchman, call: CallText, context: Context) -> st
     tool = replace(context, source="assistant", extra={"tool": call.name})
     for stage in ("output", "action"):
         watch.stage = stage
-        text = text if watch.policy.idle(stage) else await watch.scan(call.where, text, tool)
+        text = text if not text or watch.policy.idle(stage) else await watch.scan(call.where, text, tool)
+    await judge(watch, call, text)
     watch.stage = "output"
     return text
 

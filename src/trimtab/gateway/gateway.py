@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trimtab.core import (
     LAYER_OF_KIND,
@@ -30,6 +30,7 @@ from trimtab.registry import Registry
 from trimtab.traces import Recorder
 
 from . import app, replay
+from .actions import ToolPins
 from .ask import Ask
 from .attempts import Attempts, Candidate, absent
 from .balance import order
@@ -43,6 +44,9 @@ from .pricing import prices_of
 from .remembered import Caches, Remembered, wished
 from .route import Route, Target, direct_route, read_route
 from .serve import serve
+
+if TYPE_CHECKING:
+    from trimtab.guard.approvals import Approvals
 
 T = TypeVar("T")
 
@@ -72,10 +76,12 @@ class Gateway:
         self.providers = providers
         self.recorder = recorder
         self.limits = Limits(clock=clock)
+        self.approvals: Approvals | None = None  # the queue of tool calls that a person must decide
+        self.tool_pins = ToolPins()
         self.clock = clock
         self.started_ns = clock()
         self._route_defaults = dict(route_defaults or {})
-        self._read: dict[str, Any] = {}
+        self._read: dict[object, Any] = {}
         self._health = Health()
 
     def serve(self, ask: Ask, live: LiveTrace | None = None) -> AsyncGenerator[Chunk]:
@@ -135,10 +141,12 @@ class Gateway:
         if pinned or "/" not in ask.model:
             version = self._route_version(ask.model, live)
             route = self.once(version, self._read_route)
-            live.pinned(route=version.pin)
+            live.pinned(route=route.pin)
         else:
             self._direct(ask.model)
-            route = self._remembered(ask.model, lambda: direct_route(ask.model, self._route_defaults))
+            route = self._read.get(ask.model) or self._remember(
+                ask.model, direct_route(ask.model, self._route_defaults)
+            )
         live.route = route.name
         if ref := ask.pins.get("models", "").partition("=")[0]:
             self._direct(ref)
@@ -153,10 +161,13 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         state = self._health.of(route, now)
         prompt = Prompt.of(call, route.prefix.block) if route.strategy == "prefix" else None
-        sights = state.sights(route, prompt, prices_of(route, call), now)
-        session = sticky_key(route.sticky, live.ask, "") if route.sticky else ""
+        refs: Sequence[str] = route.refs
+        if len(refs) > 1:
+            sights = state.sights(route, prompt, prices_of(route, call), now)
+            session = sticky_key(route.sticky, live.ask, "") if route.sticky else ""
+            refs = order(route, live.draw, sights, session=session)
         attempts = Attempts(
-            [Candidate(ref, self._model(ref)) for ref in order(route, live.draw, sights, session=session)],
+            [Candidate(ref, self._model(ref)) for ref in refs],
             route=route,
             state=state,
             draw=live.draw,
@@ -177,6 +188,8 @@ class Gateway:
 
     async def ready(self, route: Route, ask: Ask) -> None:
         """See that what is named by number is in memory, so that ``pick`` does not have to look it up."""
+        if not (ask.pins or ask.prompt or route.numbered):
+            return
         for kind, address in (*ask.pins.items(), ("prompts", ask.prompt or route.prompt), ("guards", route.guard)):
             if "/" in address.removeprefix(f"{kind}:/"):
                 with suppress(TrimtabError):  # what is not there is said where it is picked
@@ -190,6 +203,8 @@ class Gateway:
         ask = live.ask
         if pin := ask.pins.get(pinned or kind):
             return self.registry.resolve(pin, kind=kind).version
+        if (version := self.registry.steady(kind, address)) is not None:
+            return version
         where = parse_address(address, kind)
         if where.kind != kind:
             raise BadInput(f"{address!r} is of another kind.", field=kind, mend=f"Write {kind}:/name@label.")
@@ -197,7 +212,7 @@ class Gateway:
         key = sticky_key(rollout.sticky, ask, live.trace_id) if rollout else ""
         resolved = self.registry.resolve(where, key=key)
         if resolved.rollout:
-            live.arms[resolved.rollout] = resolved.arm
+            live.arms = {**live.arms, resolved.rollout: resolved.arm}
         return resolved.version
 
     def pick_named(self, kind: str, address: str, live: LiveTrace, by: str) -> Version:
@@ -213,7 +228,11 @@ class Gateway:
 
     def once(self, version: Version, read: Callable[[Version], T]) -> T:
         """``read(version)``, remembered: versions never change."""
-        return self._remembered(version.address, lambda: read(version))
+        key = (version.kind, version.name, version.number)
+        found = self._read.get(key)
+        if found is None:
+            found = self._remember(key, read(version))
+        return cast("T", found)
 
     def model_names(self) -> list[tuple[str, str]]:
         """Every name that may be asked for as (name, owner): routes, then the models that are known by name."""
@@ -235,13 +254,11 @@ class Gateway:
             return name.partition("/")[0]
         return "route" if self.registry.labels("routes", name) else ""
 
-    def _remembered(self, name: str, make: Callable[[], T]) -> T:
-        found = self._read.get(name)
-        if found is None:
-            if len(self._read) >= _READ:
-                self._read.clear()
-            found = self._read[name] = make()
-        return cast("T", found)
+    def _remember(self, key: object, value: T) -> T:
+        if len(self._read) >= _READ:
+            self._read.clear()
+        self._read[key] = value
+        return value
 
     def _route_version(self, name: str, live: LiveTrace) -> Version:
         try:

@@ -98,7 +98,7 @@ class TargetState:
 
     def usable(self, limits: Target | None, now: float) -> bool:
         """Whether a request may be sent now: the breaker lets it through, and no limit of the target is reached."""
-        if self.breaker is not None and not self.breaker.allows(now):
+        if self.breaker is not None and self.breaker.opened and not self.breaker.allows(now):
             return False
         if limits is None:
             return True
@@ -197,11 +197,10 @@ class RouteState:
         self, route: Route, prompt: Prompt | None, prices: Mapping[str, float | None], now: float
     ) -> dict[str, Sight]:
         """What is known of every model of the route. Nothing, where the strategy needs none and all are usable."""
-        limits = {target.model: target for target in route.targets}
         # One whose vendor asked to wait is not refused, since its limit may be of a kind that this request keeps, but
         # it comes after those that did not.
         usable = {
-            ref: self.targets[ref].usable(limits.get(ref), now) and now >= self.targets[ref].asked_to_wait
+            ref: self.targets[ref].usable(route.limits_of.get(ref), now) and now >= self.targets[ref].asked_to_wait
             for ref in route.refs
         }
         if route.strategy in ("ordered", "weighted") and not route.sticky and all(usable.values()):

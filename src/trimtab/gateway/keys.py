@@ -21,7 +21,7 @@ KEY_LIMITS = (*LIMITS, "routes")
 #: Seconds for which a secret that was replaced may go on to open the door, at most: thirty days.
 LONGEST_OVERLAP_S = 30 * 86_400.0
 
-_PREFIX = 7  # of the secret: "tt-" and four characters, enough to tell keys apart and too little to guess from
+PREFIX = 7  # of the secret: "tt-" and four characters, enough to tell keys apart and too little to guess from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class Keys:
         key = Key(
             id=new_id("key"),
             name=name,
-            prefix=secret[:_PREFIX],
+            prefix=secret[:PREFIX],
             owner=owner,
             role=role,
             created_ns=self._clock(),
@@ -164,7 +164,7 @@ class Keys:
             raise BadInput(f"must be seconds from 0 to {LONGEST_OVERLAP_S:.0f}.", field="overlap_s")
         secret = _new_secret()
         until_ns = self._clock() + int(overlap_s * 1e9) if overlap_s else 0
-        rotated = replace(key, prefix=secret[:_PREFIX], old_until_ns=until_ns)
+        rotated = replace(key, prefix=secret[:PREFIX], old_until_ns=until_ns)
         hashes = {"hash": _hash(secret), "old_hash": digest if until_ns else ""}
         await self._metadata.write(lambda connection: records.update_key(connection, rotated, hashes))
         self._forget(digest)
@@ -255,6 +255,11 @@ def check_key_limits(limits: Mapping[str, Any]) -> None:
     if routes is not None and (not isinstance(routes, list) or not all(isinstance(r, str) and r for r in routes)):
         raise BadInput("must be a list of names.", field="limits.routes")
     read_limits({name: value for name, value in limits.items() if name != "routes"})
+
+
+def prefix_of(secret: str) -> str:
+    """How a secret of ours starts, which is shown in lists; empty for what is none of ours."""
+    return secret[:PREFIX] if secret.startswith("tt-") and len(secret) > 2 * PREFIX else ""
 
 
 def _new_secret() -> str:

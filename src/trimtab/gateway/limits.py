@@ -11,24 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
-from trimtab.core import TrimtabError, now_ns
+from trimtab.core import TrimtabError, Unauthorized, now_ns
 from trimtab.store import Answer, Demand, Level, Shared, SharedState
-from trimtab.traces import price
 
 from .accounting import Account, account, sent_bytes
-from .budgets import PERIODS, Period, nano, period_of
-from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of
+from .budgets import PERIODS, Period, period_of
+from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of, waited_for
 from .estimate import Estimator, Size
 from .keys import Key
 from .limitset import NO_LIMITS, LimitSet, read_limits
 from .lines import Lines, Place
 from .live import LiveTrace
+from .pricing import dearest
 from .refusals import refusal_of
 from .route import Route
+from .strangers import Strangers
 from .teams import Teams
 from .usage import UsageLedger
 from .usagerow import UsageRow
@@ -90,6 +91,7 @@ class Limits:
         self._clock = clock
         self._node = node
         self._lines = Lines()
+        self._strangers = Strangers()
         self._plans: dict[tuple[str, str], Plan] = {}
         self._purses: OrderedDict[str, tuple[str, str, Period]] = OrderedDict()
         self._ending: set[asyncio.Task[None]] = set()
@@ -108,8 +110,8 @@ class Limits:
         money = 0
         if plan.sized:
             admission.size = self.estimator.size(admission.route.name, sent_bytes(live), live.ask.params)
-            money = _dearest(admission.route, admission.size) if plan.money else 0
-        demands = tuple(check.demand(admission.size, money, now) for check in plan.checks)
+            money = dearest(admission.route, admission.size) if plan.money else 0
+        demands = tuple([check.always or check.demand(admission.size, money, now) for check in plan.checks])
         ttl = admission.route.total + SPARE_S
         if plan.money:
             for check, demand in zip(plan.checks, demands, strict=True):
@@ -146,6 +148,14 @@ class Limits:
         if live.ask.key is not None and self._ledger is not None and (refusal := refusal_of(live, error)) is not None:
             self.refused_total += 1
             self._ledger.refuse(refusal)
+
+    def stranger(self, live: LiveTrace, header: str, error: Unauthorized, keys: Iterable[Key]) -> bool:
+        """Count a request whose key opened nothing; whether it is kept, to be explained by its id or its key."""
+        refusal = self._strangers.refusal(live, header, error, keys)
+        if refusal is None or self._ledger is None:
+            return False
+        self._ledger.refuse(refusal)
+        return True
 
     async def audit(self) -> dict[str, int]:
         """Compare the counters of money that were used lately with the ledger, and put right those that differ and
@@ -193,6 +203,7 @@ class Limits:
         """What was refused and what had to wait since the start, for /metrics."""
         return {
             "refused": float(self.refused_total),
+            "unauthorized": float(self._strangers.total),
             "queue_waits": float(self.waits),
             "queue_wait_seconds": self.waited_s,
             "queue_waiting": float(self._lines.waiting),
@@ -232,23 +243,30 @@ class Limits:
         return plan
 
     async def _acquire(self, plan: Plan, demands: Sequence[Demand], live: LiveTrace, ttl: float) -> Answer:
+        answer: Answer | None = None
+        if not self._lines:  # nobody overtakes those who wait
+            answer = await self.shared.acquire(live.trace_id, demands, now_ns=self._clock(), ttl_s=ttl)
+            if answer.denied < 0:
+                return answer
+        return await self._in_line(plan, demands, live, ttl, answer)
+
+    async def _in_line(
+        self, plan: Plan, demands: Sequence[Demand], live: LiveTrace, ttl: float, answer: Answer | None
+    ) -> Answer:
+        """The same for a request that did not get what it needs at once, or that others wait before."""
         place: Place | None = None
         until = began = 0.0
         try:
             while True:
-                denied = self._lines.before(demand.name for demand in demands) if place is None else -1
-                if denied >= 0:  # nobody overtakes those who wait
-                    answer = Answer(denied=denied, levels=_unknown(plan.checks[: denied + 1]))
-                else:
-                    now = self._clock()
-                    answer = await self.shared.acquire(live.trace_id, demands, now_ns=now, ttl_s=ttl)
-                    if answer.denied < 0:
-                        return answer
-                    if answer.unseeded:
-                        await self._seed(plan.checks[answer.denied], demands[answer.denied], now)
-                        continue
-                check, level = plan.checks[answer.denied], answer.levels[answer.denied]
-                name = demands[answer.denied].name
+                answer = answer or await self._try(plan, demands, live, ttl, overtaking=place is not None)
+                if answer.denied < 0:
+                    return answer
+                check, demand = plan.checks[answer.denied], demands[answer.denied]
+                if answer.unseeded:
+                    await self._seed(check, demand, live.start_ns)
+                    answer = None
+                    continue
+                level, name = answer.levels[answer.denied], demand.name
                 if place is not None and place.name != name:
                     self._lines.leave(place)
                     place = None
@@ -261,12 +279,21 @@ class Limits:
                     until = until or asyncio.get_running_loop().time() + patience
                 if not await self._lines.wait(place, until, self.shared.poll_s):
                     raise self._refusal(plan, answer, demands, live, "; this request waited its time")
+                answer = None
         finally:
             if place is not None:
                 self._lines.leave(place)
             if began:
                 self.waits += 1
                 self.waited_s += asyncio.get_running_loop().time() - began
+
+    async def _try(
+        self, plan: Plan, demands: Sequence[Demand], live: LiveTrace, ttl: float, *, overtaking: bool
+    ) -> Answer:
+        denied = -1 if overtaking else self._lines.before(demand.name for demand in demands)
+        if denied >= 0:
+            return Answer(denied=denied, levels=waited_for(plan.checks[: denied + 1]))
+        return await self.shared.acquire(live.trace_id, demands, now_ns=self._clock(), ttl_s=ttl)
 
     def _refusal(
         self, plan: Plan, answer: Answer, demands: Sequence[Demand], live: LiveTrace, waited: str
@@ -276,9 +303,9 @@ class Limits:
         steps = steps_of(plan.checks, answer.levels, answer.denied, now)
         return refuse(plan.checks[answer.denied], answer.levels[answer.denied], steps, now, waited)
 
-    async def _seed(self, check: Check, demand: Demand, now: int) -> None:
+    async def _seed(self, check: Check, demand: Demand, time_ns: int) -> None:
         """Tell a budget's counter what was spent in its period before anybody counted: the ledger knows."""
-        period = check.period(now)
+        period = check.period(time_ns)
         await self.shared.seed(demand.name, await self._spent(check.scope, check.who, period), period.end_ns)
 
     async def _spent(self, scope: str, who: str, period: Period) -> int:
@@ -369,15 +396,3 @@ def _patience(check: Check, level: Level) -> tuple[int, float]:
     if check.what == "budget_usd" and level.used < check.limit:
         return MONEY_LINE, max(MONEY_WAIT_S, check.rules.queue_timeout)
     return 0, 0.0
-
-
-def _unknown(checks: Sequence[Check]) -> tuple[Level, ...]:
-    """What is known of counters that others wait for already: the last of them has no room."""
-    last = checks[-1]
-    return (*(Level() for _ in checks[:-1]), Level(used=last.limit if last.what == "max_parallel" else 0, wait_s=1.0))
-
-
-def _dearest(route: Route, size: Size) -> int:
-    """What the request costs at most, should the dearest model of the route answer; 0 when none has a price."""
-    costs = [cost for ref in route.refs if (cost := price(ref, size.high)) is not None]
-    return nano(max(costs)) if costs else 0

@@ -23,6 +23,9 @@ class Lines:
     def __init__(self) -> None:
         self._lines: dict[str, deque[Place]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
     @property
     def waiting(self) -> int:
         """How many wait, in all lines."""

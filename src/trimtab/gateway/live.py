@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -36,12 +36,39 @@ GONE = "client went away"
 
 _NOT_ASKED = Ask(model="", messages=())
 _NO_STAMP = Stamp()
-_NO_HEADERS: Mapping[str, str] = {}
+_NOTHING: Mapping[str, str] = {}
 _NO_VAULT = Vault(frozenset())
+_encode = msgspec.json.encode
 
 
 class LiveTrace:
     """Filled in by the steps of ``serve``; ``finish`` makes the spans and scores of it."""
+
+    # What most requests leave as it is stands here, and costs them nothing.
+    ask = _NOT_ASKED
+    stamp = _NO_STAMP
+    route = ""  # the route's or model's name once it is known to exist
+    partials: Mapping[str, str] = _NOTHING  # the pins of the prompts that the prompt puts in, by address
+    arms: Mapping[str, str] = _NOTHING  # of running rollouts, by their ids
+    passages: Sequence[Mapping[str, Any]] = ()
+    allowed: float | None = None  # the guard's verdict; None when no policy took part
+    why = ""
+    vault: Vault | None = None  # what the guard hid in the question and gives back in the answer
+    attempts: Sequence[Attempt] = ()
+    call_messages: tuple[Message, ...] = ()
+    gone = False
+    size = 0  # bytes of the body, once they are known
+    limit_headers: Mapping[str, str] = _NOTHING
+    cache = ""  # hit or miss, where the route has a cache and the request may use it
+    cache_wish = ""  # what the client said about it
+    _kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
+    _steps: tuple[Span, ...] = ()
+    _first_ns = 0
+    _finish = ""
+    _status = "ok"
+    _error = ""
+    _over_limit = False
+    _layer: Layer | None = None
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
@@ -49,31 +76,8 @@ class LiveTrace:
         self.root_id = new_span_id()
         self.start_ns = clock()
         self.draw = fraction(self.trace_id)
-        self.ask = _NOT_ASKED
-        self.stamp = _NO_STAMP
-        self.route = ""  # the route's or model's name once it is known to exist
-        self.arms: dict[str, str] = {}
-        self.partials: dict[str, str] = {}  # the pins of the prompts that the prompt puts in, by address
-        self.passages: list[dict[str, Any]] = []
-        self.allowed: float | None = None  # the guard's verdict; None when no policy took part
-        self.why = ""
-        self.vault: Vault | None = None  # what the guard hid in the question and gives back in the answer
         self._restorers: dict[int, Restorer] = {}
-        self.attempts: Sequence[Attempt] = ()
-        self.call_messages: tuple[Message, ...] = ()
-        self.gone = False
-        self.size = 0  # bytes of the body, once they are known
-        self.limit_headers: Mapping[str, str] = _NO_HEADERS
-        self.cache = ""  # hit or miss, where the route has a cache and the request may use it
-        self.cache_wish = ""  # what the client said about it
-        self._kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
-        self._steps: list[Span] = []
         self._answer: list[str] = []
-        self._first_ns = 0
-        self._finish = ""
-        self._status, self._error = "ok", ""
-        self._over_limit = False
-        self._layer: Layer | None = None
 
     # What the steps say.
 
@@ -87,19 +91,18 @@ class LiveTrace:
 
     def step(self, name: str, kind: str, since_ns: int, layer: Layer, **more: Any) -> None:
         """One finished step: a child of the root. ``more`` are fields of Span."""
-        self._steps.append(
-            Span(
-                trace_id=self.trace_id,
-                span_id=new_span_id(),
-                parent_id=self.root_id,
-                name=name,
-                kind=kind,
-                start_ns=since_ns,
-                end_ns=self.clock(),
-                layer=layer,
-                **more,
-            )
+        span = Span(
+            trace_id=self.trace_id,
+            span_id=new_span_id(),
+            parent_id=self.root_id,
+            name=name,
+            kind=kind,
+            start_ns=since_ns,
+            end_ns=self.clock(),
+            layer=layer,
+            **more,
         )
+        self._steps = (*self._steps, span)
 
     def passing(self, chunk: Chunk) -> None:
         """A piece of the answer is about to leave."""
@@ -115,13 +118,15 @@ class LiveTrace:
         """The piece as the caller may read it: what the guard hid in the question stands in the answer again."""
 
         def put_back(index: int, text: str, last: bool) -> str:
-            restorer = self._restorers.get(index) or self._restorers.setdefault(index, Restorer(self.vault or _NO_VAULT))
+            restorer = self._restorers.get(index) or self._restorers.setdefault(
+                index, Restorer(self.vault or _NO_VAULT)
+            )
             return restorer.feed(text, last=last)
 
         return rewritten(chunk, put_back)
 
     def hide(self, arguments: str, shown: str) -> None:
-        """Keep other arguments of a tool call than the model wrote: what the guard took out must not lie in the store."""
+        """Keep other arguments of a tool call than the model wrote: what the guard took out is not to be stored."""
         for attempt in self.attempts:
             for call in attempt.tool_calls:
                 if call.get("function", {}).get("arguments") == arguments:
@@ -159,60 +164,63 @@ class LiveTrace:
     def finish(self) -> tuple[list[Span], list[Score]]:
         """The spans of the whole request, root first, and the guard's score."""
         self._pin_model()
-        shared: dict[str, Any] = {"project": self.ask.project, "session": self.ask.session, "tags": self.ask.tags}
-        # What was searched for is what the user said, as far as it may be kept.
-        asked = {"retriever": self.question} if self._steps else {}
-        steps = [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
-        costs = [cost_of(attempt) for attempt in self.attempts]
-        calls = [self._call_span(attempt, cost, shared) for attempt, cost in zip(self.attempts, costs, strict=True)]
-        return [self._root(costs, shared), *steps, *calls], list(self._scores())
+        ask, attempts = self.ask, self.attempts
+        shared: dict[str, Any] = {"project": ask.project, "session": ask.session, "tags": ask.tags}
+        embeds = ask.native is not None and ask.native.dialect == EMBEDDINGS
+        answer = "".join(self._answer)
+        models = [_model_fields(attempt) for attempt in attempts]
+        spans = [self._root(models, answer, embeds, shared)]
+        if self._steps:  # what was searched for is what the user said, as far as it may be kept
+            asked = {"retriever": self.question}
+            spans += [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
+        kind = "embedding" if embeds else "llm"
+        for attempt, fields in zip(attempts, models, strict=True):
+            spans.append(self._call_span(attempt, fields, answer, kind=kind, **shared))
+        return spans, [self._score()] if self.allowed is not None else []
 
     def _pin_model(self) -> None:
         if self.attempts and (pin := self.attempts[-1].pin) != self.stamp.model:
             self.stamp = _stamped(self.stamp, model=pin)
 
-    @property
-    def _embeds(self) -> bool:
-        return self.ask.native is not None and self.ask.native.dialect == EMBEDDINGS
-
     def _asked(self) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
         return self._kept or (self.ask.messages, self.ask.variables)
 
-    def _root(self, costs: Sequence[float | None], shared: Mapping[str, Any]) -> Span:
+    def _root(self, models: Sequence[Mapping[str, Any]], answer: str, embeds: bool, shared: Mapping[str, Any]) -> Span:
+        ask = self.ask
         last = self.attempts[-1] if self.attempts else None
         messages, variables = self._asked()
-        ask = {
-            "model": self.ask.model,
-            "messages": list(messages),
-            "params": self.ask.params,
-            "stream": self.ask.stream,
-            "prompt": self.ask.prompt,
-            "variables": variables,
-        }
         attributes: dict[str, Any] = {
             # Embeddings are no answer that could be scored or asked again.
             # Who was over a limit was not served, so nobody is to judge an answer.
-            "gateway": bool(self.route) and not self._embeds and not self._over_limit,
-            "ask": ask,
+            "gateway": bool(self.route) and not embeds and not self._over_limit,
+            "ask": {
+                "model": ask.model,
+                "messages": list(messages),
+                "params": ask.params,
+                "stream": ask.stream,
+                "prompt": ask.prompt,
+                "variables": variables,
+            },
             "finish": self._finish,
             "attempts": len(self.attempts),
-            "passages": self.passages,
+            "passages": list(self.passages),
             "arms": self.arms,
-            "key": self.ask.key.id if self.ask.key else "",
+            "key": ask.key.id if ask.key else "",
         }
         if self.partials:
             attributes["partials"] = self.partials
-        if last and last.tool_calls:
-            attributes["tool_calls"] = last.tool_calls
         if self.cache:
             attributes["cache"] = self.cache
-        if last:
+        if last is not None:
+            if last.tool_calls:
+                attributes["tool_calls"] = last.tool_calls
             attributes.update(_special(last))
-        priced = [cost for cost in costs if cost is not None]
+        priced = [cost for fields in models if (cost := fields["cost_usd"]) is not None]
+        known = bool(priced) and models[-1]["cost_usd"] is not None
         return Span(
             trace_id=self.trace_id,
             span_id=self.root_id,
-            name=self.route or self.ask.model,
+            name=self.route or ask.model,
             kind="chain",
             start_ns=self.start_ns,
             end_ns=self.clock(),
@@ -220,16 +228,15 @@ class LiveTrace:
             error=self._error,
             layer=self._layer,
             stamp=self.stamp,
-            cost_usd=sum(priced) if priced and costs[-1] is not None else None,
             ttft_ns=self._first_ns - self.start_ns if self._first_ns else None,
             input=last_user_text(messages),
-            output="".join(self._answer),
+            output=answer,
             attributes=attributes,
             **shared,
-            **_model_fields(last),
+            **{**(models[-1] if models else _NOTHING), "cost_usd": sum(priced) if known else None},
         )
 
-    def _call_span(self, attempt: Attempt, cost: float | None, shared: Mapping[str, Any]) -> Span:
+    def _call_span(self, attempt: Attempt, fields: Mapping[str, Any], answer: str, **shared: Any) -> Span:
         answered = attempt is self.attempts[-1]
         error = attempt.error
         attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish, **_special(attempt)}
@@ -241,32 +248,28 @@ class LiveTrace:
             span_id=attempt.span_id,
             parent_id=self.root_id,
             name=attempt.ref,
-            kind="embedding" if self._embeds else "llm",
             start_ns=attempt.start_ns,
             end_ns=attempt.end_ns or self.clock(),
             status="error" if error or cut else "ok",
             error=str(error) if error else cut,
             layer=Layer.MODEL,
             stamp=self.stamp if answered else _stamped(self.stamp, model=attempt.pin),
-            cost_usd=cost,
             ttft_ns=attempt.first_ns - attempt.start_ns if attempt.first_ns else None,
-            input=msgspec.json.encode(self.call_messages).decode(),
+            input=_encode(self.call_messages).decode(),
             # What was let through, not what the model said: the guard may have redacted the rest.
-            output="".join(self._answer) if answered else "",
+            output=answer if answered else "",
             attributes=attributes,
             **shared,
-            **_model_fields(attempt),
+            **fields,
         )
 
-    def _scores(self) -> Iterator[Score]:
-        if self.allowed is None:
-            return
-        yield Score(
+    def _score(self) -> Score:
+        return Score(
             id=f"{self.trace_id}:allowed",
             trace_id=self.trace_id,
             span_id=self.root_id,
             name="allowed",
-            value=self.allowed,
+            value=self.allowed or 0.0,
             by=f"guard:{self.stamp.guard.rpartition('/')[0]}",
             by_version=self.stamp.guard,
             reason=self.why,
@@ -277,10 +280,19 @@ class LiveTrace:
         )
 
 
-@lru_cache(maxsize=4096)
-def _stamped(stamp: Stamp, **pins: str) -> Stamp:
+def _stamped(
+    stamp: Stamp, *, model: str = "", knowledge: str = "", prompt: str = "", guard: str = "", route: str = ""
+) -> Stamp:
     """The stamp with these pins. Thousands of requests share a handful of stamps, so they share the objects too."""
-    return replace(stamp, **pins)
+    return _stamp(
+        model or stamp.model, knowledge or stamp.knowledge, prompt or stamp.prompt, guard or stamp.guard,
+        route or stamp.route,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _stamp(model: str, knowledge: str, prompt: str, guard: str, route: str) -> Stamp:
+    return Stamp(model=model, knowledge=knowledge, prompt=prompt, guard=guard, route=route)
 
 
 def fraction(trace_id: str) -> float:
@@ -306,7 +318,9 @@ def cost_of(attempt: Attempt) -> float | None:
     """US dollars of one attempt; None when the vendor told no usage or the model has no price."""
     if attempt.cache:
         return 0.0
-    return _priced(attempt, attempt.usage)
+    if attempt.cost_of is not attempt.usage:  # asked for by the ledger and by the trace
+        attempt.cost, attempt.cost_of = _priced(attempt, attempt.usage), attempt.usage
+    return attempt.cost
 
 
 def _priced(attempt: Attempt, usage: Usage | None) -> float | None:
@@ -328,16 +342,15 @@ def _special(attempt: Attempt) -> dict[str, Any]:
     return found
 
 
-def _model_fields(attempt: Attempt | None) -> dict[str, Any]:
-    """The fields of a span that say which model answered, and how much it read and wrote."""
-    if attempt is None:
-        return {}
+def _model_fields(attempt: Attempt) -> dict[str, Any]:
+    """The fields of a span that say which model answered, how much it read and wrote, and what that cost."""
     provider, _, model = attempt.ref.partition("/")
     usage: Usage | None = attempt.usage
     return {
         "provider": provider,
         "model": model,
         "fingerprint": attempt.fingerprint,
+        "cost_usd": cost_of(attempt),
         "input_tokens": usage and usage.input_tokens,
         "output_tokens": usage and usage.output_tokens,
         "cached_tokens": usage and usage.cached_tokens,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from trimtab.core import Call, Usage
 from trimtab.traces import price
 
+from .budgets import nano
+from .estimate import Size
 from .prefix import BYTES_PER_TOKEN, render
 from .route import Route
 
@@ -22,3 +24,10 @@ def prices_of(route: Route, call: Call) -> dict[str, float | None]:
         output_tokens=min(limit, ANSWER) if isinstance(limit, int) and limit > 0 else ANSWER,
     )
     return {ref: price(ref, usage) for ref in route.refs}
+
+
+def dearest(route: Route, size: Size) -> int:
+    """Billionths of a dollar that a request costs at most, should the dearest model of the route answer; 0 when none
+    has a price."""
+    costs = [cost for ref in route.refs if (cost := price(ref, size.high)) is not None]
+    return nano(max(costs)) if costs else 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
+from functools import lru_cache
+from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trimtab.store import tables
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ROW = tuple(field.name for field in fields(UsageRow))
+_ROW = UsageRow.__struct_fields__
+#: Rows of one statement that writes usage, the largest first: making a statement costs more than running it.
+_BULKS = (100, 10, 1)
 _SUMS = ("requests", "input_tokens", "output_tokens", "cached_tokens", "cost_nano", "unpriced", "interrupted")
 _GROUPS = ("day", "key", "team", "route", "model")
 #: Values in one statement, and rows that one sweep deletes: a long transaction would hold up everybody who writes.
@@ -76,15 +81,8 @@ def write_usage(connection: Connection, rows: Sequence[UsageRow], refusals: Sequ
     for row in rows:  # a reservation and its end may come together: the end counts, whatever the order
         if row.id not in newest or newest[row.id].state == "reserved":
             newest[row.id] = row
-    known = _states(connection, list(newest))
-    fresh = [row for row in newest.values() if row.id not in known]
-    ended = [row for row in newest.values() if row.state != "reserved" and known.get(row.id) == "reserved"]
-    if fresh:
-        connection.execute(insert(tables.usage), [_columns(row) for row in fresh])
-    if ended:  # one statement for all: making one a row costs more than running it
-        statement = update(tables.usage).where(tables.usage.c.id == bindparam("ended"))
-        connection.execute(statement, [{"ended": row.id, **_columns(row)} for row in ended])
-    _add_to_days(connection, [row for row in (*fresh, *ended) if row.state != "reserved"])
+    written = _write_rows(connection, list(newest.values()))
+    _add_to_days(connection, [newest[id] for id in written if newest[id].state != "reserved"])
     _add_refusals(connection, refusals)
 
 
@@ -104,7 +102,7 @@ def interrupt(
     )
     for condition in conditions:
         rows = connection.execute(select(usage).where(condition, usage.c.state == "reserved")).mappings()
-        found += [replace(UsageRow(**row), state="interrupted") for row in rows]
+        found += [UsageRow(**{**row, "state": "interrupted"}) for row in rows]
     for row in found:
         connection.execute(update(usage).where(usage.c.id == row.id).values(state="interrupted"))
     _add_to_days(connection, found)
@@ -190,40 +188,60 @@ def _add_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
         connection.execute(_upsert(connection, tables.refusals).on_conflict_do_nothing(), list(rows.values()))
 
 
-def _columns(row: UsageRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _ROW}
+def _write_rows(connection: Connection, rows: Sequence[UsageRow]) -> list[str]:
+    """Write rows of different ids. Returns the ids of those that were new, or that ended a reservation."""
+    written: list[str] = []
+    done = 0
+    for size in _BULKS:
+        while len(rows) - done >= size:
+            values = tuple([value for row in rows[done : done + size] for value in msgspec.structs.astuple(row)])
+            result = connection.exec_driver_sql(_usage_sql(connection.dialect.paramstyle, size), values)
+            written += result.scalars()
+            done += size
+    return written
 
 
-def _states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    table = tables.usage
-    found: dict[str, str] = {}
-    for chunk in _chunks(ids):
-        found.update(
-            (row.id, row.state)
-            for row in connection.execute(select(table.c.id, table.c.state).where(table.c.id.in_(chunk)))
-        )
-    return found
+@lru_cache(maxsize=8)
+def _usage_sql(style: str, rows: int) -> str:
+    """The statement that writes so many rows: written out, since building it anew costs more than running it."""
+    names = [f'"{name}"' for name in _ROW]
+    ends = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    return (
+        f"INSERT INTO usage ({', '.join(names)}) VALUES {', '.join([_marks(style, names)] * rows)}"
+        f" ON CONFLICT (id) DO UPDATE SET {ends}"
+        " WHERE usage.state = 'reserved' AND excluded.state != 'reserved' RETURNING id"
+    )
+
+
+@lru_cache(maxsize=2)
+def _days_sql(style: str) -> str:
+    """The statement that adds to the sums of a day."""
+    groups = ", ".join(f'"{name}"' for name in _GROUPS)
+    sums = ", ".join(f"{name} = usage_days.{name} + excluded.{name}" for name in _SUMS)
+    return (
+        f"INSERT INTO usage_days ({groups}, {', '.join(_SUMS)}) VALUES {_marks(style, (*_GROUPS, *_SUMS))}"
+        f" ON CONFLICT ({groups}) DO UPDATE SET {sums}"
+    )
+
+
+def _marks(style: str, names: Sequence[str]) -> str:
+    return f"({', '.join(['?' if style == 'qmark' else '%s'] * len(names))})"
 
 
 def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
-    sums: dict[tuple[Any, ...], dict[str, int]] = {}
+    days: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
         group = (row.time_ns // DAY_NS, row.key, row.team, row.route, row.model)
-        total = sums.setdefault(group, dict.fromkeys(_SUMS, 0))
-        total["requests"] += row.requests
-        total["input_tokens"] += row.input_tokens
-        total["output_tokens"] += row.output_tokens
-        total["cached_tokens"] += row.cached_tokens
-        total["cost_nano"] += row.cost_nano or 0
-        total["unpriced"] += row.cost_nano is None
-        total["interrupted"] += row.state == "interrupted"
-    if not sums:
-        return
-    table = tables.usage_days
-    put = _upsert(connection, table)
-    added = {name: table.c[name] + put.excluded[name] for name in _SUMS}
-    values = [{**dict(zip(_GROUPS, group, strict=True)), **total} for group, total in sums.items()]
-    connection.execute(put.on_conflict_do_update(index_elements=list(_GROUPS), set_=added), values)
+        sums = days.setdefault(group, [0] * len(_SUMS))
+        cost, state = row.cost_nano, row.state
+        added = (
+            row.requests, row.input_tokens, row.output_tokens, row.cached_tokens, cost or 0, int(cost is None),
+            int(state == "interrupted"),
+        )  # fmt: skip
+        sums[:] = map(add, sums, added)
+    if days:
+        values = [(*group, *sums) for group, sums in days.items()]
+        connection.exec_driver_sql(_days_sql(connection.dialect.paramstyle), values)
 
 
 def _upsert(connection: Connection, table: Table) -> Any:

@@ -15,6 +15,7 @@ from .attempts import Attempts
 from .cache import Answers, Kept, Meanings, answer_key, cacheable, group_key, kept, question_of
 from .live import LiveTrace
 from .route import Route
+from .wire import whole
 
 #: What a client may say in the header ``x-trimtab-cache``.
 WISHES = ("", "use", "skip")
@@ -69,6 +70,10 @@ class Remembered:
             self._answers.put(key, whole, now())
             if self._meanings is not None and vector:
                 self._meanings.put(group, vector, key)
+
+    async def whole(self, call: Call) -> Chunk:
+        """The answer as one piece."""
+        return await whole(self(call))
 
     async def _meaning(self, meanings: Meanings, question: str) -> tuple[float, ...]:
         since_ns = self._clock()

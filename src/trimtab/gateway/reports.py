@@ -11,7 +11,7 @@ from trimtab.store import Metadata
 
 from . import records
 from .budgets import DAY_NS, dollars
-from .keys import Key
+from .keys import PREFIX, Key
 from .limits import Limits
 from .limitset import LimitSet, read_limits
 from .usage import Ledger
@@ -62,7 +62,16 @@ class Reports:
         return {"team": name, "limits": dict(limits), **shown}
 
     async def refusal(self, refusal_id: str) -> dict[str, Any]:
-        """One refusal with the checks that led to it. Raises NotFound."""
+        """One refusal with the checks that led to it; of how an unknown key begins, the newest. Raises NotFound."""
+        if refusal_id.startswith("tt-"):
+            latest, _ = await self.refusals({"key": refusal_id[:PREFIX]}, "", 1)
+            if not latest:
+                raise NotFound(
+                    f"No request with an unknown key that begins with {refusal_id[:PREFIX]!r} is kept.",
+                    field="id",
+                    mend="The first seven characters are asked for; of a flood of such requests only some are kept.",
+                )
+            return latest[0]
         await self._ledger.flush()
         found = await self._metadata.read(lambda c: records.read_refusal(c, refusal_id))
         if found is None:

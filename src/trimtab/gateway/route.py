@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from trimtab.core import BadInput, parse_address
@@ -57,7 +58,7 @@ class Target:
     rpm: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """A route version, read. ``pin`` is empty for ``provider/model`` asked directly.
 
@@ -87,10 +88,20 @@ class Route:
     cache: CacheRules | None = None
     limits: LimitSet = NO_LIMITS
 
-    @property
+    @cached_property
     def refs(self) -> tuple[str, ...]:
         """Every model of the route, none twice."""
         return tuple(dict.fromkeys((*(target.model for target in self.targets), *self.fallback)))
+
+    @cached_property
+    def limits_of(self) -> Mapping[str, Target]:
+        """The targets by their model; a fallback has no limits."""
+        return {target.model: target for target in reversed(self.targets)}
+
+    @cached_property
+    def numbered(self) -> bool:
+        """Whether it names a version by its number, which need not be in memory."""
+        return any("/" in address.rpartition(":/")[2] for address in (self.prompt, self.guard))
 
 
 def read_route(name: str, pin: str, content: Mapping[str, Any], defaults: Mapping[str, Any]) -> Route:

@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from .surfaces import Surface
 
 
-async def answer(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> AsyncGenerator[Chunk]:
-    """A request from the wire, its key checked before its body is read."""
+async def read(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> Ask:
+    """What a request from the wire asks for, its key checked before its body is read."""
     key = gateway.keys.may_ask(bearer(caller.headers))  # authenticate: 401, 403                        layer 5
     body = await caller.body()  # 413
-    ask = surface.read(body, caller.headers, key)  # bytes -> Ask: 400
     live.size = len(body)
     live.cache_wish = caller.headers.get("x-trimtab-cache", "")
-    async with aclosing(serve(gateway, ask, live)) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    return surface.read(body, caller.headers, key)  # bytes -> Ask: 400
 
 
 async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[Chunk]:

@@ -32,7 +32,7 @@ def calls_of(pieces: Sequence[Chunk]) -> dict[Place, CallText]:
                 name=known.name or (name if isinstance(name, str) else ""),
                 arguments=known.arguments + (arguments if isinstance(arguments, str) else ""),
             )
-    return {place: call for place, call in found.items() if call.arguments}
+    return {place: call for place, call in found.items() if call.arguments or call.name}
 
 
 def with_arguments(pieces: Sequence[Chunk], changed: Mapping[Place, str]) -> list[Chunk]:

@@ -42,19 +42,19 @@ class Turns:
         self._state = state
         #: As they are now: the route may change while this request is under way.
         self.targets = {ref: state.targets[ref] for ref in refs}
-        self._limits = {target.model: target for target in route.targets}
+        self._limits = route.limits_of
         self._last: TrimtabError | None = None
         self._over = False
         self.asked = 0
 
     def next(self, now: float, *, other_than: str = "") -> Turn | None:
         """The next turn; None when nobody is left, the attempts are used up or the route has no retries left."""
-        if self._over or self.asked >= self._route.attempts or not self._may_try_again():
+        if self._over or self.asked >= self._route.attempts or (self._last is not None and not self._may_try_again()):
             return None
         best: Turn | None = None
         tried = 0
         for ref, seat in self._seats.items():
-            if seat.out or ref == other_than or not self._usable(ref, now):
+            if seat.out or ref == other_than or not self.targets[ref].usable(self._limits.get(ref), now):
                 continue
             at = max(now, seat.ready)
             if best is None or (at, seat.tried) < (best.at, tried):

@@ -24,7 +24,7 @@ from .usagerow import GONE_NS, UsageRow
 log = logging.getLogger("trimtab.usage")
 
 #: Seconds that rows which nobody waits for are gathered before a commit; most rows of one commit.
-LINGER_S, GROUP = 0.05, 2000
+LINGER_S, GROUP = 0.25, 2000
 #: Rows and refusals that may wait while the database does not answer.
 WAITING, REFUSALS_WAITING = 200_000, 10_000
 #: Seconds that a request waits for its reservation to reach the disk before it goes on without.

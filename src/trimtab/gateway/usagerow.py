@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from trimtab.core import swift
+import msgspec
 
 from .budgets import DAY_NS
 
@@ -16,9 +15,7 @@ State = Literal["reserved", "settled", "released", "interrupted"]
 KEEP_NS, KEEP_REFUSALS_NS, GONE_NS = 62 * DAY_NS, 7 * DAY_NS, DAY_NS // 24
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageRow:
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One request, or one more attempt of it that was paid for as well (``requests`` 0).
 
     ``cost_nano`` is billionths of a US dollar, None for a model without a price. ``node`` is the process that holds a

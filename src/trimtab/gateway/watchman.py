@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core import Call, GuardRefused, Layer, TrimtabError, collect
@@ -23,6 +23,8 @@ from trimtab.guard import (
 from .live import LiveTrace
 
 if TYPE_CHECKING:
+    from trimtab.guard.actions import History
+
     from .gateway import Gateway
 
 #: Characters that one request may have scanned on the event loop; what goes beyond is scanned in a thread.
@@ -42,6 +44,8 @@ class Watchman:
     tier: str = "low"
     turns: tuple[Turn, ...] = ()
     vault: Vault | None = None
+    #: What tool calls are judged by; None where the policy has no rules for tools.
+    history: History | None = None
     found: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     _inline: int = INLINE
@@ -59,8 +63,32 @@ class Watchman:
             self.note(where, verdict)
         return verdict.text
 
+    async def look_back(self, where: str, text: str, context: Context, seen: Verdict) -> None:
+        """Look at a streamed text once it has passed, whole and in every reading: what a window cannot see is kept in
+        the trace as a flag. ``seen`` is what the window said."""
+        verdict = await self.policy.examine(self.stage, text, context=context, tier=self.tier, inline=self._inline)
+        known = {(found.rule, found.start) for found in seen.findings}
+        late = [
+            replace(found, action="flag", note="seen once it had passed")
+            for found in verdict.findings
+            if (found.rule, found.start) not in known
+        ]
+        failures = [failure for failure in verdict.failures if failure not in seen.failures]
+        self.note(where, Verdict(action="flag", findings=tuple(late), failures=tuple(failures)))
+
     def note(self, where: str, verdict: Verdict) -> None:
         """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks."""
+        self._keep(where, verdict)
+        if not verdict.allowed:
+            self._refuse(where, verdict)
+
+    def hold(self, where: str, verdict: Verdict, why: str) -> None:
+        """Keep what was found in something that a person must decide, and why it does not pass yet."""
+        self._keep(where, verdict)
+        self.live.allowed, self.live.why = 0.0, f"{why}."
+        self.write(status="refused", error=self.live.why)
+
+    def _keep(self, where: str, verdict: Verdict) -> None:
         for found in verdict.findings:
             kept: dict[str, Any] = {"rule": found.rule, "action": found.action, "reason": found.reason, "where": where}
             kept |= {"start": found.start, "end": found.end}
@@ -81,8 +109,6 @@ class Watchman:
                     "where": where,
                 }
             )
-        if not verdict.allowed:
-            self._refuse(where, verdict)
 
     def write(self, status: str = "ok", error: str = "") -> None:
         """A span for this stage, if there is something to tell."""

@@ -10,7 +10,7 @@ import msgspec
 
 from trimtab.core import Chunk, Forbidden, ModelError, TrimtabError, Unauthorized, Usage, evolve
 
-from .attempts import merge_tool_call
+from .attempt import merge_tool_call
 
 DONE = b"data: [DONE]\n\n"
 SECOND = 1_000_000_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from . import disguises, encodings, markup
 from .expressions import compiled
@@ -12,9 +13,15 @@ from .spots import Reading
 
 #: How often what was undone is looked at again.
 DEPTH = 3
+#: The most further readings of one part of a text.
 MOST_READINGS = 16
-#: The most characters of all further readings together.
+#: The most characters of all further readings together: so many, and so many times the text.
 MOST_CHARACTERS = 1 << 17
+TIMES = 2
+#: A longer text is read in parts of so many characters that overlap.
+BLOCK = 1 << 15
+OVERLAP = 1 << 9
+_MANY = 4
 
 
 class Undone(NamedTuple):
@@ -28,27 +35,32 @@ Undo = Callable[[Reading], Reading | None]
 
 
 class Step(NamedTuple):
-    """One disguise: a cheap sign that it may be there, and how it is undone."""
+    """One disguise: a cheap sign that it may be there (none: always looked for), and how it is undone."""
 
-    sign: Any
+    sign: str
     undo: Undo
 
 
 _STEPS: tuple[Step, ...] = (
-    Step(compiled(r"[a-z][A-Z0-9]|[0-9][A-Za-z]|[A-Za-z0-9+/_-]{20}"), encodings.blobs),
-    Step(compiled(r"(?:[0-9A-Fa-f]{2}[ ,:\\%x0]{0,4}){5}[0-9A-Fa-f]{2}"), encodings.hexadecimal),
-    Step(compiled(r"[01]{8}|(?:\d\d\d?[ ,]{1,2}){3}"), encodings.binary),
-    Step(compiled(r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,12};|\\[xuU0-3]"), encodings.escapes),
-    Step(compiled(r"[.\-\x{2022}\x{b7}_][.\-\x{2022}\x{b7}_ /|]{12}"), encodings.morse),
-    Step(compiled(r"[\x{2800}-\x{283f}]{4}"), encodings.braille),
-    Step(compiled(r"<[A-Za-z!/]|\]\(|/\*|\[//\]|\]:"), markup.hidden),
-    Step(compiled(r"<[A-Za-z!/]|[a-zA-Z][*~`]+[a-zA-Z]"), markup.shown),
-    Step(compiled(r"(?:[^\s][ .\-_*|/~,+\\]{1,3}){4}[^\s]"), disguises.spelled_out),
-    Step(compiled(r"[A-Za-z]{14}|[a-z][A-Z][a-z]|[A-Za-z][_.\-/+*~|][A-Za-z]"), disguises.run_together),
-    Step(compiled("[\"'`]\\s{0,4}(?:\\+|\\.\\.|\\|\\||&|,)\\s{0,4}[\"'`]|-\\r?\\n"), disguises.put_together),
-    Step(None, disguises.words_repaired),
-    Step(None, disguises.deciphered),
+    Step(r"[a-z][A-Z0-9]|[0-9][A-Za-z]|[A-Za-z0-9+/_-]{20}", encodings.blobs),
+    Step(r"(?:[0-9A-Fa-f]{2}[ ,:\\%x0]{0,4}){5}[0-9A-Fa-f]{2}", encodings.hexadecimal),
+    Step(r"[01]{8}|(?:\d\d\d?[ ,]{1,2}){3}", encodings.binary),
+    Step(r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,12};|\\[xuU0-3]", encodings.escapes),
+    Step(r"[.\-\x{2022}\x{b7}_][.\-\x{2022}\x{b7}_ /|]{12}", encodings.morse),
+    Step(r"[\x{2800}-\x{283f}]{4}", encodings.braille),
+    Step(r"<[A-Za-z!/]|\]\(|/\*|\[//\]|\]:", markup.hidden),
+    Step(r"<[A-Za-z!/]|[a-zA-Z][*~`]+[a-zA-Z]", markup.shown),
+    Step(r"(?:[^\s][ .\-_*|/~,+\\]{1,3}){4}[^\s]", disguises.spelled_out),
+    Step(r"[A-Za-z]{14}|[a-z][A-Z][a-z]|[A-Za-z][_.\-/+*~|][A-Za-z]", disguises.run_together),
+    Step("[\"'`]\\s{0,4}(?:\\+|\\.\\.|\\|\\||&|,)\\s{0,4}[\"'`]|-\\r?\\n", disguises.put_together),
+    Step("", disguises.words_repaired),
+    Step("", disguises.deciphered),
 )
+_SIGNED = tuple((compiled(step.sign), step.undo) for step in _STEPS if step.sign)
+_ALWAYS = tuple(step.undo for step in _STEPS if not step.sign)
+#: Whether any sign is there at all: one pass, and most short texts have none.
+_ANY_SIGN = compiled("|".join(f"(?:{step.sign})" for step in _STEPS if step.sign), capture=False)
+_HIDDEN = compiled("[\ufe00-\ufe0f\U000e0000-\U000e01ef\u202d\u202e]")
 _TAGS = re.compile("[\ufe00-\ufe0f\U000e0000-\U000e01ef]")
 _OVERRIDE = re.compile("[\u202e\u202d]([^\u202c\n]{2,2000})")
 
@@ -57,8 +69,9 @@ def decoded(original: str, first: Reading) -> Undone:
     """The further readings of a text whose plain reading is ``first``."""
     found: list[Reading] = []
     seen = {first.text}
-    room = MOST_CHARACTERS
-    waiting = [first]
+    waiting = first.parts(BLOCK, OVERLAP)
+    room = MOST_CHARACTERS + TIMES * len(original)
+    most = MOST_READINGS * len(waiting)
     for extra in _unseen(original):
         found.append(extra)
         waiting.append(extra)
@@ -66,27 +79,36 @@ def decoded(original: str, first: Reading) -> Undone:
     for _ in range(DEPTH):
         fresh: list[Reading] = []
         for reading in waiting:
-            for step in _STEPS:
-                if step.sign is not None and step.sign.search(reading.text) is None:
+            for undone in _undone(reading):
+                if undone.text in seen or not undone.text.strip():
                     continue
-                undone = step.undo(reading)
-                if undone is None or undone.text in seen or not undone.text.strip():
-                    continue
-                if len(found) >= MOST_READINGS or len(undone.text) > room:
+                if len(found) >= most or len(undone.text) > room:
                     return Undone(tuple(found), full=True)
                 room -= len(undone.text)
                 seen.add(undone.text)
                 found.append(undone)
                 fresh.append(undone)
+            if len(waiting) > _MANY:
+                time.sleep(0)  # a long text is read in a thread: let the event loop have its turn
         waiting = fresh
         if not waiting:
             break
     return Undone(tuple(found))
 
 
+def _undone(reading: Reading) -> Iterator[Reading]:
+    if _ANY_SIGN.search(reading.text) is not None:
+        for sign, undo in _SIGNED:
+            if sign.search(reading.text) is not None and (undone := undo(reading)) is not None:
+                yield undone
+    for undo in _ALWAYS:
+        if (undone := undo(reading)) is not None:
+            yield undone
+
+
 def _unseen(original: str) -> list[Reading]:
     """What only the characters that arrived show, since the plain reading drops them: tags, turned directions."""
-    if original.isascii():
+    if original.isascii() or _HIDDEN.search(original) is None:
         return []
     found: list[Reading] = []
     if _TAGS.search(original) and (reading := encodings.tags(Reading(original))):

@@ -60,7 +60,14 @@ DEFAULT_POLICY: dict[str, Any] = {
             },
             {
                 "scanner": "indirect-injection",
+                "action": "flag",
+                "reason": "A document or a tool result may speak to the model.",
+            },
+            {
+                "scanner": "indirect-injection",
+                "name": "indirect-injection-removed",
                 "action": "redact",
+                "threshold": 0.7,
                 "reason": "A document or a tool result speaks to the model.",
             },
             {

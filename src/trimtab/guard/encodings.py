@@ -19,6 +19,8 @@ from .vocabulary import WORDS
 
 #: The most characters of one stretch that are decoded.
 _LONGEST = 1 << 20
+#: From so many characters on, base64 is tried from four beginnings.
+_SHIFTED = 32
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*={0,3}")
 _HEX = re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ ,:]{0,2}){6,}")
 _BINARY = re.compile(r"(?:[01]{8}[ ,]{0,2}){3,}")
@@ -69,13 +71,19 @@ def blobs(reading: Reading) -> Reading | None:
 
 
 def _base64(packed: str) -> str | None:
-    if len(packed) % 4 == 1:
-        packed = packed[:-1]
     plain = packed.replace("-", "+").replace("_", "/")
-    try:
-        return readable(base64.b64decode(plain + "=" * (-len(plain) % 4)))
-    except (binascii.Error, ValueError):
-        return None
+    # A few characters before it, or a part of it cut away, shift a long run.
+    for shift in range(4 if len(plain) >= _SHIFTED else 1):
+        part = plain[shift:]
+        if len(part) % 4 == 1:
+            part = part[:-1]
+        try:
+            text = readable(base64.b64decode(part + "=" * (-len(part) % 4)))
+        except (binascii.Error, ValueError):
+            continue
+        if text:
+            return text
+    return None
 
 
 def _base32(packed: str) -> str | None:

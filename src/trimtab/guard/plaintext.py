@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
+from .expressions import compiled
 from .spots import Reading, Weave
 
 #: Pairs: a letter and what it looks like.
@@ -42,7 +43,7 @@ INVISIBLE = (
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _HIDDEN = re.compile(f"[{INVISIBLE}]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = compiled(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LETTERS = "".join(letter for letter in _SHAPE if letter.isalpha())
 _SIGNS = "".join(letter for letter in _SHAPE if not letter.isalpha())
 _ODD = re.compile(f"[{_LETTERS}]")
@@ -83,18 +84,16 @@ def _composed(first: Reading) -> Reading:
     text = first.text
     weave = Weave(first)
     done = 0
-    for run in _STRANGE.finditer(text):
-        start, end = run.span()
-        if start > done and _MARKS.match(text, start):  # marks on an ASCII letter
-            start -= 1
-        for at in range(start, end, _STEP):
-            stop = min(end, at + _STEP)
-            piece = text[at:stop]
-            careful = _CARE.search(piece) is not None
-            if not careful and unicodedata.is_normalized("NFKC", piece):
+    for begin in range(0, len(text), _STEP):
+        for run in _STRANGE.finditer(text, begin, begin + _STEP):
+            start, stop = run.span()
+            if start > done and _MARKS.match(text, start):  # marks on an ASCII letter
+                start -= 1
+            piece = text[start:stop]
+            if _CARE.search(piece) is None and unicodedata.is_normalized("NFKC", piece):
                 continue
-            weave.copy(done, at)
-            _compose(weave, text, at, stop)
+            weave.copy(done, start)
+            _compose(weave, text, start, stop)
             done = stop
     if not done:
         return first
@@ -187,7 +186,11 @@ def _folded(reading: Reading) -> Reading:
 def _odd_words(text: str) -> Iterator[tuple[int, int]]:
     """Where words with look-alikes begin and end; of a very long one, the part around them."""
     done = 0
-    while odd := _ODD.search(text, done):
+    while done < len(text):
+        odd = _ODD.search(text, done, done + _STEP)
+        if odd is None:
+            done += _STEP
+            continue
         start = odd.start()
         while start > done and odd.start() - start < 64 and text[start - 1].isascii() and text[start - 1].isalnum():
             start -= 1

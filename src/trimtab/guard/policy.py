@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 from trimtab.core import digest_of
 
+from .actions import ActionRules, History, ToolCall
+from .actions import screen as screened
 from .entries import ScannerEntry, Stage
 from .judge import JudgeSettings
 from .scanner import WHOLE
@@ -55,7 +57,10 @@ class Policy:
     risk: Risk = field(default_factory=Risk)
     judge: JudgeSettings | None = None
     stream: Literal["auto", "window", "hold"] = "auto"
+    #: What is asked of tool calls beyond their text; None where the policy has no such rules.
+    actions: ActionRules | None = None
     clean: dict[tuple[object, ...], None] = field(default_factory=dict, compare=False, repr=False)
+    askable: dict[tuple[object, ...], list[ScannerEntry]] = field(default_factory=dict, compare=False, repr=False)
 
     def scan(
         self, stage: str, text: str, *, context: Context = NO_CONTEXT, tier: str = "low", replace: Replace = named
@@ -140,17 +145,34 @@ class Policy:
             found.update(hits)
             if failure is not None:
                 failures.append(failure)
+        if not found and not failures:  # the common case
+            return Verdict(text=text)
         return _verdict(rules, sorted(found, key=rules.order), failures, text, replace)
+
+    def judge_call(self, call: ToolCall, history: History) -> Verdict:
+        """The verdict on a tool call by the policy's rules for tools; what fails follows the policy's fail rule."""
+        if self.actions is None:
+            return Verdict()
+        try:
+            return screened(call, history, self.actions)
+        except Exception as error:  # house: except because a mistake in screening must follow the policy's fail rule
+            why = f"the call could not be judged ({type(error).__name__})"
+            failure = Failure(rule="actions", scanner="actions", why=why, fail=self.fail)
+            return _verdict(_NO_STAGE, [], [failure], "", named)
 
     def asked(self, stage: str, context: Context, tier: str) -> list[ScannerEntry]:
         """The scanners of a stage that are asked about a text of this source at this risk; those that judge a message
         by its conversation only about the newest one."""
-        level = TIERS.index(tier)
-        return [
-            entry
-            for entry in self.stages.get(stage, _NO_STAGE).entries
-            if entry.applies(context.source, level) and (context.newest or not entry.scanner.contextual)
-        ]
+        known = (stage, context.source, tier, context.newest)
+        found = self.askable.get(known)
+        if found is None:
+            level = TIERS.index(tier)
+            found = self.askable[known] = [
+                entry
+                for entry in self.stages.get(stage, _NO_STAGE).entries
+                if entry.applies(context.source, level) and (context.newest or not entry.scanner.contextual)
+            ]
+        return found
 
     def restores(self, stage: str) -> frozenset[str]:
         """The names of the scanners whose redactions may be taken back for the caller."""

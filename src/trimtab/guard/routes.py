@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from trimtab.core import BadInput
 
+from .action_scan import KEYS, judged
 from .catalogue import SCANNERS
 from .policy import compile_policy
 from .scanner import STAGES, WHOLE
@@ -27,7 +29,7 @@ DEFAULT_ADDRESS = "guards:/default@production"
 
 SOURCES = ("user", "document", "tool", "assistant")
 _KEYS = ("policy", "stage", "messages", "text", "source", "tool_call", "context")
-_CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier")
+_CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier", *KEYS)
 _TIERS = ("low", "medium", "high")
 
 
@@ -48,6 +50,8 @@ def routes(resolve_policy: ResolvePolicy) -> list[Route]:
         stage, tier = body.get("stage", "input"), (body.get("context") or {}).get("tier", policy.risk.default)
         began = time.perf_counter()
         verdicts = [await policy.examine(stage, item.text, context=item.context, tier=tier) for item in items]
+        call = await asyncio.to_thread(judged, policy, body)
+        verdicts += [call] if call is not None else []
         return JSONResponse(report(verdicts, (time.perf_counter() - began) * 1000))
 
     async def scanners(request: Request) -> JSONResponse:

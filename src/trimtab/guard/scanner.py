@@ -18,6 +18,11 @@ from .text import Context, Text
 STAGES = ("input", "output", "action")
 #: A scanner that needs the whole text: it cannot look at a stream through a window.
 WHOLE = -1
+#: A long text is searched in parts of so many characters; no match at a seam is lost that is shorter than the overlap.
+BLOCK = 1 << 15
+OVERLAP = 1 << 12
+#: The most matches of one scanner in one text.
+MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,23 @@ def refuse_unknown(options: Mapping[str, Any], known: Sequence[str]) -> None:
 def found_in(text: Text, find: Callable[[str], Sequence[Match]]) -> list[Match]:
     """The matches of ``find`` over every reading of a text, at original characters, each place and kind once.
 
-    ``find`` sees the text of one reading and answers with positions in it.
+    ``find`` sees the text of one reading, of a long one a part, and answers with positions in it. More than ``MOST``
+    matches become one that reaches from the first to the end of the text.
     """
     kept: dict[tuple[str, int, int], Match] = {}
     for reading in text.readings:
-        for match in find(reading.text):
-            start, end = reading.spot(match.start, match.end)
-            key = (match.kind, start, end)
-            if key not in kept or kept[key].score < match.score:
-                kept[key] = Match(match.kind, start, end, match.score, match.note, reading.how)
+        for part in reading.parts(BLOCK, OVERLAP):
+            for match in find(part.text):
+                start, end = part.spot(match.start, match.end)
+                key = (match.kind, start, end)
+                if key not in kept or kept[key].score < match.score:
+                    kept[key] = Match(match.kind, start, end, match.score, match.note, reading.how)
+            if len(kept) > MOST:
+                return [_one(list(kept.values()), len(text.original))]
     return list(kept.values())
+
+
+def _one(found: Sequence[Match], end: int) -> Match:
+    surest = max(found, key=lambda match: match.score)
+    start = min(match.start for match in found)
+    return Match(surest.kind, start, end, surest.score, f"more than {MOST} matches")

@@ -39,6 +39,19 @@ class Reading:
             start, end = min(self._first(start), self._first(last)), max(self._last(start), self._last(last))
         return self.below.spot(start, end) if self.below is not None else (start, end)
 
+    def parts(self, block: int, overlap: int) -> list[Reading]:
+        """The reading in overlapping parts of at most ``block`` characters; itself if it is no longer.
+
+        Work on a part is short, so that in a thread it keeps nobody else waiting for long.
+        """
+        size = len(self.text)
+        if size <= block:
+            return [self]
+        return [
+            Reading(self.text[at : at + block], self.how, (Stretch(0, at, min(size, at + block), True),), self)
+            for at in range(0, size - overlap, block - overlap)
+        ]
+
     def _first(self, position: int) -> int:
         stretch = self._stretch(position)
         return stretch.start + (position - stretch.at if stretch.even else 0)

@@ -5,8 +5,8 @@ begins there and is at most ``tail`` long is then seen whole, with the character
 from where something may still begin or grow (``open``), or how long its longest match is. Text up to the first
 undecided position is released, redacted; the rest is held back. So any split of a text gives the same released text and
 the same verdict as the whole, for matches of at most that length. A longer match that still grows at the end of what
-has arrived is waited for up to ``MAX_HELD`` characters. Scanners that need the whole text take no part: see
-``Policy.holds``.
+has arrived is waited for up to ``MAX_HELD`` characters. Only the plain reading is seen. Scanners that need
+the whole text take no part: see ``Policy.holds``.
 """
 
 from __future__ import annotations

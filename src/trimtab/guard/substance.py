@@ -10,6 +10,7 @@ from typing import Any
 
 from trimtab.core import BadInput
 
+from .expressions import compiled
 from .language import language_of
 from .plaintext import INVISIBLE
 from .scanner import Match, Scan, Scanner, plain, refuse_unknown
@@ -18,6 +19,7 @@ from .vocabulary import WORDS, known
 
 _TAG_RUN = re.compile("\U0001f3f4?[\U000e0020-\U000e007f]+")
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{2,6}\U000e007f")
+_ANY = compiled(f"[{INVISIBLE}]")
 _TURN = re.compile("[\u202d\u202e]")
 _RUN = re.compile("[{}]{{2,}}".format(INVISIBLE.replace("\ufe00-\ufe0f", "").replace("\U000e0000-\U000e0fff", "")))
 _WITHIN = re.compile("(?<=[A-Za-z])[\u00ad\u200b-\u200d\u2060\ufeff](?=[A-Za-z])")
@@ -42,7 +44,7 @@ _PAIRS = _pairs()
 def _invisible(text: Text) -> Sequence[Match]:
     """Hidden writing; not the joiners within emoji, Arabic or Indic text, nor a mark at the beginning of a file."""
     original = text.original
-    if original.isascii():
+    if original.isascii() or _ANY.search(original) is None:
         return []
     found = [
         Match("tag-characters", run.start(), run.end(), 1.0)

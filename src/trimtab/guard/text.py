@@ -60,6 +60,8 @@ class Text:
     context: Context = NO_CONTEXT
     #: Whether there was more than was read: a longer text, or more disguises than are undone.
     cut: bool = False
+    #: For scanners that work out the same thing: the first keeps it here, by a name of its own.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def plain(self) -> Reading:

@@ -9,6 +9,7 @@ import re2
 
 from trimtab.core import BadInput
 
+from .actions import ActionRules, read_rules
 from .catalogue import SCANNERS
 from .checks import CHECKS
 from .entries import Rule, ScannerEntry, Stage
@@ -54,6 +55,7 @@ class Written(NamedTuple):
     risk: Risk
     judge: JudgeSettings | None
     stream: Literal["auto", "window", "hold"]
+    actions: ActionRules | None
 
 
 def read_policy(content: Mapping[str, Any]) -> Written:
@@ -65,7 +67,10 @@ def read_policy(content: Mapping[str, Any]) -> Written:
     _known(written, STAGES, "stages")
     fail = _choice(content, "fail", ("closed", "open"), "")
     stages: dict[str, Stage] = {}
+    actions = None
     for stage, items in written.items():
+        if stage == "action" and isinstance(items, Mapping):
+            actions, items = read_rules(items), items.get("rules", [])
         if not isinstance(items, Sequence) or isinstance(items, str):
             raise BadInput("must be a list of rules", field=f"stages.{stage}", mend="Write [] for none.")
         stages[stage] = _stage(stage, items, fail)
@@ -74,9 +79,10 @@ def read_policy(content: Mapping[str, Any]) -> Written:
         stages=stages,
         fail=fail,
         budget=_budget(content.get("budget")),
-        risk=_risk(content.get("risk")),
+        risk=_risk(content.get("risk"), actions),
         judge=judge,
         stream=_choice(content, "stream", ("auto", "window", "hold"), ""),
+        actions=actions,
     )
 
 
@@ -233,9 +239,11 @@ def _budget(written: object) -> Budget:
     return Budget(latency, share)
 
 
-def _risk(written: object) -> Risk:
+def _risk(written: object, actions: ActionRules | None) -> Risk:
+    """The tiers; a tool's own in the action stage counts unless ``risk`` names it too."""
+    of_tools = {name: rule.risk for name, rule in actions.tools.items() if rule.risk} if actions is not None else {}
     if written is None:
-        return Risk()
+        return Risk(tools=of_tools)
     if not isinstance(written, Mapping):
         raise BadInput("must be an object", field="risk", mend="Write {default: low, routes: {...}, tools: {...}}.")
     _known(written, ("default", "routes", "tools"), "risk")
@@ -245,7 +253,8 @@ def _risk(written: object) -> Risk:
         if not isinstance(table, Mapping):
             raise BadInput("must be an object", field=f"risk.{key}", mend="Write {name: low|medium|high}.")
         tables.append({name: _choice(table, name, TIERS, f"risk.{key}.") for name in table})
-    return Risk(_choice(written, "default", TIERS, "risk."), *tables)
+    routes, tools = tables
+    return Risk(_choice(written, "default", TIERS, "risk."), routes, {**of_tools, **tools})
 
 
 def _share(item: Mapping[str, Any], key: str, default: float, field: str) -> float:

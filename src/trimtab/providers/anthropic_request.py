@@ -120,7 +120,7 @@ def _translate(field: str, value: Any, body: Mapping[str, Any], out: dict[str, A
             raise BadInput("is missing or not an object.", field="response_format.json_schema.schema")
         out["output_config"] = {
             **mapping(body.get("output_config")),
-            "format": {"type": "json_schema", "schema": schema},
+            "format": {"type": "json_schema", "schema": closed(schema)},
         }
     elif field == "response_format":
         raise BadInput(
@@ -277,3 +277,30 @@ def _source(url: str) -> dict[str, str]:
     if inline:
         return {"type": "base64", "media_type": inline[1], "data": url[inline.end() :]}
     return {"type": "url", "url": url}
+
+
+def closed(schema: Any, depth: int = 0) -> Any:
+    """The schema with every object closed that does not say whether it is.
+
+    Anthropic takes closed objects only; OpenAI leaves them open unless the caller asks for ``strict``. What says that
+    it is open stays so, and Anthropic refuses it with its own words. Below a hundred levels nothing is looked at.
+    """
+    if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        return schema
+    made = dict(schema)
+    if schema.get("type") == "object" or "properties" in schema:
+        made.setdefault("additionalProperties", False)
+    for name in _MAPS & schema.keys():
+        if isinstance(inner := schema[name], Mapping):
+            made[name] = {key: closed(value, depth + 1) for key, value in inner.items()}
+    for name in _LISTS & schema.keys():
+        if isinstance(several := schema[name], list):
+            made[name] = [closed(value, depth + 1) for value in several]
+    if "items" in schema:
+        made["items"] = closed(schema["items"], depth + 1)
+    return made
+
+
+_DEEPEST = 100
+#: Keywords of JSON Schema that hold schemas by name, and those that hold a list of them.
+_MAPS, _LISTS = frozenset({"properties", "$defs", "definitions"}), frozenset({"anyOf", "oneOf", "allOf"})

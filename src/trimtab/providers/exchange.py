@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import httptools
@@ -30,45 +30,46 @@ class Response:
     that is not read to its end must be closed; closing early drops the connection.
     """
 
+    status = 0
+    headers: Mapping[str, str] = {}
+    _buffered = 0
+    _complete = _closed = _settled = False
+    _error: Exception | None = None
+    _more: asyncio.Future[None] | None = None
+    _first_byte: asyncio.TimerHandle | None = None
+    _total: asyncio.TimerHandle | None = None
+
     def __init__(self, connection: Connection, host: str, release: Callable[[Connection], None]) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
         self._connection = connection
         self._host = host
         self._release = release
         self._pieces: deque[bytes] = deque()
-        self._buffered = 0
-        self._complete = False
-        self._closed = False
-        self._settled = False
-        self._error: Exception | None = None
         self._loop = asyncio.get_running_loop()
-        self._head: asyncio.Future[None] = self._loop.create_future()
-        self._more: asyncio.Future[None] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        #: Done when status and headers are there. Fails with StaleConnection, ModelTimeout or ModelError.
+        self.head: asyncio.Future[None] = self._loop.create_future()
 
     # What the client tells it.
 
-    def expire_at(self, when: float, name: str, message: str) -> None:
-        """Fail with ModelTimeout at loop time ``when`` unless settled (or, for ``first byte``, begun) before."""
-        self._timers[name] = self._loop.call_at(when, self._expired, message)
+    def expire(self, start: float, total: float, first_byte: float | None) -> None:
+        """Fail with ModelTimeout when it is not whole ``total`` seconds, or not begun ``first_byte`` seconds, after
+        loop time ``start``."""
+        self._total = self._loop.call_at(start + total, self._expired, "finish its", total)
+        if first_byte is not None and first_byte < total:
+            self._first_byte = self._loop.call_at(start + first_byte, self._expired, "begin to", first_byte)
 
-    async def head(self) -> None:
-        """Wait for status and headers. Raises StaleConnection, ModelTimeout or ModelError."""
-        await self._head
-
-    def _expired(self, message: str) -> None:
-        self.fail(ModelTimeout(message))
+    def _expired(self, what: str, seconds: float) -> None:
+        self.fail(ModelTimeout(f"{self._host} did not {what} answer within {seconds:g} s."))
 
     # What the connection tells it.
 
     def begun(self, status: int, headers: dict[str, str]) -> None:
         """Status and headers are complete."""
         self.status, self.headers = status, headers
-        if timer := self._timers.pop("first byte", None):
-            timer.cancel()
-        if not self._head.done():
-            self._head.set_result(None)
+        if self._first_byte is not None:
+            self._first_byte.cancel()
+            self._first_byte = None
+        if not self.head.done():
+            self.head.set_result(None)
 
     def piece(self, data: bytes) -> None:
         """A piece of the body arrived."""
@@ -76,13 +77,15 @@ class Response:
         self._buffered += len(data)
         if self._buffered > HIGH:
             self._connection.pause()
-        self._wake()
+        if self._more is not None:
+            self._wake()
 
     def complete(self) -> None:
         """The body is whole; the connection is free for the next exchange."""
         self._complete = True
         self._settle()
-        self._wake()
+        if self._more is not None:
+            self._wake()
 
     def fail(self, error: Exception) -> None:
         """The exchange broke; what arrived before stays readable."""
@@ -91,18 +94,19 @@ class Response:
         self._error = error
         self._connection.drop()
         self._settle()
-        if not self._head.done():
-            self._head.set_exception(error)
-            self._head.exception()  # the waiter may be gone: an unread error must not be reported by the loop
+        if not self.head.done():
+            self.head.set_exception(error)
+            self.head.exception()  # the waiter may be gone: an unread error must not be reported by the loop
         self._wake()
 
     def _settle(self) -> None:
         if self._settled:
             return
         self._settled = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        for timer in (self._total, self._first_byte):
+            if timer is not None:
+                timer.cancel()
+        self._total = self._first_byte = None
         self._connection.response = None
         self._release(self._connection)
 
@@ -133,6 +137,11 @@ class Response:
 
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
         """The rest of the body. Raises ModelError when it is larger than ``limit`` bytes."""
+        if self._complete and self._buffered <= limit:  # a plain reply has mostly come whole
+            body = b"".join(self._pieces)
+            self._pieces.clear()
+            self._buffered = 0
+            return body
         parts: list[bytes] = []
         size = 0
         async for piece in self:

@@ -130,7 +130,7 @@ def _split(messages: Sequence[Message], *, strict: bool) -> tuple[list[dict[str,
     """The parts of the system instruction and the turns; neighbours of one role become one turn."""
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
-    names = dict(_call_names(messages))
+    names: dict[Any, str] = {}  # ids may come again in a later turn: a result answers the call that came last before it
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
         role = message.get("role")
@@ -141,6 +141,7 @@ def _split(messages: Sequence[Message], *, strict: bool) -> tuple[list[dict[str,
             turn, parts = "user", [_result(message, names, where)]
         elif role == "assistant":
             turn, parts = "model", _said(message, where, strict=strict)
+            names.update(_call_names([message]))
         elif role == "user":
             turn, parts = "user", _parts(message.get("content"), where, media=True)
         else:

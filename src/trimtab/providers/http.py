@@ -129,8 +129,8 @@ class HttpClient:
         A kept connection that turns out to be closed before it answered is replaced once, silently.
         """
         target = target_of(url)
-        length = f"content-length: {len(body)}\r\n" if body or method in ("POST", "PUT", "PATCH") else ""
-        request = _head(method, target, tuple(headers.items())) + length.encode() + b"\r\n" + body
+        length = b"content-length: %d\r\n" % len(body) if body or method in ("POST", "PUT", "PATCH") else b""
+        request = b"%b%b\r\n%b" % (_head(method, target, tuple(headers.items())), length, body)
         if self._closed:
             raise ModelError("the HTTP client is closed.", retryable=False)
         times = Times(asyncio.get_running_loop().time(), timeout, first_byte)
@@ -207,18 +207,12 @@ class HttpClient:
         request: bytes,
         times: Times,
     ) -> Response:
-        start, total, first_byte = times
-        where = target.authority
-        response = Response(connection, where, pool.put)
-        response.expire_at(start + total, "total", f"{where} did not finish its answer within {total:g} s.")
-        if first_byte is not None and first_byte < total:
-            response.expire_at(
-                start + first_byte, "first byte", f"{where} did not begin to answer within {first_byte:g} s."
-            )
+        response = Response(connection, target.authority, pool.put)
+        response.expire(*times)
         connection.start(response, request)
         begun = False
         try:
-            await response.head()
+            await response.head
             begun = True
         finally:
             if not begun:

@@ -37,6 +37,7 @@ class OpenAI:
         self._base = endpoint.url(preset.base_url)
         self._no_stream_options = not preset.stream_options
         self._responses = preset.responses
+        self._headers = {stream: self._headers_of(stream) for stream in (True, False)}
 
     def model(self, name: str) -> Model:
         """The model of that name at this endpoint; the endpoint itself knows which names there are."""
@@ -95,7 +96,7 @@ class OpenAI:
         return response, added
 
     async def _post_chat(self, name: str, call: Call, add_usage: bool) -> Response:
-        body = {**call.params, "model": name, "messages": call.messages, "stream": call.stream}
+        body: dict[str, Any] = {**call.params, "model": name, "messages": call.messages, "stream": call.stream}
         if call.native is not None:
             body["messages"] = [_plain_message(message, self._preset.reasoning_in) for message in call.messages]
         if "max_completion_tokens" in body and not self._preset.new_limit:
@@ -145,17 +146,20 @@ class OpenAI:
     # What they share.
 
     async def _post(self, path: str, name: str, body: Mapping[str, Any], call: Call) -> Response:
-        headers = {"accept": "text/event-stream" if body.get("stream") else "application/json"}
+        headers = self._headers[bool(body.get("stream"))]
+        url = self._url(path, name) if self._preset.key_header == "api-key" else self._base + path
+        return await self._endpoint.post(url, headers, msgspec.json.encode(body), call.timeout)
+
+    def _headers_of(self, stream: bool) -> Mapping[str, str]:
+        headers = {"accept": "text/event-stream" if stream else "application/json"}
         if key := self._endpoint.api_key:
             named = self._preset.key_header
             headers[named] = f"Bearer {key}" if named == "authorization" else key
-        url = self._url(path, name)
-        return await self._endpoint.post(url, headers, msgspec.json.encode(body), call.timeout)
+        return headers
 
     def _url(self, path: str, name: str) -> str:
-        if self._preset.key_header != "api-key":
-            return self._base + path
-        # Azure: its newer addresses are OpenAI's; a version asks for the older ones, which name the deployment.
+        """An address of Azure: its newer ones are OpenAI's; a version asks for the older ones, which name the
+        deployment."""
         if not self._endpoint.api_version:
             return self._base + ("" if self._base.endswith("/v1") else "/openai/v1") + path
         where = "" if path == "/responses" else f"/deployments/{quote(name, safe='')}"
@@ -221,10 +225,11 @@ def _chunk_of(
     body: Mapping[str, Any], message: Mapping[str, Any], finish: str | None, shown: Mapping[str, Any] | None
 ) -> Chunk:
     tools = message.get("tool_calls")
+    usage = body.get("usage")
     return Chunk(
         text=text(message.get("content")),
         finish=finish,
-        usage=usage_of(body.get("usage")),
+        usage=usage_of(usage) if usage is not None else None,
         model=text(body.get("model")),
         fingerprint=text(body.get("system_fingerprint")),
         tool_calls=tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else (),

@@ -108,10 +108,13 @@ def _back_routes(registry: Registry) -> list[Route]:
 
 def _change_routes(registry: Registry) -> list[Route]:
     async def changes(request: Request) -> Response:
-        wanted = {name: request.query_params.get(name, "") for name in ("kind", "name", "label", "group")}
+        kind, name, label, group = (request.query_params.get(key, "") for key in ("kind", "name", "label", "group"))
         found, cursor = await registry.search(
             Search(
-                **wanted,
+                kind=kind,
+                name=name,
+                label=label,
+                group=group,
                 since_ns=whole(request, "since_ns"),
                 until_ns=whole(request, "until_ns"),
                 before=whole(request, "cursor"),

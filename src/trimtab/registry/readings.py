@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.core import Address, Change, NotFound, Rollout, Version
+from trimtab.core import Address, BadInput, Change, NotFound, Rollout, Version
 from trimtab.store import Metadata
 
 from . import records
 from .contents import Contents, Unread
+from .records import Search
 from .snapshot import Protection, Resolved, Snapshot, address_of, check_kind
+
+#: Addresses whose versions are remembered between two changes.
+STEADY = 4096
 
 
 class Readings:
@@ -24,6 +28,28 @@ class Readings:
         self._metadata = metadata
         self._now = snapshot
         self._contents = Contents()
+        self._steady: dict[tuple[str, str], Version | None] = {}
+        self._steady_in = snapshot
+
+    def steady(self, kind: str, address: str) -> Version | None:
+        """The version that an address of this kind means for everybody, remembered until something changes; None where
+        it depends on who asks, or on a look into the database, or leads nowhere: ``resolve`` tells then."""
+        now, key = self._now, (kind, address)
+        if self._steady_in is not now or len(self._steady) >= STEADY:
+            self._steady, self._steady_in = {}, now
+        if key not in self._steady:
+            self._steady[key] = self._find_steady(now, kind, address)
+        return self._steady[key]
+
+    def _find_steady(self, now: Snapshot, kind: str, address: str) -> Version | None:
+        try:
+            where = address_of(address, kind)
+            if where.kind != kind or (where.kind, where.name) in now.running:
+                return None
+            number, _, _ = now.drawn(where, "")
+        except (BadInput, NotFound):
+            return None
+        return now.assets[kind, where.name].live.get(number)
 
     def resolve(self, address: str | Address, *, kind: str = "", key: str = "") -> Resolved:
         """The version that an address means for one sticky key (session, user, or trace id, as the rollout asks).
@@ -108,6 +134,10 @@ class Readings:
             if change.time_ns >= since_ns and (not until_ns or change.time_ns < until_ns):
                 found.append(change)
         return found
+
+    async def counted(self, asked: Search) -> int:
+        """How many changes of the whole ledger a search finds, on all its pages."""
+        return await self._metadata.read(lambda connection: records.counted(connection, asked))
 
     def _version(self, now: Snapshot, kind: str, name: str, number: int) -> Version:
         standing = now.assets.get((kind, name))

@@ -7,9 +7,23 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Text, and_, cast, desc, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Text,
+    and_,
+    cast,
+    desc,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from trimtab.core import Change, NotFound, Rollout
+from trimtab.core import LAYER_OF_EVENT, LAYER_OF_KIND, Change, NotFound, Rollout
 from trimtab.store import tables
 
 from .books import Books as Asked
@@ -106,7 +120,10 @@ def contents_of(connection: Connection, places: Sequence[Place]) -> dict[Place, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """Which part of the ledger is wanted, newest first. ``before`` is the position after which it goes on; 0: all."""
+    """Which part of the ledger is wanted, newest first. ``before`` is the position after which it goes on; 0: all.
+
+    ``asset`` is part of ``kind:/name`` and ``actor`` part of who did it, in any case; ``layer`` is 1 to 5, 0 for all.
+    """
 
     kind: str = ""
     name: str = ""
@@ -116,19 +133,38 @@ class Search:
     until_ns: int = 0
     before: int = 0
     limit: int = 200
+    layer: int = 0
+    asset: str = ""
+    actor: str = ""
 
 
 def search(connection: Connection, asked: Search) -> tuple[list[Change], int]:
     """A page of the ledger, and the position at which the next one begins; 0 after the last."""
     c = tables.changes.c
-    bounds = [c[key] == value for key in ("kind", "name", "label", "group") if (value := getattr(asked, key))]
-    bounds += [c.time_ns >= asked.since_ns] if asked.since_ns else []
-    bounds += [c.time_ns < asked.until_ns] if asked.until_ns else []
-    bounds += [c.seq < asked.before] if asked.before else []
+    bounds = [*_bounds(asked), *([c.seq < asked.before] if asked.before else [])]
     statement = select(c.seq, *_CHANGE).where(and_(True, *bounds)).order_by(desc(c.seq)).limit(asked.limit + 1)
     rows = _rows(connection, statement)
     page = rows[: asked.limit]
     return [_change(row) for row in page], int(page[-1]["seq"]) if len(rows) > len(page) else 0
+
+
+def counted(connection: Connection, asked: Search) -> int:
+    """How many changes a search finds on all its pages."""
+    statement = select(func.count()).select_from(tables.changes).where(and_(True, *_bounds(asked)))
+    return int(connection.scalar(statement) or 0)
+
+
+def _bounds(asked: Search) -> list[ColumnElement[bool]]:
+    c = tables.changes.c
+    bounds = [c[key] == value for key in ("kind", "name", "label", "group") if (value := getattr(asked, key))]
+    bounds += [c.time_ns >= asked.since_ns] if asked.since_ns else []
+    bounds += [c.time_ns < asked.until_ns] if asked.until_ns else []
+    bounds += [(c.kind + ":/" + c.name).icontains(asked.asset, autoescape=True)] if asked.asset else []
+    bounds += [c.actor.icontains(asked.actor, autoescape=True)] if asked.actor else []
+    if asked.layer:
+        kinds = [kind for kind, layer in (LAYER_OF_KIND | LAYER_OF_EVENT).items() if layer == asked.layer]
+        bounds.append(or_(c.said_layer == asked.layer, and_(c.said_layer == 0, c.kind.in_(kinds))))
+    return bounds
 
 
 def protections_of(connection: Connection, asset: Asset, label: str) -> list[Protection]:

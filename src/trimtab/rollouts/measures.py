@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trimtab.core import LAYER_OF_KIND, Layer, Span
+from trimtab.core import LAYER_OF_KIND, BadInput, Layer, Span
 
 from .plan import COST, LATENCY
 
@@ -36,7 +36,12 @@ class Limit:
 
 
 def column_of(kind: str) -> str:
-    """The span's column that tells which version of a kind served; empty for kinds that serve no request."""
+    """The span's column that tells which version of a kind served; empty for kinds that serve no request.
+
+    Raises BadInput for what is no kind.
+    """
+    if kind not in LAYER_OF_KIND:
+        raise BadInput(f"{kind[:40]!r} is no kind of asset.", field="kind", mend=f"Use {', '.join(LAYER_OF_KIND)}.")
     return _COLUMNS[LAYER_OF_KIND[kind]] if kind not in ("judges", "datasets") else ""
 
 

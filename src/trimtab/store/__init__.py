@@ -9,7 +9,7 @@ from .folder import DataFolder
 from .metadata import ENGINE_VERSION, Metadata
 from .payload import STRIPPED
 from .settings import Settings
-from .shared import Answer, Demand, Level, Purse, Shared, SharedState
+from .shared import Answer, Demand, Kind, Level, Purse, Shared, SharedState, taken
 from .shared_door import open_shared
 from .spans import SpanStore
 from .spans_door import is_served, open_spans
@@ -25,6 +25,7 @@ __all__ = [
     "Demand",
     "Erased",
     "Group",
+    "Kind",
     "Level",
     "Metadata",
     "Outline",
@@ -45,4 +46,5 @@ __all__ = [
     "open_spans",
     "quantile",
     "tables",
+    "taken",
 ]

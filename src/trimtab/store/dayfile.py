@@ -39,6 +39,7 @@ CREATE INDEX spans_start ON spans (start_ns);
 CREATE INDEX spans_root ON spans (start_ns) WHERE parent_id = '';
 CREATE INDEX spans_model ON spans (model, start_ns) WHERE model != '';
 CREATE INDEX spans_prompt ON spans (stamp_prompt, start_ns) WHERE parent_id = '' AND stamp_prompt != '';
+CREATE INDEX spans_session ON spans (session, start_ns) WHERE parent_id = '' AND session != '';
 CREATE TABLE payloads (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE scores (
   seq INTEGER PRIMARY KEY,
@@ -53,6 +54,11 @@ CREATE INDEX scores_trace ON scores (trace_id);
 CREATE INDEX scores_time ON scores (time_ns);
 CREATE INDEX scores_value ON scores (name, value);
 CREATE TABLE score_rollup (
+  start_s INTEGER NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, slice TEXT NOT NULL,
+  n INTEGER NOT NULL, total REAL NOT NULL, total_sq REAL NOT NULL,
+  PRIMARY KEY (start_s, project, name, slice)
+) WITHOUT ROWID;
+CREATE TABLE score_rollup_hour (
   start_s INTEGER NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, slice TEXT NOT NULL,
   n INTEGER NOT NULL, total REAL NOT NULL, total_sq REAL NOT NULL,
   PRIMARY KEY (start_s, project, name, slice)

@@ -119,8 +119,9 @@ class Spans(Protocol):
     async def tail(self, position: str, limit: int = 1000) -> Batch:
         """What was committed after ``position`` (empty: everything), at most ``limit`` rows, in commit order.
 
-        Reading on from each batch's position gives every row exactly once, across restarts and days. Raises BadInput
-        for what is no position.
+        Reading on from each batch's position gives every row exactly once, across restarts and days. A position of
+        another store is answered with nothing and the position after everything: who reads along goes on from there
+        when the store was changed. Raises BadInput for what is no position.
         """
 
     async def end(self) -> str:

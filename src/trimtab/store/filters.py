@@ -26,7 +26,7 @@ _TEXTS: Final = (
     | {"error": _ERROR}
 )
 #: Columns with an index of the spans that have a value, by start (schema 2).
-_INDEXED: Final = ("model", "stamp.prompt")
+_INDEXED: Final = ("model", "stamp.prompt", "session")
 #: The scores of a trace: without statistics SQLite would rather look through all of one name.
 SCORES: Final = "scores c INDEXED BY scores_trace"
 #: Whether a score ``c`` of a span's trace is about the span ``s``.
@@ -127,7 +127,7 @@ def _tested(one: Condition) -> tuple[str, tuple[Any, ...]]:
     if one.op == "exists":
         return f"{expression} IS NOT NULL" if one.kind == "number" else f"{expression} != ''", parameters
     sql = f"{expression}{_test(one)}"
-    if one.op == "=" and one.kind == "text" and one.name in _INDEXED and one.values != ("",):
+    if one.op in ("=", "in") and one.kind == "text" and one.name in _INDEXED and "" not in one.values:
         sql += f" AND {expression} != ''"  # The index holds no empty texts.
     return sql, (*parameters, *one.values)
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from trimtab.core import Overloaded, Score, Span
@@ -41,7 +42,7 @@ class Insert:
         new = done = 0
         for size, sql in self._sql.items():
             while len(rows) - done >= size:
-                values = [value for row in rows[done : done + size] for value in row]
+                values = list(chain.from_iterable(rows[done : done + size]))
                 new += connection.execute(sql, values).rowcount
                 done += size
         return new

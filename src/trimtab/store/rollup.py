@@ -1,10 +1,15 @@
-"""Rollups: counts and sums over 10 seconds, written in the same transaction as the rows that they count."""
+"""Rollups: counts and sums over 10 seconds, written in the same transaction as the rows that they count.
+
+Scores are summed over hours too, for a dashboard of days would read ten thousand of the short sums for each day. Files
+of schema 1 have no sums over hours; of them the short ones are read.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
@@ -12,12 +17,14 @@ from trimtab.core import BadInput, Score, Span
 
 from .answers import ScoreBucket, SpanBucket
 from .buckets import bucket_of
+from .cube import has_cube
 from .dayfile import Bounds
 
 #: Seconds of one bucket.
 BUCKET_S = 10
 _NS = 10**9
 BUCKET_NS = BUCKET_S * _NS
+HOUR_S = 3600
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[int, int]).decode
 
@@ -69,11 +76,9 @@ class Rollup:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Add it, inside the caller's transaction."""
-        connection.executemany(
-            "INSERT INTO score_rollup VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET n = n + excluded.n, total = total + excluded.total, total_sq = total_sq + excluded.total_sq",
-            ((*key, *sums) for key, sums in self._scores.items()),
-        )
+        _write_scores(connection, "score_rollup", self._scores)
+        if self._scores and has_cube(connection):
+            _write_scores(connection, "score_rollup_hour", self._hours())
         for key, sums in self._spans.items():
             row = connection.execute(
                 "SELECT latency FROM span_rollup WHERE start_s = ? AND project = ?", key
@@ -91,6 +96,26 @@ class Rollup:
                 for key, sums in self._spans.items()
             ),
         )
+
+    def _hours(self) -> dict[tuple[int, str, str, str], list[float]]:
+        """The sums over 10 seconds as sums over hours."""
+        found: dict[tuple[int, str, str, str], list[float]] = {}
+        for (start_s, project, name, slice_), sums in self._scores.items():
+            have = found.setdefault((start_s // HOUR_S * HOUR_S, project, name, slice_), [0, 0.0, 0.0])
+            have[:] = (a + b for a, b in zip(have, sums, strict=True))
+        return found
+
+
+def _write_scores(
+    connection: sqlite3.Connection,
+    table: Literal["score_rollup", "score_rollup_hour"],
+    scores: Mapping[tuple[int, str, str, str], list[float]],
+) -> None:
+    connection.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET n = n + excluded.n, total = total + excluded.total, total_sq = total_sq + excluded.total_sq",
+        ((*key, *sums) for key, sums in scores.items()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +143,12 @@ class Window:
         bounds = (_start_s(self.since_ns), until_s)
         return (f"{sql} AND project = ?", (*bounds, self.project)) if self.project else (sql, bounds)
 
+    @property
+    def whole_hours(self) -> bool:
+        """Whether its ends and its buckets are whole hours."""
+        hour_ns = HOUR_S * _NS
+        return not (self.bucket_s % HOUR_S or self.since_ns % hour_ns or self.until_ns % hour_ns)
+
     def meets(self, bounds: Bounds) -> bool:
         """Whether times within these bounds may lie in the window's buckets."""
         return bounds.meets(self.since_ns - BUCKET_NS, self.until_ns + BUCKET_NS if self.until_ns else 0)
@@ -132,9 +163,10 @@ def score_series(connections: Iterable[sqlite3.Connection], window: Window) -> l
     where, parameters = window.where
     found: dict[tuple[int, str, str], list[float]] = {}
     for connection in connections:
+        table = "score_rollup_hour" if window.whole_hours and has_cube(connection) else "score_rollup"
         for start_s, name, slice_, *sums in connection.execute(
             "SELECT start_s / ? * ?, name, slice, sum(n), sum(total), sum(total_sq)"
-            f" FROM score_rollup WHERE {where} GROUP BY 1, 2, 3",
+            f" FROM {table} WHERE {where} GROUP BY 1, 2, 3",
             (window.bucket_s, window.bucket_s, *parameters),
         ):
             have = found.setdefault((start_s * _NS, name, slice_), [0, 0.0, 0.0])

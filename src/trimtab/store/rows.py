@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
+@lru_cache(maxsize=1024)
 def id_in(text: str) -> bytes | str:
     """An id as it is stored: hex digits of the usual lengths as bytes (half the room in every index), others as is."""
     if len(text) in (16, 32):
@@ -51,6 +53,13 @@ def id_out(stored: bytes | str) -> str:
 def span_row(span: Span) -> Row:
     """The span as a row. Raises ValueError for a time that is not a whole number of nanoseconds since 1970."""
     stamp = span.stamp
+    _time(span.start_ns, "start_ns")
+    _time(span.end_ns, "end_ns")
+    for value in (
+        span.layer, span.input_tokens, span.output_tokens, span.cached_tokens, span.reasoning_tokens, span.ttft_ns
+    ):  # fmt: skip
+        if value is not None and (not isinstance(value, int) or not -_MOST <= value <= _MOST):
+            raise ValueError(f"{value!r} is no whole number")
     return (
         id_in(span.trace_id),
         id_in(span.span_id),
@@ -60,9 +69,9 @@ def span_row(span: Span) -> Row:
         span.name,
         span.kind,
         span.status,
-        _count(span.layer, "layer"),
-        _time(span.start_ns, "start_ns"),
-        _time(span.end_ns, "end_ns"),
+        span.layer,
+        span.start_ns,
+        span.end_ns,
         span.model,
         span.provider,
         span.fingerprint,
@@ -71,13 +80,13 @@ def span_row(span: Span) -> Row:
         stamp.prompt,
         stamp.guard,
         stamp.route,
-        _count(span.input_tokens, "input_tokens"),
-        _count(span.output_tokens, "output_tokens"),
-        _count(span.cached_tokens, "cached_tokens"),
-        _count(span.reasoning_tokens, "reasoning_tokens"),
-        _finite(span.cost_usd, "cost_usd"),
-        _count(span.ttft_ns, "ttft_ns"),
-        _tags(span.tags),
+        span.input_tokens,
+        span.output_tokens,
+        span.cached_tokens,
+        span.reasoning_tokens,
+        None if span.cost_usd is None else _finite(span.cost_usd, "cost_usd"),
+        span.ttft_ns,
+        _tags(span.tags) if span.tags else None,
     )
 
 
@@ -85,8 +94,6 @@ def score_row(score: Score) -> Row:
     """The score as a row. Raises ValueError for a value that is not a finite number and for a bad time."""
     stamp = score.stamp
     value = _finite(score.value, "value")
-    if value is None:
-        raise ValueError("value is missing")
     return (
         score.id,
         id_in(score.trace_id),
@@ -177,21 +184,13 @@ def _time(value: int, name: str) -> int:
     return value
 
 
-def _count(value: int | None, name: str) -> int | None:
-    if value is not None and (not isinstance(value, int) or not -_MOST <= value <= _MOST):
-        raise ValueError(f"{name} is {value!r}, not a whole number")
-    return value
-
-
-def _finite(value: float | None, name: str) -> float | None:
-    if value is not None and (not isinstance(value, int | float) or not math.isfinite(value)):
+def _finite(value: float, name: str) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} is {value!r}, not a finite number")
-    return None if value is None else float(value)
+    return float(value)
 
 
-def _tags(tags: Mapping[str, str]) -> str | None:
-    if not tags:
-        return None
+def _tags(tags: Mapping[str, str]) -> str:
     if not all(isinstance(name, str) and isinstance(value, str) for name, value in tags.items()):
         raise ValueError(f"tags are {tags!r}, not text by name")
     return _encode(dict(tags)).decode()

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from trimtab.core import swift
+import msgspec
 
 Kind = Literal["rate", "lease", "money"]
 
@@ -35,9 +35,7 @@ _MINUTE_NS = 60 * _SECOND_NS
 REMEMBERED = 100_000
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """What a request needs of one counter.
 
     ``limit``: rate, the amount a minute; lease, the places; money, the budget of the period. ``amount`` is what is
@@ -51,9 +49,7 @@ class Demand:
     ends_ns: int = 0
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class Level(msgspec.Struct, frozen=True, kw_only=True):
     """A counter as a request found it, before taking anything.
 
     ``used``: rate, what is in the bucket, rounded up; lease, the places taken; money, what is spent.
@@ -65,9 +61,7 @@ class Level:
     wait_s: float = 0.0
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a request for counters. ``denied`` is the position of the demand that was refused, -1 for none.
 
     ``levels`` has one entry for each demand up to that one. ``unseeded`` says that the refused counter of money has no
@@ -164,14 +158,13 @@ class Shared:
 
     async def acquire(self, hold: str, demands: Sequence[Demand], *, now_ns: int, ttl_s: float) -> Answer:
         levels: list[Level] = []
-        self._expire(now_ns)
+        if self._expiring and self._expiring[0][0] <= now_ns:
+            self._expire(now_ns)
         for position, demand in enumerate(demands):
             level = self._level(demand, now_ns)
             levels.append(level if level is not None else Level())
-            if level is None:
-                return Answer(denied=position, levels=tuple(levels), unseeded=True)
-            if level.wait_s:
-                return Answer(denied=position, levels=tuple(levels))
+            if level is None or level.wait_s:
+                return Answer(denied=position, levels=tuple(levels), unseeded=level is None)
         until_ns = now_ns + int(ttl_s * _SECOND_NS)
         for demand in demands:
             self._take(hold, demand, until_ns)
@@ -183,17 +176,20 @@ class Shared:
                 self._give_back(demand.name, hold)
             elif demand.kind == "rate":
                 bucket = self._buckets.get(demand.name)
-                if bucket is not None:
+                correction = amount - taken(demand)
+                if bucket is not None and correction:
                     _drain(bucket, demand.limit, now_ns)
-                    bucket.used = max(0.0, bucket.used - taken(demand) + amount)
+                    bucket.used = max(0.0, bucket.used + correction)
             else:
                 purse = self._purse(demand.name)
                 self._unreserve(purse, hold)
                 purse.version += 1
                 if purse.spent is not None:
                     purse.spent += amount
-        self._tidy()
-        self._trim()
+        if self._expiring:
+            self._tidy()
+        if len(self._buckets) > REMEMBERED or len(self._purses) > REMEMBERED:
+            self._trim()
 
     async def seed(self, name: str, spent: int, ends_ns: int) -> None:
         purse = self._purse(name)
@@ -297,14 +293,15 @@ class Shared:
 
 def _drain(bucket: _Bucket, limit: int, now_ns: int) -> None:
     """Let out what has flowed since the bucket was last looked at. A clock that steps back lets nothing out."""
-    flowed = max(0, now_ns - bucket.at_ns) * limit / _MINUTE_NS
-    bucket.used = max(0.0, bucket.used - flowed)
-    bucket.at_ns = max(bucket.at_ns, now_ns)
+    if now_ns > bucket.at_ns:
+        left = bucket.used - (now_ns - bucket.at_ns) * limit / _MINUTE_NS
+        bucket.used = left if left > 0.0 else 0.0
+        bucket.at_ns = now_ns
 
 
 def taken(demand: Demand) -> int:
     """What a demand puts into a bucket: more than a whole bucket passes as a whole bucket, else it never would."""
-    return min(demand.amount, demand.limit)
+    return demand.amount if demand.amount < demand.limit else demand.limit
 
 
 def _rate_level(demand: Demand, used: float) -> Level:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from trimtab.core import BadInput, Breakdown, ConfigError, Score, Span, SpanQuery, now_ns
+from trimtab.core import Breakdown, ConfigError, Score, Span, SpanQuery, now_ns
 
 from . import counting, erasing, reader, rollup
 from .answers import Batch, Erased, Group, Outline, Page, ScoreBucket, SpanBucket, Trace
+from .bookmarks import own
 from .dayfile import DayFile
 from .ledger import Ledger
 from .payload import Codec, FolderDictionaries
@@ -171,9 +172,9 @@ class SpanStore:
 
         Reading on from each batch's position gives every row exactly once, across restarts and days.
         """
-        if position and not (position.isascii() and position.isdigit() and len(position) < 19):
-            raise BadInput(f"{position!r} is no position.", field="position", mend="Use one that tail or end returned.")
-        after, until, most = int(position or 0), self._ledger.last_seq, max(1, limit)
+        mine = own(position, "")
+        until, most = self._ledger.last_seq, max(1, limit)
+        after = until if mine is None else int(mine or 0)
         kept = self._ledger.recent.after(after, until, most)
         return kept if kept is not None else await self._readers.run(reader.tail(after, until, most))
 

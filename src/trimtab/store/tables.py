@@ -25,14 +25,20 @@ from .columns import schema
 from .columns import values as _json
 from .columns import words as _text
 from .evaluation_tables import eval_calibrations, eval_cases, eval_labels, eval_outputs, eval_runs, eval_scores
+from .guard_tables import approvals
+from .review_tables import review_items, review_marks, review_queues
 
 __all__ = [
+    "approvals",
     "eval_calibrations",
     "eval_cases",
     "eval_labels",
     "eval_outputs",
     "eval_runs",
     "eval_scores",
+    "review_items",
+    "review_marks",
+    "review_queues",
     "schema",
 ]
 

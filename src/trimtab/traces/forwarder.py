@@ -32,8 +32,9 @@ class Reply(Protocol):
     """What an HTTP client answers with."""
 
     status: int
-    headers: dict[str, str]
 
+    @property
+    def headers(self) -> Mapping[str, str]: ...
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     async def read(self, limit: int = ...) -> bytes: ...
 

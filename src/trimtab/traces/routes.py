@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -54,7 +54,7 @@ def routes(store: Spans, *, clock: Callable[[], int] = now_ns, mask: Mask | None
         form = request.query_params.get("format", "jsonl")
         limit = limit_of(request.query_params.get("limit", "1000"), MOST)
         parts = export(store, replace(query_of(request, clock(), most=MOST), limit=1), form, limit)
-        return StreamingResponse(parts, media_type=FORMATS[form])
+        return StreamingResponse(await _begun(parts), media_type=FORMATS[form])
 
     return [
         Route("/api/traces", traces, methods=["GET"]),
@@ -63,6 +63,19 @@ def routes(store: Spans, *, clock: Callable[[], int] = now_ns, mask: Mask | None
         *asking_routes(store, clock=clock),
         Route("/api/scores", scores, methods=["POST"]),
     ]
+
+
+async def _begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts, the first made already: what is wrong with the question is said before an answer begins."""
+    first = await anext(parts, None)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        if first is not None:
+            yield first
+        async for part in parts:
+            yield part
+
+    return all_of_them()
 
 
 # Reading

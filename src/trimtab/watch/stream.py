@@ -64,6 +64,11 @@ class Stream:
         return 1 + sum(s.detector is not None for s in self._slices.values())
 
     @property
+    def suspicion(self) -> float:
+        """The most evidence that one of its detectors holds."""
+        return max(detector.value for detector in self._detectors())
+
+    @property
     def baselines(self) -> dict[str, Baseline]:
         """The frozen references by slice."""
         return {name: s.baseline for name, s in self._slices.items() if s.baseline is not None}

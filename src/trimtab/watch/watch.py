@@ -66,6 +66,11 @@ class Watch:
         """The evidence that every detector must reach now."""
         return float(self._false_alarms_per * sum(stream.n_detectors for stream in self._streams.values()))
 
+    def suspicion(self) -> float:
+        """The most evidence that any detector holds now, an e-value: on healthy traffic one detector reaches a level at
+        most once in as many observations, on average."""
+        return max((stream.suspicion for stream in self._streams.values()), default=0.0)
+
     def observe(self, scores: Sequence[Score]) -> list[Alarm]:
         """Take scores in the order they were committed. Unwatched names, other projects and NaN are passed over."""
         alarms: list[Alarm] = []

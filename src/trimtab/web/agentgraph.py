@@ -17,7 +17,7 @@ from .steps import BEGIN, END, Edge, Flow, Step
 
 NODE_W, NODE_H, LINE_H = 164, 44, 16
 GAP_X, GAP_Y = 20, 34
-PAD, HEAD = 14, 42
+PAD, HEAD = 14, 56
 DOT = 10
 #: Distance of two wires that run beside each other, and how many do before one lies on another.
 LANE, MOST_LANES = 12, 6
@@ -45,13 +45,15 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """A line with an arrow from (``x``, ``y``); ``text`` says how often it was gone, where that is not plain."""
+    """A line with an arrow from (``x``, ``y``); ``text`` says how often it was gone, where that is not
+    plain; with ``flip`` it ends at its place and does not begin there."""
 
     path: str
     css: str
     text: str
     text_x: float
     text_y: float
+    flip: bool = False
     x: float = 0.0
     y: float = 0.0
 
@@ -263,7 +265,8 @@ def _curve(start: _Spot, end: _Spot, text: str) -> Wire:
     x2, y2 = end.x + end.width / 2, end.y
     bend = GAP_Y / 2
     path = f"M{x1:g} {y1:g}C{x1:g} {y2 - bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2 - 2:g}"
-    return Wire(path=path, css="", text=text, text_x=x2 + 6, text_y=y2 - 8)
+    flip = x1 > x2 + 1
+    return Wire(path=path, css="", text=text, text_x=x2 + (-7 if flip else 7), text_y=y2 - 7, flip=flip)
 
 
 def _loop(spot: _Spot, text: str) -> Wire:
@@ -280,7 +283,9 @@ def _around(start: _Spot, end: _Spot, lane: float, bottom: float, text: str) -> 
     x2, y2 = end.x + end.width / 2 + shift, end.y
     low, high = bottom + 10, y2 - 12
     path = f"M{x1:g} {y1:g}V{low:g}H{lane:g}V{high:g}H{x2:g}V{y2 - 2:g}"
-    return Wire(path=path, css="back" if side < 0 else "skip", text=text, text_x=x2 + side * 4, text_y=high - 3)
+    return Wire(
+        path=path, css="back" if side < 0 else "skip", text=text, text_x=x2 + side * 4, text_y=high - 3, flip=side < 0
+    )
 
 
 def _title(step: Step) -> str:
@@ -289,13 +294,13 @@ def _title(step: Step) -> str:
 
 
 def _note(step: Step) -> str:
-    """``× 38, 4.1 s, 2 failed``."""
+    """``× 38, 2 failed, 4.1 s``."""
     said = [f"× {words.count(step.times)}"] if step.times > 1 else []
+    if failed := _failed(step):
+        said.append(failed)
     said.append(words.duration(step.duration_ns / words.SECOND))
     if step.at_once > 1:
         said.append(f"{step.at_once} at once")
-    if failed := _failed(step):
-        said.append(failed)
     return ", ".join(said)
 
 

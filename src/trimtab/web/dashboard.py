@@ -261,9 +261,10 @@ def time_rows(figures: Figures) -> tuple[TimeRow, ...]:
         start = window.since_ns + at * window.cell_s * words.SECOND
         requests, priced = int(row["count"] or 0), int(row["count:cost_usd"] or 0)
         day = words.day(start, figures.zone)
+        clock = words.seconds_clock if window.cell_s < 60 else words.clock
         found.append(
             TimeRow(
-                time=day if window.cell_s >= 86_400 else f"{day} {words.clock(start, figures.zone)}",
+                time=day if window.cell_s >= 86_400 else f"{day} {clock(start, figures.zone)}",
                 requests=_count(requests),
                 errors=_count(row["errors"]),
                 refused=_count(row["refused"]),

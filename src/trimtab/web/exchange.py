@@ -22,7 +22,8 @@ MOST_PASSAGES, MOST_FINDINGS = 100, 100
 TEXT_NAMES = ("text", "content", "page_content", "document", "document.content")
 #: The glyph of each verdict of a guard.
 ACTION_CSS = {
-    "allow": "pass", "safe": "pass", "flag": "unsure", "escalate": "unsure", "redact": "unsure", "block": "fail",
+    "allow": "pass", "safe": "pass", "pass": "pass", "ok": "pass",
+    "flag": "unsure", "escalate": "unsure", "redact": "unsure", "block": "fail",
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def compared_rows(asked: Breakdown, compared: Sequence[Compared], zone: tzinfo |
     return tuple(
         ComparedRow(
             keys=tuple(key_text(column, key, zone) for column, key in zip(asked.by, one.keys, strict=True)),
-            measure=measure_title(delta.measure) if delta.measure not in RATES else f"share of {delta.measure}",
+            measure=measure_title(delta.measure) if delta.measure not in RATES else f"Share of {delta.measure}",
             delta=_delta(delta),
         )
         for one in compared[: MOST_ROWS // max(1, len(asked.measures))]

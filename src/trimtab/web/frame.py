@@ -40,11 +40,14 @@ PLACES = (
     Place(name="Incidents", path="/incidents", key="i", group="Operate"),
     Place(name="Traces", path="/traces", key="t", group="Operate"),
     Place(name="Dashboards", path="/dashboards", key="d", group="Operate"),
+    Place(name="Review", path="/review", key="r", group="Operate"),
     Place(name="Prompts", path="/prompts", key="p", group="Change"),
     Place(name="Rollouts", path="/rollouts", key="o", group="Change"),
     Place(name="Assets", path="/assets", key="a", group="Change"),
     Place(name="Gateway", path="/gateway", key="w", group="Change"),
     Place(name="Ledger", path="/ledger", key="l", group="Change"),
+    Place(name="Evaluations", path="/evals", key="e", group="Prove"),
+    Place(name="Judges", path="/evals/judges", key="j", group="Prove"),
 )
 
 
@@ -58,8 +61,8 @@ def template_environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for name in (
-        "count", "plural", "fixed", "signed", "interval", "percent", "money", "cents", "duration", "span_of", "ago",
-        "evidence", "pin", "version", "snippet",
+        "count", "plural", "fixed", "signed", "interval", "percent", "money", "cents", "dollars", "duration", "span_of",
+        "ago", "evidence", "pin", "version", "snippet",
     ):  # fmt: skip
         env.filters[name] = getattr(words, name)
     env.globals["places"] = PLACES

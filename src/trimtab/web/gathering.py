@@ -2,15 +2,17 @@
 
 A response is written as head and body, and a stream as many small pieces of which several often arrive together. Each
 write is a system call that costs as much as a good part of the work on the request, so they are gathered until the
-turn is over.
+turn is over. A whole answer of the gateway is written at once, without the detour over ASGI's messages.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 #: Bytes that are not held back any longer.
 ENOUGH = 64 * 1024
@@ -69,8 +71,36 @@ class Gathered(asyncio.Transport):
 
 
 class GatheringProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 over gathered writes."""
+    """uvicorn's HTTP/1.1 over gathered writes. A request's scope has ``trimtab.reply``, which sends a whole answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         super().connection_made(Gathered(transport, self.loop))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope["trimtab.reply"] = partial(self._reply, cycle)  # type: ignore[typeddict-unknown-key]
+        super()._start_asgi_task(cycle, app)
+
+    def _reply(
+        self, cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
+        """Send a whole answer, whose headers are right. False where the usual way must be gone: to a client that reads
+        too slowly, or asked for the head only."""
+        if cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True  # nobody is left to answer
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts += (b"content-length: %d\r\n\r\n" % len(body), body)
+        cycle.waiting_for_100_continue = False
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from trimtab.gateway import Keys, Limits, Reports, RouteHealth, Teams
+from trimtab.evals import Reports as RunReports
+from trimtab.evals import Runs
+from trimtab.gateway import BreakerLog, Keys, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk
 from trimtab.registry import Registry
+from trimtab.review import Reviews
 from trimtab.rollouts import Controller
 from trimtab.store import Spans
 from trimtab.watch import Watch
@@ -38,6 +41,12 @@ class House(Protocol):
     @property
     def rollouts(self) -> Controller: ...
     @property
+    def runs(self) -> Runs: ...
+    @property
+    def reports(self) -> RunReports: ...
+    @property
+    def reviews(self) -> Reviews: ...
+    @property
     def keys(self) -> Keys: ...
     @property
     def tenancy(self) -> Tenancy: ...
@@ -54,12 +63,22 @@ class House(Protocol):
         """What is not as it should be and does not keep requests from being served, a sentence each."""
         ...
 
+    @property
+    def scoring_note(self) -> str:
+        """What a reader of the judge's scores has to know, a sentence; "" in quiet times."""
+        ...
+
     def health(self) -> Sequence[RouteHealth]:
         """The routes as all processes that serve them see them."""
         ...
 
     def figures(self) -> Mapping[str, float]:
         """What was refused and what had to wait, in all processes."""
+        ...
+
+    @property
+    def breakers(self) -> BreakerLog:
+        """How the breakers stood over the last hours."""
         ...
 
     def loop_lag(self) -> Mapping[str, float]:

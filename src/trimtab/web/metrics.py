@@ -18,6 +18,7 @@ RECENT_MIN = 5
 #: Name, kind and meaning of what is counted besides the routes.
 _COUNTED = {
     "refused": ("refused_total", "counter", "Requests that were turned away and can be explained."),
+    "unauthorized": ("unauthorized_total", "counter", "Requests whose key opened nothing."),
     "queue_waits": ("queue_waits_total", "counter", "Requests that waited for a place or for reserved money."),
     "queue_wait_seconds": ("queue_wait_seconds_total", "counter", "Seconds that requests waited in a queue."),
     "queue_waiting": ("queue_waiting", "gauge", "Requests that wait in a queue."),

@@ -15,9 +15,11 @@ from typing import Any
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import BaseRoute
 
-from trimtab import evals, gateway, guard, incidents, registry, rollouts, traces
+from trimtab import __version__, evals, gateway, guard, incidents, registry, review, rollouts, traces
 from trimtab.core import Conflict, Forbidden, Unauthorized
+from trimtab.guard.approvals import Approvals, approval_routes
 from trimtab.wiring import House, WorkerHouse, make_ask
 from trimtab.wiring.guarding import recent_requests, wrong_blocks
 
@@ -25,6 +27,7 @@ from .app import create_app
 from .door import Door
 from .forward import Forward
 from .gathering import GatheringProtocol
+from .openapi import openapi_route
 from .problems import problem
 
 Scope = MutableMapping[str, Any]
@@ -41,24 +44,6 @@ def application(house: House, *, models: bool = True) -> App:
     The gateway asks every request for a key, which a page of another site does not have; so it stands before the door.
     Without ``models`` its paths are answered with 404: gateway processes serve them.
     """
-    routes = [
-        *rollouts.routes(house.rollouts, house.registry),
-        *registry.routes(house.registry),
-        *gateway.routes(house.keys, house.tenancy.teams, house.tenancy.reports),
-        *traces.routes(house.spans, mask=house.telemetry.mask),
-        *traces.keeping_routes(house.telemetry.erasing, house.telemetry.sampler),
-        *evals.case_routes(house.registry, house.spans),
-        *incidents.routes(house.desk),
-        *incidents.paging_routes(house.pager),
-        *evals.run_routes(house.runs, house.reports),
-        *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
-        *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
-        *guard.budget_routes(
-            lambda address: house.registry.resolve(address, kind="guards").version.content,
-            recent_requests(house.spans),
-            wrong_blocks(house.registry, house.spans),
-        ),
-    ]
     config = house.config
     receiver = house.telemetry.receiver
     telemetry: dict[str, App] = {"/v1/traces": traces.otlp_app(receiver), "/v1/logs": traces.logs_app(receiver)}
@@ -71,7 +56,7 @@ def application(house: House, *, models: bool = True) -> App:
         else:
             await pages(scope, receive, send)
 
-    pages = create_app(house, routes)
+    pages = create_app(house, [*api_routes(house), openapi_route(__version__)])
     door = Door(
         behind_the_door,
         loopback=config.loopback,
@@ -88,6 +73,30 @@ def application(house: House, *, models: bool = True) -> App:
             await door(scope, receive, send)
 
     return app
+
+
+def api_routes(house: House) -> list[BaseRoute]:
+    """The control API: every room's own routes."""
+    return [
+        *rollouts.routes(house.rollouts, house.registry),
+        *registry.routes(house.registry),
+        *gateway.routes(house.keys, house.tenancy.teams, house.tenancy.reports),
+        *traces.routes(house.spans, mask=house.telemetry.mask),
+        *traces.keeping_routes(house.telemetry.erasing, house.telemetry.sampler),
+        *evals.case_routes(house.registry, house.spans),
+        *incidents.routes(house.desk),
+        *incidents.paging_routes(house.pager),
+        *evals.run_routes(house.runs, house.reports),
+        *review.routes(house.reviews),
+        *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
+        *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
+        *approval_routes(Approvals(house.metadata)),
+        *guard.budget_routes(
+            lambda address: house.registry.resolve(address, kind="guards").version.content,
+            recent_requests(house.spans),
+            wrong_blocks(house.registry, house.spans),
+        ),
+    ]
 
 
 async def _no_models(scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,14 +184,15 @@ class Server:
             )
         )
         self._listener = listener
-        self._lag = served.lag if isinstance(served, House) else None
+        self._house = served if isinstance(served, House) else None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Accept requests from now on."""
         _spare_generators()
-        if self._lag is not None:
-            self._lag.start()
+        if self._house is not None:
+            self._house.lag.start()
+            self._house.breakers.start(self._house.health, self._house.clock)
         sockets = None if isinstance(self._listener, Path) else [self._listener]
         self._task = asyncio.create_task(self._server.serve(sockets=sockets), name="trimtab-http")
         while not self._server.started:

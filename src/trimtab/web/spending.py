@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from trimtab.gateway import Key, period_of
 
@@ -21,7 +22,8 @@ OTHERS = "others"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRow:
-    """A key or a team: what it may, what it spent, and when its budget will be spent at this pace."""
+    """A key, a team or a route: what it may, what it spent, and when its budget will be spent at this pace; ``pace`` is
+    what will have been spent at the end of the period where the budget lasts. ``href`` is where it is changed."""
 
     name: str
     detail: str
@@ -33,6 +35,8 @@ class BudgetRow:
     percent: float
     full: bool
     ends: str
+    pace: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +70,23 @@ def key_row(key: Key, level: Mapping[str, Any], cost: float, now_ns: int) -> Bud
     if key.role != "member":
         tags.append((key.role, ""))
     money = _money(key.limits, level, cost, now_ns)
-    return BudgetRow(name=key.name, detail=f"{key.prefix}…", team=key.team, tags=tuple(tags), **money)
+    detail = f"{key.prefix}…" if key.prefix else "from the environment"
+    href = f"/gateway/keys/{key.id}"
+    return BudgetRow(name=key.name, detail=detail, team=key.team, tags=tuple(tags), href=href, **money)
 
 
 def team_row(name: str, limits: Mapping[str, Any], level: Mapping[str, Any], cost: float, now_ns: int) -> BudgetRow:
     """One team with limits that its keys share."""
     money = _money(limits, level, cost, now_ns)
-    return BudgetRow(name=name, detail="all its keys together", team=name, tags=(("team", "on"),), **money)
+    href = f"/gateway/team?{urlencode({'name': name})}"
+    return BudgetRow(name=name, detail="all its keys together", team=name, tags=(("team", "on"),), href=href, **money)
+
+
+def route_row(name: str, limits: Mapping[str, Any], level: Mapping[str, Any], cost: float, now_ns: int) -> BudgetRow:
+    """One route with a budget, whoever asks it."""
+    money = _money(limits, level, cost, now_ns)
+    href = f"/assets/routes/{quote(name)}"
+    return BudgetRow(name=name, detail="whoever asks it", team="", tags=(("route", "on"),), href=href, **money)
 
 
 def _money(limits: Mapping[str, Any], level: Mapping[str, Any], cost: float, now_ns: int) -> dict[str, Any]:
@@ -87,6 +101,7 @@ def _money(limits: Mapping[str, Any], level: Mapping[str, Any], cost: float, now
         "percent": min(100.0, round(share * 100, 1)),
         "full": share >= NEARLY,
         "ends": _ends(spent, budget, kind, now_ns) if level else "",
+        "pace": _pace(spent, budget, kind, now_ns) if level else "",
     }
 
 
@@ -100,6 +115,16 @@ def _ends(spent: float, budget: float, kind: str, now_ns: int) -> str:
         return ""
     left_ns = int(passed * (budget - spent) / spent)
     return f"spent in about {words.duration(left_ns / words.SECOND)}" if now_ns + left_ns < period.end_ns else ""
+
+
+def _pace(spent: float, budget: float, kind: str, now_ns: int) -> str:
+    """What will have been spent at the end of the period at this pace, for a budget that lasts."""
+    period = period_of(kind, now_ns)
+    passed, whole = now_ns - period.start_ns, period.end_ns - period.start_ns
+    if passed < EARLY * whole:
+        return f"too early in the {kind} to foretell"
+    foretold = spent * whole / passed
+    return f"lasts: about {words.dollars(foretold)} by the end of the {kind}" if foretold < budget else ""
 
 
 def limits_text(limits: Mapping[str, Any]) -> str:

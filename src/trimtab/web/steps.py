@@ -194,7 +194,7 @@ def _walk(
         one.running += 1
         one.at_once = max(one.at_once, one.running)
         one.retries += key in before and broke[key]
-        heappush(running, (max(span.end_ns, span.start_ns), at, span))
+        heappush(running, (max(span.end_ns, span.start_ns + 1), at, span))
     end_until(float("inf"))
     since = bisect_right(ends, latest_start)
     gone.update((key, END) for key, place in last.items() if place >= since)

@@ -63,7 +63,9 @@ def walk(found: Mapping[str, Any], names: Mapping[str, str]) -> Walk:
 def _step(step: Mapping[str, Any], names: Mapping[str, str]) -> WalkStep:
     check, who = step["check"], names.get(step["who"], step["who"])
     of = f" of the {step['scope']} {who}" if step["scope"] and check != "key" else ""
-    if step["limit"] is None:
+    if check == "key" and step["verdict"] == "refused":
+        text = f"The key{f' {who}…' if who else ''} opens nothing"
+    elif step["limit"] is None:
         text = f"{_PLAIN.get(check, check)}{of}"
     elif check == "budget_usd":
         text = f"Budget{of}: {words.dollars(step['used'])} of {words.dollars(step['limit'])} spent"

@@ -11,12 +11,14 @@ from pathlib import Path
 from trimtab.config import Config
 from trimtab.core import Layer, now_ns
 from trimtab.evals import Online, Reports, Runs
-from trimtab.gateway import Gateway, Keys, RouteHealth, together
+from trimtab.gateway import BreakerLog, Gateway, Keys, RouteHealth, together
 from trimtab.guard import BudgetCheck
+from trimtab.guard.approvals import Approvals
 from trimtab.incidents import Desk, Loop, Pager
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, ProviderSpec, Scripted
 from trimtab.registry import Registry
+from trimtab.review import Reviews
 from trimtab.rollouts import Controller
 from trimtab.store import Blobs, DataFolder, Metadata, Settings, Spans, open_spans
 from trimtab.traces import Recorder
@@ -31,7 +33,7 @@ from .pricing import set_prices
 from .replaying import make_replay
 from .telemetry import Beside, Telemetry, make_mask, start_telemetry
 from .tenancy import Tenancy, make_tenancy
-from .trying import make_runs
+from .trying import make_reviews, make_runs
 
 #: The name of the loop's lag in a worker's report.
 LAG = "event_loop_lag_seconds"
@@ -58,6 +60,7 @@ class House:
     online: Online
     runs: Runs
     reports: Reports
+    reviews: Reviews
     watch: Watch
     desk: Desk
     loop: Loop
@@ -69,6 +72,7 @@ class House:
     first_key: str = field(default="", repr=False)
     board: Switchboard | None = None
     lag: LoopLag = field(default_factory=LoopLag)
+    breakers: BreakerLog = field(default_factory=BreakerLog)
     notes: tuple[str, ...] = ()
 
     @property
@@ -90,9 +94,16 @@ class House:
         said = [self.tenancy.shared.degraded] if self.tenancy.shared.degraded else []
         if self.tenancy.ledger.failing:
             said.append(f"the usage ledger cannot be written ({self.tenancy.ledger.failing})")
+        if self.online.sampling.resting:
+            said.append(self.scoring_note)
         for report in self.board.reports() if self.board else ():
             said += [f"worker {report.pid}: {note}" for note in report.notes]
         return said
+
+    @property
+    def scoring_note(self) -> str:
+        """What a reader of the judge's scores has to know, a sentence: its budget is spent, or it sees more."""
+        return self.online.sampling.note
 
     def health(self) -> list[RouteHealth]:
         """The routes as all processes that serve them see them."""
@@ -135,6 +146,7 @@ class House:
     async def close(self) -> None:
         """Stop the chores, commit what is queued, release the folder."""
         await self.lag.stop()
+        await self.breakers.stop()
         if self.board is not None:
             await self.board.close()
         await self.telemetry.close()
@@ -179,6 +191,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     registry.know("models", providers.model)
     tenancy = await make_tenancy(config, metadata, workers=workers)
     gateway.limits = tenancy.limits
+    gateway.approvals = Approvals(metadata)
     await register_defaults(registry, config)
     registry.before_live("guards", BudgetCheck(recent_requests(spans)))
     if metadata.shared:
@@ -188,6 +201,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     watch = Watch(
         _monitors(config), reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per
     )
+    online.sampling.evidence = watch.suspicion
     again = make_replay(gateway, online, registry)
     desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=again)
     loop = Loop(
@@ -201,12 +215,13 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     beside = Beside(settings=settings, registry=registry, desk=desk, http=http)
     runs, reports = make_runs(gateway, metadata, folder.path)
     await runs.start()
+    reviews = make_reviews(reports, metadata, registry, spans, desk)
     telemetry = await start_telemetry(config, spans, beside, mask)
     pager = await start_pager(config, metadata, desk, loop, http)
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
         tenancy=tenancy, corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder,
-        gateway=gateway, online=online, runs=runs, reports=reports, watch=watch, desk=desk, loop=loop,
+        gateway=gateway, online=online, runs=runs, reports=reports, reviews=reviews, watch=watch, desk=desk, loop=loop,
         rollouts=rollouts, telemetry=telemetry, pager=pager,
         first_key=first_key,
     )  # fmt: skip
@@ -237,6 +252,8 @@ def _online(config: Config, registry: Registry, gateway: Gateway) -> Online:
         sample=scoring.sample,
         golden=scoring.golden,
         golden_rate=scoring.golden_rate,
+        raised=scoring.sample_raised,
+        budget_usd=scoring.judge_budget_usd,
         rng=random.Random().random,
         clock=now_ns,
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 
 #: Seconds between two measurements, and for how long one counts.
 EVERY_S, KEPT_S = 0.5, 60.0
+#: Seconds after which a thread that computes, such as a scan of a long text, lets the event loop have its turn.
+SWITCH_S = 0.001
 
 
 class LoopLag:
@@ -26,7 +29,8 @@ class LoopLag:
         self._late.append(max(0.0, seconds))
 
     def start(self) -> None:
-        """Measure from now on."""
+        """Measure from now on, and let threads that compute give way sooner than the interpreter's own 5 ms."""
+        sys.setswitchinterval(SWITCH_S)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._measure(), name="trimtab-loop-lag")
 

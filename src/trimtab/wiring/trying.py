@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,11 @@ from trimtab.core import Message, TrimtabError
 from trimtab.evals import Ask as AskModel
 from trimtab.evals import Making, Output, People, Reports, RunLog, Runs, Unanswered
 from trimtab.gateway import Ask, Gateway, LiveTrace
+from trimtab.incidents import Desk
 from trimtab.providers import embed
-from trimtab.store import Metadata
+from trimtab.registry import Registry
+from trimtab.review import Gathering, ReviewLog, Reviews
+from trimtab.store import Metadata, Spans
 
 #: The project of Trimtab's own requests, which nobody scores.
 OWN_PROJECT = "trimtab"
@@ -47,6 +50,16 @@ def make_ask(gateway: Gateway) -> AskModel:
         return Output.from_trace(spans) or Output(text="", question=live.question, status="error")
 
     return ask
+
+
+def make_reviews(reports: Reports, metadata: Metadata, registry: Registry, spans: Spans, desk: Desk) -> Reviews:
+    """The desk of review by people."""
+
+    async def traces_of(incident_id: int) -> Sequence[str]:
+        return (await desk.get(incident_id)).traces
+
+    gathering = Gathering(registry=registry, spans=spans, runs=reports.log, traces_of=traces_of)
+    return Reviews(ReviewLog(metadata), gathering, reports.people, spans)
 
 
 def make_runs(gateway: Gateway, metadata: Metadata, folder: Path) -> tuple[Runs, Reports]:

@@ -11,6 +11,7 @@ from heapq import nlargest
 from trimtab.config import Config
 from trimtab.core import now_ns
 from trimtab.gateway import Gateway, Keys, Limits, Teams
+from trimtab.guard.approvals import Approvals
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, Scripted
 from trimtab.registry import Registry
@@ -107,6 +108,7 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         )  # fmt: skip
         gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node)
         gateway.limits.start()
+        gateway.approvals = Approvals(metadata)
         link.on_change += [keys.reload, teams.reload, registry.refresh]
         registry.follow()
         opened.pop_all()

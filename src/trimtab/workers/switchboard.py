@@ -46,9 +46,7 @@ class _Line:
 class Switchboard:
     """Listens on a unix socket. What a worker that is gone had reserved is charged as it was reserved."""
 
-    def __init__(
-        self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: Spans, boot: str = ""
-    ) -> None:
+    def __init__(self, *, shared: SharedState, ledger: Ledger, limits: Limits, spans: Spans, boot: str = "") -> None:
         self._boot = boot
         self._shared = shared
         self._ledger = ledger

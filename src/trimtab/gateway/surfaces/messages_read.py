@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from trimtab.core import BadInput, Message, Native
 from trimtab.gateway.ask import Ask, asked, decode, wrong

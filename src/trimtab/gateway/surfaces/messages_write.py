@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trimtab.core import Chunk, TrimtabError, Usage
+from trimtab.gateway.caller import Headers
 from trimtab.gateway.live import LiveTrace
 from trimtab.gateway.wire import error_status
 
@@ -57,9 +58,9 @@ def count_bytes(chunk: Chunk, live: LiveTrace) -> bytes:
     return msgspec.json.encode({"input_tokens": found.get("input_tokens", 0)})
 
 
-def count_headers(chunk: Chunk) -> dict[str, str]:
+def count_headers(chunk: Chunk) -> Headers:
     """Whether the tokens were counted by the provider or estimated here."""
-    return {"x-trimtab-token-count": "estimate" if (chunk.native or {}).get("estimated") else "provider"}
+    return [(b"x-trimtab-token-count", b"estimate" if (chunk.native or {}).get("estimated") else b"provider")]
 
 
 def opening(live: LiveTrace, model: str) -> dict[str, Any]:

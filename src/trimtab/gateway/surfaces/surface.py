@@ -8,6 +8,7 @@ from typing import Protocol
 
 from trimtab.core import Chunk, TrimtabError
 from trimtab.gateway.ask import Ask
+from trimtab.gateway.caller import Headers
 from trimtab.gateway.keys import Key
 from trimtab.gateway.live import LiveTrace
 
@@ -25,8 +26,8 @@ class Writer(Protocol):
         """What ends a stream that broke after it had begun."""
 
 
-def _nothing_more(chunk: Chunk) -> dict[str, str]:
-    return {}
+def _nothing_more(chunk: Chunk) -> Headers:
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,4 +38,4 @@ class Surface:
     whole: Callable[[Chunk, LiveTrace], bytes]
     writer: Callable[[LiveTrace], Writer]
     error: Callable[[TrimtabError], bytes]
-    headers: Callable[[Chunk], dict[str, str]] = _nothing_more
+    headers: Callable[[Chunk], Headers] = _nothing_more

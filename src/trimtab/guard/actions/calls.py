@@ -92,7 +92,7 @@ def call_of(written: object) -> ToolCall:
     name = inner.get("name") or inner.get("tool")
     if not isinstance(name, str) or not name:
         raise BadInput("names no tool", field="tool_call.name", mend="Send the tool call as the model made it.")
-    given = next((inner[key] for key in ("arguments", "input", "args") if inner.get(key) is not None), {})
+    given: Any = next((inner[key] for key in ("arguments", "input", "args") if inner.get(key) is not None), {})
     return ToolCall(tool=name, arguments=arguments_of(given), reasoning=str(written.get("reasoning") or ""))
 
 

@@ -87,7 +87,11 @@ class _Lines:
 def _block(lines: _Lines, indent: int) -> Any:
     if not lines.left or lines.indent != indent:
         raise ValueError("no block here")
-    return _list(lines, indent) if lines.here.lstrip().startswith("- ") or lines.here.strip() == "-" else _map(lines, indent)
+    return (
+        _list(lines, indent)
+        if lines.here.lstrip().startswith("- ") or lines.here.strip() == "-"
+        else _map(lines, indent)
+    )
 
 
 def _list(lines: _Lines, indent: int) -> list[Any]:

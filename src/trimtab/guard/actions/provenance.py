@@ -31,7 +31,9 @@ class Origin(NamedTuple):
         return "it comes only from text from outside" if self.outside else "nobody named it but the model"
 
 
-def origin_of(value: Any, history: History, allowed: Sequence[str], lookups: Sequence[str], own: Sequence[str]) -> Origin:
+def origin_of(
+    value: Any, history: History, allowed: Sequence[str], lookups: Sequence[str], own: Sequence[str]
+) -> Origin:
     """The origin of one value, measured by the allowed ones (``from`` of a rule).
 
     What the user or the application named is trusted, however else it is named. What comes from a look-up counts
@@ -43,7 +45,7 @@ def origin_of(value: Any, history: History, allowed: Sequence[str], lookups: Seq
         return Origin("the user", False)
     if "system" in allowed and history.system and indexed(history.system).has(value):
         return Origin("the system prompt", False)
-    if any(indexed(each).has(value) for each in own):
+    if any(_owned(value, each) for each in own):
         return Origin("the owner", False)
     order = _order(value, history)
     if order:
@@ -58,6 +60,13 @@ def origin_of(value: Any, history: History, allowed: Sequence[str], lookups: Seq
     if not outside and "model" in allowed:
         return Origin("the model", False)
     return Origin("", outside)
+
+
+def _owned(value: Any, own: str) -> bool:
+    """Whether a value is the owner's: the same, or an address of mail at his ``@domain``."""
+    if own.startswith("@"):
+        return isinstance(value, str) and value.strip().casefold().endswith(own.casefold())
+    return indexed(own).has(value)
 
 
 def _order(value: Any, history: History) -> str:

@@ -1,8 +1,9 @@
-"""The verdict on one proposed tool call. Pure: a call, what came before it and the rules give the same verdict always."""
+"""The verdict on one proposed tool call. Pure: the same call, history and rules give the same verdict."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,16 +17,18 @@ from .calls import History, Tool, ToolCall
 from .provenance import Origin, addresses_in, origin_of
 from .rules import DEFAULT_RULES, NO_ARGUMENT_RULE, NO_RULE, ActionRules, ArgumentRule, ToolRule
 from .thoughts import quoted_orders
-from .values import entity_of, indexed, leaves
-from .wording import GRAVE, asks_for, effect_of, gives_orders, says_where
+from .values import entity_of, leaves
+from .wording import GRAVE, asks_for, effect_of, gives_orders, names_a_thing, says_where
 
 SCANNER = "actions"
 _DIRECTORY = ("user", "system", "lookup")
 _THINGS = (*_DIRECTORY, "result")
 _CONTENT = (*_THINGS, "document", "model")
-#: Characters of a content that must be named by an order before that counts: shorter ones happen to be the same.
-_TELLING = 6
+#: Letters that a content must have before it counts that an order names it: short ones happen to be the same.
+_TELLING = 4
 _SHOWN = 60
+#: Words with which a description puts itself before another tool.
+_TURN = re.compile(r"(?i)\b(?:before|instead|always|first|must|never|do not|don't|rather than)\b")
 
 
 class _Case(NamedTuple):
@@ -118,7 +121,7 @@ def _limits(case: _Case) -> Iterator[_Fault]:
     mine = [each for each in made if each.tool == call.tool]
     if case.rule.limit is not None and len(mine) >= case.rule.limit:
         yield _Fault("limit", case.rule.otherwise, f"The tool may be called {case.rule.limit} times in a conversation.")
-    if sum(each.digest == call.digest for each in mine) >= rules.repeats:
+    if len(mine) >= rules.repeats and sum(each.digest == call.digest for each in mine) >= rules.repeats:
         yield _Fault("loop", "block", f"The same call was already made {rules.repeats} times.")
 
 
@@ -128,11 +131,13 @@ def _hijack(case: _Case) -> Iterator[_Fault]:
     if len(same) > 1:
         yield _Fault("shadowing", "block", "Two tools have this name.")
     for tool in same[:1]:
-        if history.pins.get(name, tool.digest) != tool.digest:
+        if name in history.pins and history.pins[name] != tool.digest:
             yield _Fault("changed-tool", case.rules.changed, "The tool is no longer described as it was at first.")
     for tool in history.tools:
         if tool.name != name and _speaks_of(tool.description, name):
-            yield _Fault("shadowing", "escalate", f"The description of {tool.name[:_SHOWN]} gives orders about this tool.")
+            yield _Fault(
+                "shadowing", "escalate", f"The description of {tool.name[:_SHOWN]} gives orders about this tool."
+            )
 
 
 @lru_cache(maxsize=1024)
@@ -140,7 +145,8 @@ def _speaks_of(description: str, tool: str) -> bool:
     """Whether a description gives orders about another tool."""
     if tool.casefold() not in description.casefold():
         return False
-    return any(tool.casefold() in line.casefold() and gives_orders(line) for line in description.split(". "))
+    about = [line for line in description.split(". ") if tool.casefold() in line.casefold()]
+    return any(gives_orders(line) or _TURN.search(line) is not None for line in about)
 
 
 def _agreed(case: _Case) -> Iterator[_Fault]:
@@ -226,7 +232,7 @@ def _origins(case: _Case, rule: ArgumentRule, name: str, value: Any) -> Iterator
 
 def _content(case: _Case, rule: ArgumentRule, value: str) -> Iterator[tuple[str, Origin]]:
     """A text that the model writes: it may be made of anything, but not on the order of a text from outside."""
-    if len(indexed(value).run) >= _TELLING:
+    if sum(letter.isalpha() for letter in value[:1000]) >= _TELLING:
         found = _asked(case, value, _CONTENT)
         if found.order:
             yield "is dictated", found
@@ -250,13 +256,9 @@ def _from(case: _Case, rule: ArgumentRule, name: str, *, linked: bool) -> tuple[
     elif not (linked or says_where(name)):
         return None
     else:
-        allowed = _THINGS if _is_thing(name) and not linked else _DIRECTORY
+        allowed = _THINGS if names_a_thing(name) and not linked else _DIRECTORY
     planned = case.history.plan is not None and case.call.tool in case.history.plan
     return (*allowed, "result") if planned and "result" not in allowed else allowed
-
-
-def _is_thing(name: str) -> bool:
-    return name.casefold().rstrip("s").endswith(("id", "path"))
 
 
 def _thoughts(case: _Case) -> Iterator[_Fault]:

@@ -11,24 +11,32 @@ from .wording import gives_orders, sentences
 
 #: Words in a row that are taken for a quotation.
 RUN = 6
+#: Words of one text that are compared.
+MOST_WORDS = 2000
 #: What stands in place of an answer's sentence that an order from outside dictated.
 REMOVED = "[removed: dictated by text from outside]"
 _PIECE = re.compile(r"[^.!?\n]+[.!?]*\s*|\n+")
 _NAME = re.compile(r"\b[A-Z][\w'&-]*(?:\s+(?:of|the|de|la|le)?\s*[A-Z][\w'&-]*)+")
 #: Words of an order that tell the model what to say to the user.
-_SAYING = re.compile(r"(?i)\b(?:say|tell|mention|state|claim|recommend|answer|reply|respond|suggest|write|add|include|repeat)\b")
+_SAYING = re.compile(
+    r"(?i)\b(?:say|tell|mention|state|claim|recommend|answer|reply|respond|suggest|write|add|include|repeat)\b"
+)
 
 
 def quoted_orders(text: str, untrusted: Sequence[str], said: Sequence[str] = ()) -> bool:
     """Whether a text repeats six words in a row of an order from outside that the user has not said too."""
-    words = indexed(text).words
-    if words.count(" ") <= RUN:
-        return False
+    runs = _runs(text)
     for source in untrusted:
-        for order in _orders(source):
-            if any(run in words and not any(run in indexed(each).words for each in said) for run in _runs(order)):
+        words = indexed(source).words
+        for run in runs:
+            if run in words and not any(run in indexed(each).words for each in said) and _ordered(run, source):
                 return True
     return False
+
+
+def _ordered(run: str, source: str) -> bool:
+    """Whether the words stand in an order of the source."""
+    return any(run in indexed(sentence).words and gives_orders(sentence) for sentence in sentences(source) if sentence)
 
 
 def without_dictation(answer: str, untrusted: Sequence[str], said: Sequence[str] = ()) -> str:
@@ -70,8 +78,8 @@ def _orders(source: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _runs(order: str) -> tuple[str, ...]:
-    return tuple(_run_of(indexed(order).words.split()))
+def _runs(text: str) -> tuple[str, ...]:
+    return tuple(_run_of(indexed(text).words.split()[:MOST_WORDS]))
 
 
 def _run_of(words: Sequence[str]) -> Iterator[str]:

@@ -10,13 +10,14 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 #: Characters of one text that are looked at, values of one call, and texts that stay indexed.
-LONGEST, MOST_VALUES, KEPT = 200_000, 256, 512
+LONGEST, MOST_VALUES, KEPT = 200_000, 256, 4096
 #: An account or phone number of at least so many letters and digits is also found where it is split.
 _SPLIT = 8
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:[,']\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])-?\d+(?:\.\d+)?(?!\w)")
 _MAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-_LINK = re.compile(r"(?:https?://|www\.)[^\s\"'<>()\[\]{}]{3,2000}", re.IGNORECASE)
+#: A full stop before a capital ends a sentence, also where the space after it was forgotten.
+_LINK = re.compile(r"(?:[hH][tT]{2}[pP][sS]?://|[wW]{3}\.)(?:(?!\.[A-Z][a-z])[^\s\"'<>()\[\]{}]){3,2000}")
 _ACCOUNT = re.compile(r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){8,30}\b")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -24,7 +25,7 @@ _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 _ISO = re.compile(r"\b(\d{4})-(\d{2})-(\d{2})(?=\b|T)")
 _MONTH_DAY = re.compile(rf"\b{_MONTH}\s+{_DAY}\b(?:,?\s+(?:of\s+)?(\d{{4}}))?")
 _DAY_MONTH = re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+(?:of\s+)?(\d{{4}}))?")
-_SPELLED = ((re.compile(r"\s*[\[({]\s*at\s*[\])}]\s*"), "@"), (re.compile(r"\s*[\[({]\s*dot\s*[\])}]\s*"), "."))
+_SPELLED = ((re.compile(r"(?i)\s*[\[({]\s*at\s*[\])}]\s*"), "@"), (re.compile(r"(?i)\s*[\[({]\s*dot\s*[\])}]\s*"), "."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,18 @@ class Indexed:
         self.text = text[:LONGEST]
 
     @cached_property
-    def plain(self) -> str:
-        """The text composed (NFKC), in small letters."""
+    def composed(self) -> str:
+        """The text composed (NFKC), with "name [at] host [dot] org" as an address."""
         text = self.text if self.text.isascii() else unicodedata.normalize("NFKC", self.text)
-        text = text.casefold()
-        if "at" in text and ("[" in text or "(" in text):
+        if "[" in text or "(" in text or "{" in text:
             for pattern, sign in _SPELLED:
                 text = pattern.sub(sign, text)
         return text
+
+    @cached_property
+    def plain(self) -> str:
+        """The composed text in small letters."""
+        return self.composed.casefold()
 
     @cached_property
     def words(self) -> str:
@@ -64,7 +69,7 @@ class Indexed:
     @cached_property
     def entities(self) -> frozenset[Entity]:
         """Every address and account in it."""
-        return frozenset(entities_in(self.plain))
+        return frozenset(entities_in(self.composed))
 
     @cached_property
     def numbers(self) -> frozenset[float]:
@@ -96,13 +101,15 @@ class Indexed:
             return True
         whole = entity_of(wanted.plain)
         if whole is not None:
-            return any(same(whole, each) for each in self.entities) or (whole.kind == "account" and whole.form in self.run)
+            return any(same(whole, each) for each in self.entities) or (
+                whole.kind == "account" and whole.form in self.run
+            )
         if wanted.words in self.words:
             return True
-        if len(wanted.run) >= _SPLIT and any("0" <= letter <= "9" for letter in wanted.run) and _one_word(value):
-            return wanted.run in self.run
         if _ISO.match(wanted.plain):
             return any(_same_day(day, other) for day in wanted.dates for other in self.dates)
+        if len(wanted.run) >= _SPLIT and any("0" <= letter <= "9" for letter in wanted.run) and _one_word(value):
+            return wanted.run in self.run
         return _is_number(wanted.plain) and _number(wanted.plain) in self.numbers
 
 
@@ -113,7 +120,7 @@ def indexed(text: str) -> Indexed:
 
 
 def entities_in(text: str) -> Iterator[Entity]:
-    """The addresses and accounts of a text in small letters or as written."""
+    """The addresses and accounts of a text as it is written."""
     for found in _MAIL.findall(text):
         yield Entity("mail", found.casefold().strip(".-"))
     for found in _LINK.findall(text):
@@ -130,6 +137,7 @@ def _account(found: str) -> str:
     return "".join(groups).casefold()
 
 
+@lru_cache(maxsize=KEPT)
 def entity_of(value: str) -> Entity | None:
     """The address or account that a value is as a whole; None for any other value."""
     value = value.strip()
@@ -137,7 +145,7 @@ def entity_of(value: str) -> Entity | None:
         return Entity("mail", value.casefold())
     if _LINK.fullmatch(value):
         return Entity("link", link_form(value))
-    if _ACCOUNT.fullmatch(value.upper()):
+    if len(value) < 100 and _ACCOUNT.fullmatch(value.upper()):
         return Entity("account", re.sub("[ -]", "", value).casefold())
     return None
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
 from trimtab.guard.model import model
 
 from .fields import texts_of
-from .values import Indexed, indexed
+from .values import indexed
 
 Effect = Literal["read", "write", "send", "pay", "delete", "run"]
 EFFECTS: tuple[Effect, ...] = ("read", "write", "send", "pay", "delete", "run")
@@ -24,8 +24,8 @@ _VERBS: Mapping[Effect, str] = {
     "send": "send email mail message post publish share forward reply upload invite notify tweet submit push sms fax",
     "write": "create add write update set change modify edit append insert schedule reschedule book reserve make save "
     "move rename replace put patch assign register subscribe enable disable reset approve accept grant store import",
-    "read": "get read list search find fetch lookup look check show view describe query count calculate compute download "
-    "browse open visit ask",
+    "read": "get read list search find fetch lookup look check show view describe query count calculate compute "
+    "download browse open visit ask",
 }
 _EFFECT_OF: dict[str, Effect] = {verb: effect for effect, verbs in _VERBS.items() for verb in verbs.split()}
 #: Further words with which people ask for an effect.
@@ -34,7 +34,8 @@ _ASKING: Mapping[Effect, str] = {
     "pay": "send settle invoice bill money return give back",
     "run": "start build test",
     "send": "tell write let know contact ask say respond answer text ping inform dm",
-    "write": "put plan remind set adjust fix note rename arrange organise organize correct event reservation appointment",
+    "write": "put plan remind set adjust fix note rename arrange organise organize correct event "
+    "reservation appointment",
     "read": "",
 }
 #: Argument names that say where something goes, who gets it, or what is at stake.
@@ -60,8 +61,9 @@ _OPENING = re.compile(
 )
 _CLAUSE = re.compile(r"(?i)(?::\s*|,\s*(?:and\s+|then\s+|please\s+)*|\band\s+(?:then\s+)?|\bto\s+you,?\s*)")
 _ADDRESSED = re.compile(
-    r"(?i)\b(?:you|the assistant|the agent|the ai|the model|the user)\b[^.?!\n]{0,40}\b(?:must|should|need|have to|are to|"
-    r"will now|shall|required)\b|\b(?:without asking|do the following|ignore (?:all|your|the|any)|your (?:task|instructions))\b"
+    r"(?i)\b(?:you|the assistant|the agent|the ai|the model|the user)\b[^.?!\n]{0,40}"
+    r"\b(?:must|should|need|have to|are to|will now|shall|required)\b"
+    r"|\b(?:without asking|do the following|ignore (?:all|your|the|any)|your (?:task|instructions))\b"
 )
 _SHARE = 0.5
 #: Sentences of one text that are looked at.
@@ -79,6 +81,11 @@ def effect_of(tool: str) -> Effect:
 def says_where(argument: str) -> bool:
     """Whether the name of an argument says where something goes, who gets it, or which thing is meant."""
     return _WHERE.search(_CAMEL.sub("_", argument.split("[", 1)[0])) is not None
+
+
+def names_a_thing(argument: str) -> bool:
+    """Whether an argument names one of the things that a tool keeps: a file or an event by its id or path."""
+    return argument.casefold().rstrip("s").endswith(("id", "path"))
 
 
 def asks_for(text: str, effect: Effect, words: Sequence[str] = ()) -> bool:
@@ -108,7 +115,9 @@ def gives_orders(sentence: str) -> bool:
 
 def _order(text: str) -> bool:
     found = _WORD.match(text)
-    return found is not None and found[0].casefold() in _ORDERS and text[found.end() : found.end() + 1] in (" ", "", ":")
+    return (
+        found is not None and found[0].casefold() in _ORDERS and text[found.end() : found.end() + 1] in (" ", "", ":")
+    )
 
 
 @lru_cache(maxsize=256)
@@ -129,23 +138,12 @@ def orders_about(text: str, value: object) -> str:
     """
     if not indexed(text).has(value):
         return ""
-    before = ""
-    for sentence in sentences(text):
-        if sentence and _index(sentence).has(value):
-            for part in (sentence, before):
+    every = sentences(text)
+    key = max(indexed(str(value)).words.split(), key=len, default="")
+    near = [place for place, sentence in enumerate(every) if key in indexed(sentence).plain]
+    for place in near or range(len(every)):
+        if every[place] and indexed(every[place]).has(value):
+            for part in (every[place], every[place - 1] if place else ""):
                 if part and gives_orders(part):
                     return part
-        before = sentence
     return ""
-
-
-@lru_cache(maxsize=8192)
-def _index(sentence: str) -> Indexed:
-    return Indexed(sentence)
-
-
-def orders_in(text: str) -> Iterator[str]:
-    """Every order in an untrusted text."""
-    for sentence in sentences(text):
-        if sentence and gives_orders(sentence):
-            yield sentence

@@ -132,8 +132,11 @@ class Ledger:
             return []
         since = _since(day, min(span.start_ns for span, _, _ in spans))
         ids = [(span.trace_id, span.span_id) for span, _, _ in spans]
+        traces, parts = dict.fromkeys(trace_id for trace_id, _ in ids), [span_id for _, span_id in ids]
+        # Two lists of texts are read much faster than one of pairs; what fits by chance is told apart below.
         known = connection.rows(
-            f"SELECT trace_id, span_id FROM {IDS} WHERE day >= toDate(%s) AND (trace_id, span_id) IN %s", (since, ids)
+            f"SELECT trace_id, span_id FROM {IDS} WHERE day >= toDate(%s) AND trace_id IN %s AND span_id IN %s",
+            (since, list(traces), parts),
         )
         have = {(trace_id, span_id) for trace_id, span_id in known}
         return [one for one, key in zip(spans, ids, strict=True) if key not in have]

@@ -8,19 +8,15 @@ the clock, and how far each writer was read beyond it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from trimtab.core import BadInput
 
 #: Numbers in a microsecond, so that those of two writers differ.
 PER_US = 1024
 #: Microseconds after which no insert with an older number can still come: an insert that takes longer has failed, and
 #: clocks may differ by less.
 SETTLED_US = 600 * 10**6
-_TEXT = re.compile(r"([0-9]{1,19})((?:\.[0-9a-f]{12}-[0-9]{1,19})*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +28,10 @@ class Position:
 
     @classmethod
     def of(cls, text: str) -> Position:
-        """Read what ``str`` wrote; empty text is the beginning. Raises BadInput."""
-        if not text:
-            return cls(0, {})
-        found = _TEXT.fullmatch(text)
-        if found is None:
-            raise BadInput(f"{text!r} is no position.", field="position", mend="Use one that tail or end returned.")
-        parts = (part.partition("-") for part in found[2].split(".")[1:])
-        return cls(int(found[1]), {writer: int(seq) for writer, _, seq in parts})
+        """Read what ``str`` wrote; empty text is the beginning."""
+        floor, *parts = text.split(".")
+        read = (part.partition("-") for part in parts)
+        return cls(int(floor or 0), {writer: int(seq) for writer, _, seq in read})
 
     def __str__(self) -> str:
         return ".".join([str(self.floor), *(f"{writer}-{seq}" for writer, seq in sorted(self.read.items()))])

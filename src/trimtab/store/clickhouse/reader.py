@@ -7,6 +7,7 @@ from typing import Any
 
 from trimtab.core import Breakdown, Score, SpanQuery
 from trimtab.store.answers import Batch, Group, Outline, Page, ScoreBucket, SpanBucket, Trace
+from trimtab.store.bookmarks import own
 from trimtab.store.conditions import check, make_cursor
 from trimtab.store.rollup import Window
 from trimtab.store.sums import score_buckets, span_buckets
@@ -28,8 +29,9 @@ class Reader:
     of those only that are answered.
     """
 
-    def __init__(self, now_us: Callable[[], int]) -> None:
+    def __init__(self, now_us: Callable[[], int], store_id: str) -> None:
         self._now_us = now_us
+        self._prefix = f"c{store_id}-"
         self._marks: Mapping[str, int] = {}
 
     def query(self, query: SpanQuery) -> Callable[[Connection], Page]:
@@ -167,9 +169,12 @@ class Reader:
 
     def tail(self, position: str, limit: int) -> Callable[[Connection], Batch]:
         """What was committed after a position: at most ``limit`` rows."""
-        before = Position.of(position)
+        mine = own(position, self._prefix)
+        before = Position.of(mine or "")
 
         def answer(connection: Connection) -> Batch:
+            if mine is None:
+                return Batch(spans=(), scores=(), position=self.end()(connection))
             settled = max(before.floor, self._settled())
             ends = _ends(connection, settled)
             where, parameters = before.where(settled, ends)
@@ -196,7 +201,7 @@ class Reader:
             return Batch(
                 spans=tuple(span_of(row) for row in sorted(spans, key=lambda row: int(row[-1]))),
                 scores=tuple(score_of(row) for row in scores),
-                position=str(after),
+                position=f"{self._prefix}{after}",
             )
 
         return answer
@@ -206,7 +211,7 @@ class Reader:
 
         def answer(connection: Connection) -> str:
             settled = self._settled()
-            return str(Position(settled, _ends(connection, settled)))
+            return f"{self._prefix}{Position(settled, _ends(connection, settled))}"
 
         return answer
 

@@ -77,8 +77,8 @@ _TABLES = (
 )
 
 
-def prepare(connection: Connection) -> None:
-    """Make the tables where they are missing. Raises Conflict for newer ones."""
+def prepare(connection: Connection) -> str:
+    """Make the tables where they are missing, and return the store's id. Raises Conflict for newer ones."""
     for sql in _TABLES:
         connection.run(sql)
     version = int(connection.rows("SELECT max(version) FROM trimtab_store")[0][0])
@@ -90,6 +90,10 @@ def prepare(connection: Connection) -> None:
         )
     if version < VERSION:
         connection.run(f"INSERT INTO trimtab_store VALUES ({VERSION})")
+    ((uuid,),) = connection.rows(
+        "SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = %s", (SPANS,)
+    )
+    return str(uuid)[:8]
 
 
 def days(connection: Connection) -> list[str]:

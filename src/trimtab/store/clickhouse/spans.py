@@ -34,7 +34,7 @@ class ClickHouseSpans(ServedSpans[Connection]):
         """
         place = Place(url)
         connection = place.connect()
-        schema.prepare(connection)
+        store_id = schema.prepare(connection)
         ((last_seq, now_us),) = connection.rows(
             f"SELECT greatest((SELECT max(seq) FROM {schema.SPANS}), (SELECT max(seq) FROM {schema.SCORES})),"
             " toUnixTimestamp64Micro(now64(6))"
@@ -46,5 +46,5 @@ class ClickHouseSpans(ServedSpans[Connection]):
 
         return cls(
             ledger=Ledger(place, clock, now_us=server_us, last_seq=int(last_seq)), readers=Readers(place),
-            questions=Reader(server_us), capacity=capacity, pace=_PACE, look_s=_LOOK_S,
+            questions=Reader(server_us, store_id), capacity=capacity, pace=_PACE, look_s=_LOOK_S,
         )  # fmt: skip

@@ -24,6 +24,9 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _HOUR_NS = 3600 * 10**9
 _DAY = datetime.timedelta(days=1)
+#: Rows of a day after which the planner is told what they are like, and again whenever there are ten times as many:
+#: the server's own looks come late for a table that grows so fast.
+_FIRST_LOOK = 500
 _SUMS = (
     f"INSERT INTO {SCHEMA}.span_rollup AS r VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
     " ON CONFLICT (start_s, project, bucket, day) DO UPDATE SET n = r.n + excluded.n,"
@@ -55,6 +58,8 @@ class Ledger:
         self._clock = clock
         self._connection: Connection | None = None
         self._days: set[datetime.date] = set()
+        self._rows = 0
+        self._look_at = _FIRST_LOOK
 
     def commit(self, items: Sequence[Item]) -> bool:
         """Store all; if the database refuses a row, halves of them, until only the bad items are left out."""
@@ -145,6 +150,7 @@ class Ledger:
         if day not in self._days:
             schema.add_day(connection, day)
             self._days.add(day)
+            self._rows, self._look_at = 0, _FIRST_LOOK
         new = _once(items)
         packed = [self._codec.pack(payload) for _, _, payload in new.spans]
         with connection.transaction():
@@ -162,6 +168,10 @@ class Ledger:
             count = len(new.spans) + len(new.scores)
             connection.execute(f"UPDATE {SCHEMA}.store SET seq = %s".encode(), (last_seq + count,))
         self._learn(new)
+        self._rows += count
+        if self._rows >= self._look_at:
+            self._look_at *= 10
+            schema.estimate(connection, day)
         return count > 0
 
     def _lock(self, connection: Connection) -> int:

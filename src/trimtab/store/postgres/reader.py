@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from trimtab.core import BadInput, Breakdown, Score, SpanQuery
+from trimtab.core import Breakdown, Score, SpanQuery
 from trimtab.store import rows as columns
 from trimtab.store.answers import Batch, Group, Outline, Page, ScoreBucket, SpanBucket, Trace
+from trimtab.store.bookmarks import own
 from trimtab.store.conditions import check, make_cursor
 from trimtab.store.payload import Codec
 from trimtab.store.rollup import Window
@@ -27,8 +28,9 @@ _SCORE = ", ".join(columns.SCORE_COLUMNS)
 class Reader:
     """The questions of ``ServedSpans``. Each function says how to answer one; a reading thread does it."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, store_id: str) -> None:
         self._codec = codec
+        self._prefix = f"p{store_id}-"
 
     def query(self, query: SpanQuery) -> Callable[[Connection], Page]:
         """Spans, newest first. Raises BadInput at once where the question is wrong."""
@@ -169,13 +171,12 @@ class Reader:
 
     def tail(self, position: str, limit: int) -> Callable[[Connection], Batch]:
         """What was committed after a position: at most ``limit`` rows."""
-        if position and not (position.isascii() and position.isdigit() and len(position) < 19):
-            raise BadInput(f"{position!r} is no position.", field="position", mend="Use one that tail or end returned.")
-        after = int(position or 0)
+        mine = own(position, self._prefix)
 
         def answer(connection: Connection) -> Batch:
             # Whatever has a number up to this one is committed: writers number one after the other.
             until = _last(connection)
+            after = until if mine is None else int(mine or 0)
             seqs = rows(
                 connection,
                 f"(SELECT seq FROM {SCHEMA}.spans WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT %s) UNION ALL"
@@ -199,14 +200,14 @@ class Reader:
             return Batch(
                 spans=tuple(span_of(row, self._codec) for row in spans),
                 scores=tuple(score_of(row) for row in judged),
-                position=str(max(last, after)),
+                position=f"{self._prefix}{max(last, after)}",
             )
 
         return answer
 
     def end(self) -> Callable[[Connection], str]:
         """The position after everything."""
-        return lambda connection: str(_last(connection))
+        return lambda connection: f"{self._prefix}{_last(connection)}"
 
     def marks(self) -> Callable[[Connection], Mapping[str, int]]:
         """The last number; writers of all processes share one row of numbers."""

@@ -28,7 +28,8 @@ _SCHEMA_LOCK = 7_412_002
 # processes in the order of their commits.
 _TABLES = f"""
 CREATE TABLE {SCHEMA}.store (
-  one boolean PRIMARY KEY DEFAULT true CHECK (one), version integer NOT NULL, seq bigint NOT NULL
+  one boolean PRIMARY KEY DEFAULT true CHECK (one), version integer NOT NULL, seq bigint NOT NULL,
+  id text NOT NULL DEFAULT left(md5(random()::text || clock_timestamp()::text), 8)
 );
 CREATE TABLE {SCHEMA}.dictionaries (number integer PRIMARY KEY, content bytea NOT NULL);
 CREATE TABLE {SCHEMA}.spans (
@@ -75,8 +76,11 @@ CREATE TABLE {SCHEMA}.score_rollup (
 _UNIQUE = {"spans": "(trace_id, span_id)", "scores": "(id)"}
 
 
-def prepare(connection: Connection, first_seq: int) -> None:
-    """Make the schema where it is missing. Raises Conflict for a newer one, ConfigError where it cannot be used."""
+def prepare(connection: Connection, first_seq: int) -> str:
+    """Make the schema where it is missing, and return the store's id.
+
+    Raises Conflict for a newer one, ConfigError where it cannot be used.
+    """
     (encoding,) = rows(connection, "SHOW server_encoding")[0]
     if encoding != "UTF8":
         raise ConfigError(
@@ -91,13 +95,14 @@ def prepare(connection: Connection, first_seq: int) -> None:
             connection.execute(
                 f"INSERT INTO {SCHEMA}.store (version, seq) VALUES (%s, %s)".encode(), (VERSION, first_seq)
             )
-    ((version,),) = rows(connection, f"SELECT version FROM {SCHEMA}.store")
+    ((version, store_id),) = rows(connection, f"SELECT version, id FROM {SCHEMA}.store")
     if version > VERSION:
         raise Conflict(
             f"the span store has schema {version}, newer than this program's {VERSION}.",
             field=FIELD,
             mend="Use the program that made it or a newer one, or another database.",
         )
+    return str(store_id)
 
 
 def partition(table: str, day: datetime.date) -> str:
@@ -118,6 +123,13 @@ def add_day(connection: Connection, day: datetime.date) -> None:
             if table in _UNIQUE:
                 connection.execute(f"CREATE UNIQUE INDEX ON {leaf} {_UNIQUE[table]}".encode())
             connection.execute(f"ALTER TABLE {SCHEMA}.{table} ATTACH PARTITION {leaf} FOR VALUES IN ('{day}')".encode())
+
+
+def estimate(connection: Connection, day: datetime.date) -> None:
+    """Have the planner's estimates of a day made, from few rows: a good guess is enough for it."""
+    with connection.transaction():
+        connection.execute(b"SET LOCAL default_statistics_target = 10")
+        connection.execute(f"ANALYZE {partition('spans', day)}, {partition('scores', day)}".encode())
 
 
 def days(connection: Connection) -> list[datetime.date]:
@@ -150,11 +162,11 @@ def end_ns(day: datetime.date) -> int:
     return (day - _EPOCH).days * _DAY_NS + _DAY_NS
 
 
-def prepare_at(place: Place, first_seq: int) -> None:
+def prepare_at(place: Place, first_seq: int) -> str:
     """Connect and make the schema where it is missing; see ``prepare``."""
     with place.connect() as connection:
         try:
-            prepare(connection, first_seq)
+            return prepare(connection, first_seq)
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigError(
                 f"the span store may not make its tables in {place.name}: {' '.join(str(error).split())}.",

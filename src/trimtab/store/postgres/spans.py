@@ -31,9 +31,9 @@ class PostgresSpans(ServedSpans[Connection]):
         where the address or the database cannot be used.
         """
         place = Place(url)
-        schema.prepare_at(place, clock() // 1000)
+        store_id = schema.prepare_at(place, clock() // 1000)
         codec = Codec(TableDictionaries(place))
         return cls(
-            ledger=Ledger(place, codec, clock), readers=Readers(place), questions=Reader(codec), capacity=capacity,
-            look_s=_LOOK_S,
+            ledger=Ledger(place, codec, clock), readers=Readers(place), questions=Reader(codec, store_id),
+            capacity=capacity, look_s=_LOOK_S,
         )  # fmt: skip

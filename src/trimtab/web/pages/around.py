@@ -20,13 +20,14 @@ from trimtab.web.querybar import address, asked_query, bounds_of
 from trimtab.web.timeplot import Caption, Plot, Series, curves, every, stacked
 from trimtab.web.window import SECOND, Window
 
+from .dashboards import first_start
 from .stack import Mark, marks
 
 #: Requests that facets are made of, the newest ones.
 SAMPLE = 300
-#: Cells of a chart, and the lengths that one may have: from a length that the store has sums of, nothing is read.
+#: Cells of a chart at most, and the lengths that one may have: from ten minutes on the store has sums.
 CELLS = 60
-LENGTHS_S = (10, 30, 60, 300, 600, 1800, 3600, 21_600, 86_400)
+LENGTHS_S = (10, 30, 60, 300, 600, 3600, 21_600, 86_400)
 DAY_S = 86_400
 #: Columns that the sums of the store know; a question about anything else reads rows, and is asked after the list.
 SUMMED = frozenset(("project", "kind", "model", "stamp.prompt", "stamp.route"))
@@ -86,7 +87,7 @@ def cheap(query: SpanQuery) -> bool:
 async def about(frame: Frame, query: SpanQuery) -> About:
     """Ask for all of it."""
     store = frame.house.spans
-    shown = _window(query, frame.house.clock())
+    shown = await _window(frame, query)
     charted = replace(query, since_ns=max(query.since_ns, shown.since_ns), until_ns=min(shown.until_ns, query.until_ns)
                       if query.until_ns else shown.until_ns)  # fmt: skip
     time = f"time:{shown.cell_s}"
@@ -105,14 +106,17 @@ async def about(frame: Frame, query: SpanQuery) -> About:
         marks=marks(changes, shown, frame.zone),
         changes=tuple((change.time_ns, sentence(change)) for change in changes[:MOST_NAMED]),
         facets=facets(sample.spans, said),
-        sample=f"the newest {words.count(len(sample.spans))}" if sample.cursor else "all of them",
+        sample=f"the newest {words.count(len(sample.spans))}" if sample.cursor else "all that match",
     )
 
 
-def _window(query: SpanQuery, now_ns: int) -> Window:
-    """The stretch of time that the charts show: the query's, or the last day where it has no beginning."""
-    until = query.until_ns or now_ns + 1
+async def _window(frame: Frame, query: SpanQuery) -> Window:
+    """The stretch of time that the charts show: the query's; where it has no beginning the last day, or what there is
+    of it."""
+    until = query.until_ns or frame.house.clock() + 1
     since = query.since_ns or until - DAY_S * SECOND
+    if not query.since_ns:
+        since = max(since, await first_start(frame, since))
     wanted = (until - since) / SECOND / CELLS
     cell_s = next((length for length in LENGTHS_S if length >= wanted), LENGTHS_S[-1])
     cell_ns = cell_s * SECOND

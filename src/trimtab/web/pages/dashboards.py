@@ -43,6 +43,7 @@ SIZES = (
 BY = {"hour": 3600, "day": 86_400}
 BOTH = ("7d", "30d")
 DAY_NS = 86_400 * words.SECOND
+TEN_MIN_NS = 600 * words.SECOND
 #: What is asked of a question that names no measure and no group.
 PLAIN = ("count", "errors", "refused", "p95:duration_ms", "sum:cost_usd")
 MOST_CHANGES = 200
@@ -116,8 +117,14 @@ def _sizes(cut: str) -> tuple[tuple[str, int, int], ...]:
 
 async def _fitting(frame: Frame, now_ns: int) -> str:
     """A day, or less where there is less."""
-    day = await frame.house.spans.span_series(since_ns=now_ns - DAY_NS, until_ns=now_ns + 1, bucket_s=600)
-    return fitting(min((bucket.start_ns for bucket in day), default=0), now_ns, SIZES[:4])
+    return fitting(await first_start(frame, now_ns - DAY_NS) or now_ns - DAY_NS, now_ns, SIZES[:4])
+
+
+async def first_start(frame: Frame, since_ns: int) -> int:
+    """The first ten minutes since a time in which an application's request came; 0 where there are none."""
+    query = without_own(SpanQuery(since_ns=since_ns // TEN_MIN_NS * TEN_MIN_NS))
+    groups = await frame.house.spans.groups(Breakdown(query=query, by=("time:600",), order="time:600", limit=1))
+    return int(groups[0].keys[0]) if groups else 0
 
 
 async def collect(frame: Frame, shown: Window, project: str, asked: Mapping[str, str]) -> Figures:
@@ -272,6 +279,6 @@ async def _answer(frame: Frame, q: str, shown: Window, asked: str) -> dict[str, 
 def _sides(versus: str | tuple[Filter, Filter]) -> tuple[str, str]:
     """What the two sides of a comparison are called."""
     if isinstance(versus, str):
-        return "the window before", "this window"
+        return "The window before", "this window"
     before, after = (words.pin(str(side.value)) for side in versus)
     return before, after

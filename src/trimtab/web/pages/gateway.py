@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trimtab.core import NotFound
-from trimtab.gateway import Key, LimitSet, read_limits
+from trimtab.core import BadInput, NotFound
+from trimtab.gateway import PREFIX, Key, LimitSet, read_limits
 from trimtab.web import words
 from trimtab.web.frame import Frame, wants_fragment
 from trimtab.web.house import House
 from trimtab.web.metrics import MINUTE_NS, RECENT_MIN
-from trimtab.web.spending import MOST_KEYS, BudgetRow, costs, key_row, team_row
+from trimtab.web.spending import MOST_KEYS, BudgetRow, costs, key_row, route_row, team_row
+from trimtab.web.strips import strip_question, strip_window, strips
 from trimtab.web.targets import route_rows
 from trimtab.web.why import Walk, walk
 
@@ -35,24 +36,33 @@ async def gateway(request: Request, frame: Frame) -> HTMLResponse:
         return frame.fragment("_gateway.html", routes=rows, more_routes=more, silent=_silent(house, rows))
     by = query.get("by", "") if query.get("by", "") in dict(GROUPS) else "team"
     days = int(query["days"]) if query.get("days", "") in {str(n) for n, _ in WINDOWS} else 1
-    why, keys = query.get("why", "").strip()[:64], house.keys.list()
+    why, keys = _asked(query.get("why", "")), house.keys.list()
     names = {key.id: key.name for key in keys}
-    budgets, explained, spent, (refused, _), head = await asyncio.gather(
+    six_hours = strip_window(house.clock())
+    budgets, explained, spent, (refused, _), head, groups = await asyncio.gather(
         _budgets(house, keys),
         _explain(house, why, names),
         house.tenancy.reports.usage([by, "model"], {}, days),
         house.tenancy.reports.refusals({}, "", LATEST_REFUSALS),
         _headline(house, len({t.ref for route in seen for t in route.targets}), len(keys)),
+        house.spans.groups(strip_question(six_hours)),
     )
+    shown, more_strips = strips(seen, groups, house.breakers.of, six_hours)
     return frame.page(
         request, "gateway.html", title="Gateway", nav="/gateway", head=head, routes=rows, more_routes=more,
-        silent=_silent(house, rows), budgets=budgets, more_keys=max(0, len(keys) - MOST_KEYS),
+        silent=_silent(house, rows), strips=shown, more_strips=more_strips, cells=six_hours.cells, budgets=budgets,
+        more_keys=max(0, len(keys) - MOST_KEYS),
         costs=costs(spent, by, {**names, "": f"no {by}"}) if spent else None, by=by, by_title=dict(GROUPS)[by],
         days=days, groups=_links(GROUPS, "by", by, days=days), windows=_links(WINDOWS, "days", days, by=by), why=why,
         explained=explained, latest=[(r, names.get(r["key"], r["key"])) for r in refused],
         has_trace=bool(explained) and await house.spans.trace(why) is not None,
         incidents=await house.desk.list(limit=50),
     )  # fmt: skip
+
+
+def _asked(text: str) -> str:
+    """The id of a request, or how a key begins: of a whole secret that was pasted, no more is written anywhere."""
+    return text.strip()[: PREFIX if text.strip().startswith("tt-") else 64]
 
 
 def _links(choices: Sequence[tuple[Any, str]], name: str, current: Any, **kept: Any) -> list[tuple[str, str, bool]]:
@@ -80,26 +90,41 @@ async def _headline(house: House, models: int, keys: int) -> str:
 
 
 async def _budgets(house: House, keys: Sequence[Key]) -> list[BudgetRow]:
-    """Teams, then keys, those first that are closest to the end of their budget."""
+    """Teams and routes, then keys, those first that are closest to the end of their budget."""
     now = house.clock()
     today = datetime.fromtimestamp(now // words.SECOND, UTC).day
-    month = await house.tenancy.reports.usage(["key", "team"], {}, today)
-    teams = house.tenancy.teams.list()[:MOST_KEYS]
+    month = await house.tenancy.reports.usage(["key", "team", "route"], {}, today)
+    teams, routes = house.tenancy.teams.list()[:MOST_KEYS], _limited_routes(house)[:MOST_KEYS]
     levels = await asyncio.gather(
         *(_level(house, "team", name, read_limits(limits)) for name, limits in teams),
+        *(_level(house, "route", name, read_limits(limits)) for name, limits in routes),
         *(_level(house, "key", key.id, _limits_of(key)) for key in keys),
     )
+    shared = [(team_row, "team", *pair) for pair in teams] + [(route_row, "route", *pair) for pair in routes]
     rows = [
-        team_row(name, limits, level, _cost(month, "team", name), now)
-        for (name, limits), level in zip(teams, levels, strict=False)
+        row_of(name, limits, level, _cost(month, scope, name), now)
+        for (row_of, scope, name, limits), level in zip(shared, levels, strict=False)
     ]
     of_keys = [
         (key_row(key, level, cost, now), cost)
-        for key, level in zip(keys, levels[len(teams) :], strict=True)
+        for key, level in zip(keys, levels[len(shared) :], strict=True)
         for cost in (_cost(month, "key", key.id),)
     ]
     of_keys.sort(key=lambda pair: (-pair[0].percent, -pair[1], pair[0].name))
     return [*sorted(rows, key=lambda row: -row.percent), *(row for row, _ in of_keys[:MOST_KEYS])]
+
+
+def _limited_routes(house: House) -> list[tuple[str, Mapping[str, Any]]]:
+    """The live routes whose content names a budget. One that cannot be read stands as an error on its own page."""
+    found = []
+    for name in house.registry.names("routes"):
+        try:
+            limits = house.registry.resolve(f"routes:/{name}").version.content.get("limits")
+            if isinstance(limits, Mapping) and read_limits(limits).budget:
+                found.append((name, limits))
+        except BadInput:
+            continue
+    return found
 
 
 def _limits_of(key: Key) -> LimitSet:

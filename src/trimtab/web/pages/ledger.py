@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from trimtab.core import LAYER_OF_KIND, Change, Layer, NotFound
-from trimtab.registry import label_of, may_of
+from trimtab.core import LAYER_OF_KIND, Change, Layer
+from trimtab.registry import Search, label_of, may_of
 from trimtab.web.changes import exposure, sentence
 from trimtab.web.frame import Frame, actor
 
 PAGE = 100
-#: Changes that the registry keeps in memory; older ones are found with the control API.
+#: Changes that the registry keeps in memory, by which it is told what was moved last.
 KEPT = 10_000
 
 
@@ -40,13 +40,10 @@ class Filter:
     asset: str = ""
     actor: str = ""
 
-    def takes(self, change: Change) -> bool:
-        """Whether a change is shown."""
-        return (
-            (not self.layer or self.layer == str(int(change.layer)))
-            and self.asset.casefold().strip() in change.asset.casefold()
-            and self.actor.casefold().strip() in change.actor.casefold()
-        )
+    def search(self, before: int) -> Search:
+        """As the registry is asked for a page that begins after the position ``before`` (0: the first page)."""
+        layer = int(self.layer) if self.layer in {str(int(n)) for n in Layer} else 0
+        return Search(layer=layer, asset=self.asset.strip(), actor=self.actor.strip(), before=before, limit=PAGE)
 
     def query(self, **more: str) -> str:
         """The filter as the query of an address."""
@@ -54,21 +51,15 @@ class Filter:
         return urlencode({key: value for key, value in fields.items() if value})
 
 
-def rows(changes: Sequence[Change], wanted: Filter, before: str) -> tuple[tuple[LedgerRow, ...], str]:
-    """A page of the changes (newest first) after the change ``before``, and the id with which the next page begins."""
-    last: set[tuple[str, str, str]] = set()
-    found: list[LedgerRow] = []
-    begun = not before
-    for change in changes:
-        place = (change.kind, change.name, label_of(change))
-        newest = change.action != "external" and place not in last
-        last |= {place} if change.action != "external" else set()
-        if begun and wanted.takes(change):
-            if len(found) == PAGE:
-                return tuple(found), found[-1].change.id
-            found.append(_row(change, newest))
-        begun = begun or change.id == before
-    return tuple(found), ""
+def rows(page: Sequence[Change], latest: Iterable[Change]) -> tuple[LedgerRow, ...]:
+    """A page of the ledger as rows. ``latest`` are the latest changes, newest first: only the last move of a label can
+    be taken back, and one that is so old that they do not hold it is left to the asset's own page."""
+    last: dict[tuple[str, str, str], str] = {}
+    for change in latest:
+        if change.action != "external":
+            last.setdefault((change.kind, change.name, label_of(change)), change.id)
+    newest = set(last.values())
+    return tuple(_row(change, change.id in newest) for change in page)
 
 
 def _row(change: Change, newest: bool) -> LedgerRow:
@@ -85,26 +76,26 @@ def _row(change: Change, newest: bool) -> LedgerRow:
 
 
 async def ledger(request: Request, frame: Frame) -> HTMLResponse:
-    """``GET /ledger?layer=3&asset=support&actor=mara&before=chg_...&confirm=chg_...``."""
+    """``GET /ledger?layer=3&asset=support&actor=mara&before=4711&confirm=chg_...``."""
     query = request.query_params
     wanted = Filter(**{name: query.get(name, "")[:200] for name in ("layer", "asset", "actor")})
-    changes = frame.house.registry.changes(limit=KEPT)
-    found, following = rows(changes, wanted, query.get("before", ""))
+    registry, before = frame.house.registry, query.get("before", "")
+    search = wanted.search(int(before) if before.isascii() and before.isdigit() and len(before) < 18 else 0)
+    page, following = await registry.search(search)
+    found = rows(page, registry.changes(limit=KEPT))
     asked = query.get("confirm", "")
     confirm = next((row for row in found if row.change.id == asked and row.undo), None)
     return frame.page(
         request, "ledger.html", title="Ledger", nav="/ledger", rows=found, wanted=wanted, confirm=confirm,
-        total=sum(wanted.takes(change) for change in changes), layers=[(str(int(n)), n.title) for n in Layer],
-        more=wanted.query(before=following) if following else "", here=wanted.query(),
+        total=await registry.counted(search), layers=[(str(int(n)), n.title) for n in Layer],
+        more=wanted.query(before=str(following)) if following else "", here=wanted.query(),
         filtered=bool(wanted.layer or wanted.asset or wanted.actor),
         incidents=await frame.house.desk.list(limit=50),
     )  # fmt: skip
 
 
 async def undo(request: Request, frame: Frame) -> Response:
-    """``POST /ledger/{id}/undo``. Raises Conflict when something came after it."""
+    """``POST /ledger/{id}/undo``. Raises NotFound, and Conflict when something came after it."""
     registry, change_id = frame.house.registry, str(request.path_params["id"])
-    if not any(change.id == change_id for change in registry.changes(limit=KEPT)):
-        raise NotFound(f"There is no change {change_id[:60]!r}.", mend="The ledger shows which there are.")
     await registry.undo(change_id, actor=actor(request), note="from the ledger", may=may_of(request))
     return RedirectResponse("/ledger", status_code=303)

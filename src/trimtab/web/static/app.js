@@ -58,14 +58,16 @@ document.addEventListener("click", e => {
 });
 document.addEventListener("keydown", e => {
   if (e.key === "Escape" && e.target.matches("input, textarea, select")) { e.target.blur(); return; }
-  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox]), textarea, select") || $("dialog[open]")) return;
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox], [type=radio]), textarea, select") || $("dialog[open]")) return;
   if (waiting) {
     clearTimeout(waiting); waiting = null;
     if (places[e.key]) { e.preventDefault(); location.href = places[e.key]; }
     return;
   }
   if (e.key === "Enter") {
-    if (document.activeElement === document.body || document.activeElement === $("main")) selected()?.querySelector("[data-main]")?.click();
+    const at = document.activeElement, save = $('[data-key="Enter"]');
+    if (at !== document.body && at !== $("main") && !at.matches("[type=radio]")) return;
+    if (save) { e.preventDefault(); save.click(); } else selected()?.querySelector("[data-main]")?.click();
     return;
   }
   const hot = $(`[data-key="${CSS.escape(e.key)}"]`), act = acts[e.key];

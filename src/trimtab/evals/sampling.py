@@ -1,0 +1,192 @@
+"""Which live answers a judge looks at, and what the looked-at ones say of all.
+
+The share that is drawn rises while there is evidence of trouble. Each verdict carries the probability with which its
+answer was drawn, and figures weigh it by one over that (Horvitz and Thompson 1952; Hajek 1971): raising the share
+where things go badly then does not make the whole look bad. The probability depends on the past only, never on the
+answer itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from trimtab.core import BadInput, Score
+from trimtab.stats import Interval, rate_interval
+from trimtab.stats.intervals import z_of
+
+from .results import PASS
+
+#: Evidence of a detector above which more is drawn. A detector of healthy traffic gets there at most once in as many
+#: observations, on average.
+WARNING = 1_000.0
+_DAY_NS = 86_400 * 10**9
+_DRAWN = re.compile(r"drawn p=([0-9.e-]+)")
+_WHOLE = ""
+
+
+class Sampling:
+    """Draws answers for the judge: ``share`` of them in quiet times, ``raised`` while ``evidence`` is above WARNING.
+
+    ``budget_usd`` bounds what verdicts may cost in a day (UTC); when it is spent nothing is drawn until the next day,
+    and ``resting`` says so. A verdict without a known price costs nothing here and is counted in ``unpriced``. What is
+    under way when the budget ends still ends: it is overspent by that at most.
+    """
+
+    def __init__(
+        self,
+        share: float,
+        *,
+        rng: Callable[[], float],
+        clock: Callable[[], int],
+        raised: float = 0.0,
+        budget_usd: float | None = None,
+        evidence: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        for name, value in (("sample", share), ("sample_raised", raised)):
+            if not 0.0 <= value <= 1.0:
+                raise BadInput(f"{value} is no share.", field=name, mend="Give 0 to 1.")
+        if budget_usd is not None and not budget_usd > 0.0:
+            raise BadInput(f"{budget_usd} is no budget.", field="budget_usd", mend="Leave it out for no limit.")
+        self.share = share
+        self.raised = max(share, raised)
+        self.budget_usd = budget_usd
+        self.evidence = evidence
+        self.spent_usd = 0.0
+        self.unpriced = 0
+        self._rng = rng
+        self._clock = clock
+        self._day = 0
+
+    @property
+    def resting(self) -> bool:
+        """Whether today's budget is spent."""
+        self._turn_day()
+        return self.budget_usd is not None and self.spent_usd >= self.budget_usd
+
+    def probability(self) -> float:
+        """With which probability the next answer is drawn."""
+        if self.resting:
+            return 0.0
+        return self.raised if self.raised > self.share and self.evidence() >= WARNING else self.share
+
+    def draw(self, probability: float) -> bool:
+        """Whether one answer is drawn."""
+        return probability > 0.0 and self._rng() < probability
+
+    def pay(self, cost_usd: float | None) -> None:
+        """Count what a verdict cost; None is not known."""
+        self._turn_day()
+        self.unpriced += cost_usd is None
+        self.spent_usd += cost_usd or 0.0
+
+    @property
+    def note(self) -> str:
+        """What a reader of the scores has to know, a sentence; "" in quiet times."""
+        if self.resting:
+            return f"The judge rests until midnight UTC: today's budget of ${self.budget_usd:g} is spent."
+        if self.raised > self.share and self.evidence() >= WARNING:
+            seen = f"The judge sees {self.raised:.0%} of the answers and not {self.share:.0%}"
+            return f"{seen}: there is evidence of trouble."
+        return ""
+
+    def _turn_day(self) -> None:
+        day = self._clock() // _DAY_NS
+        if day != self._day:
+            self._day, self.spent_usd, self.unpriced = day, 0.0, 0
+
+
+def drawn_label(probability: float) -> str:
+    """The probability as it stands in a score's ``label``."""
+    return f"drawn p={probability:.6g}"
+
+
+def weight_of(score: Score) -> float:
+    """For how many answers a score stands: one over the probability with which its answer was drawn; 1 for others."""
+    found = _DRAWN.fullmatch(score.label)
+    probability = float(found[1]) if found else 1.0
+    return 1.0 / probability if 0.0 < probability <= 1.0 else 1.0
+
+
+def weighted_rate(scores: Sequence[Score], *, level: float = 0.95) -> Interval:
+    """The mean over all answers from the drawn ones: Hajek's ratio.
+
+    Scores with the same weight are a stratum. Their Wilson intervals are put together by the square-and-add rule
+    (Zou and Donner 2008), which keeps its level where failures are few, and what is not known of the strata's sizes is
+    added: n (1 - p) / p^2 each. Equal weights give the plain mean. Raises BadInput without scores.
+    """
+    if not scores:
+        raise BadInput("nothing was scored.", field="scores", mend="Wait for traffic.")
+    strata: dict[float, list[float]] = defaultdict(list)
+    for score in scores:
+        strata[weight_of(score)].append(min(1.0, max(0.0, score.value)))
+    parts = [(weight, rate_interval(values, level=level)) for weight, values in strata.items()]
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(weight * part.n for weight, part in parts)
+    mean = min(1.0, sum(weight * part.n * part.value for weight, part in parts) / total)
+    sizes = sum(part.n * weight * (weight - 1.0) * ((part.value - mean) / total) ** 2 for weight, part in parts)
+    z = z_of(level)
+    below = sum((weight * part.n / total * (part.value - part.low)) ** 2 for weight, part in parts)
+    above = sum((weight * part.n / total * (part.high - part.value)) ** 2 for weight, part in parts)
+    return Interval(
+        value=mean, low=max(0.0, mean - math.sqrt(below + z * z * sizes)),
+        high=min(1.0, mean + math.sqrt(above + z * z * sizes)), n=len(scores),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRate:
+    """One slice of live traffic ("" is all of it): the judge's weighted rate, and what users said of the same answers.
+
+    ``thumbs`` is the users' rate whenever their word came; ``agree`` is how often judge and users agree on an answer
+    that both judged. None where there is nothing.
+    """
+
+    slice: str
+    judge: Interval | None
+    thumbs: Interval | None
+    agree: Interval | None
+
+
+def live_rates(
+    judged: Iterable[Score], thumbs: Iterable[Score], *, most: int = 50, project: str = ""
+) -> tuple[LiveRate, ...]:
+    """Judge and users side by side, all traffic first, then the slices with the most verdicts, at most ``most``.
+
+    A user's word is joined by its trace, however late it came; the last one counts.
+    """
+    verdicts: dict[str, list[Score]] = defaultdict(list)
+    for score in judged:
+        if not project or score.project == project:
+            verdicts[_WHOLE].append(score)
+            if score.slice:
+                verdicts[score.slice].append(score)
+    last: dict[str, Score] = {}
+    for score in sorted(thumbs, key=lambda s: s.time_ns):
+        if not project or score.project == project:
+            last[score.trace_id] = score
+    said: dict[str, list[Score]] = defaultdict(list)
+    for score in last.values():
+        said[_WHOLE].append(score)
+        if score.slice:
+            said[score.slice].append(score)
+    names = sorted({*verdicts, *said} - {_WHOLE}, key=lambda name: (-len(verdicts[name]), name))[:most]
+    return tuple(_live(name, verdicts[name], said[name], last) for name in (_WHOLE, *names))
+
+
+def _live(name: str, verdicts: Sequence[Score], said: Sequence[Score], last: dict[str, Score]) -> LiveRate:
+    both = [
+        float((score.value >= PASS) == (last[score.trace_id].value >= PASS))
+        for score in verdicts
+        if score.trace_id in last
+    ]
+    return LiveRate(
+        slice=name,
+        judge=weighted_rate(verdicts) if verdicts else None,
+        thumbs=rate_interval([min(1.0, max(0.0, score.value)) for score in said]) if said else None,
+        agree=rate_interval(both) if both else None,
+    )

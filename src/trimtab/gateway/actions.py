@@ -1,0 +1,123 @@
+"""Tool calls of an answer before the caller gets them: judged by the policy, held for a person, let through once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trimtab.core import BadInput, Call, GuardRefused, digest_of
+from trimtab.guard import Finding, Policy, Verdict, decided
+from trimtab.guard.actions import History, ToolCall, arguments_of, history_of, tools_of
+
+from .live import LiveTrace
+from .toolcalls import CallText
+
+if TYPE_CHECKING:
+    from trimtab.guard.approvals import Approval
+
+    from .watchman import Watchman
+
+#: Characters of results that are looked at on the event loop; more of them are looked at in a thread.
+INLINE = 20_000
+#: Routes and tools whose descriptions are remembered.
+_MOST_PINS = 10_000
+_NOT_JSON = "The arguments are not a JSON object."
+
+
+class ToolPins:
+    """The tools as each route first declared them, since this process began."""
+
+    def __init__(self) -> None:
+        self._pins: dict[tuple[str, str], str] = {}
+
+    def seen(self, route: str, history: History) -> dict[str, str]:
+        """The digests of these tools as they were at first on this route; new ones are remembered."""
+        found = {}
+        for tool in history.tools:
+            if (route, tool.name) not in self._pins:
+                while len(self._pins) >= _MOST_PINS:
+                    self._pins.pop(next(iter(self._pins)))
+                self._pins[route, tool.name] = tool.digest
+            found[tool.name] = self._pins[route, tool.name]
+        return found
+
+
+def history(policy: Policy, call: Call, live: LiveTrace, pins: ToolPins) -> History | None:
+    """What the calls of an answer are judged by; None where the policy has no rules for tools."""
+    if policy.actions is None:
+        return None
+    tools = call.params.get("tools")
+    made = history_of(
+        call.messages,
+        tools=tools_of(tools if isinstance(tools, list) else ()),
+        route=live.route,
+        user=live.ask.key.name if live.ask.key is not None else "",
+        documents=tuple(str(passage.get("text", "")) for passage in live.passages),
+    )
+    return replace(made, pins=pins.seen(live.route, made))
+
+
+async def judge(watch: Watchman, call: CallText, text: str) -> None:
+    """Judge one call with the arguments that are left of it. Raises GuardRefused: stopped, or held for a person."""
+    past = watch.history
+    if past is None:
+        return
+    try:
+        proposed = ToolCall(tool=call.name, arguments=arguments_of(text))
+    except BadInput:
+        finding = Finding(
+            rule=call.name or "tool", action="block", start=0, end=len(text), reason=_NOT_JSON, scanner="actions",
+            kind="schema",
+        )  # fmt: skip
+        watch.note(call.where, Verdict(action="block", findings=(finding,), message=_NOT_JSON))
+        return
+    if sum(map(len, past.untrusted)) > INLINE:
+        verdict = await asyncio.to_thread(watch.policy.judge_call, proposed, past)
+    else:
+        verdict = watch.policy.judge_call(proposed, past)
+    if verdict.action == "escalate":
+        verdict = await _by_a_person(watch, call, proposed, verdict)
+    if verdict.findings or verdict.failures:
+        watch.note(call.where, verdict)
+
+
+async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verdict: Verdict) -> Verdict:
+    """What a person said of a call; until then it waits. Without a queue the policy's fail rule is followed."""
+    queue = watch.gateway.approvals
+    if queue is None or watch.policy.actions is None:
+        return decided(verdict, "flag" if watch.policy.fail == "open" else "block")
+    live = watch.live
+    conversation = conversation_of(live)
+    if await queue.take(conversation, proposed.digest) is not None:
+        return decided(verdict, "flag")
+    reasons = [finding.reason for finding in verdict.findings if finding.action == "escalate"]
+    waiting = await queue.ask(
+        proposed, conversation=conversation, reasons=reasons, wait=watch.policy.actions.wait, route=live.route,
+        user=live.ask.key.name if live.ask.key is not None else "", policy=live.stamp.guard, trace_id=live.trace_id,
+    )  # fmt: skip
+    watch.hold(call.where, verdict, f"waits for approval {waiting.id}")
+    raise _held(call, waiting, reasons)
+
+
+def _held(call: CallText, approval: Approval, reasons: list[str]) -> GuardRefused:
+    why = " ".join(reasons)
+    if approval.state == "refused":
+        return GuardRefused(
+            f"The call of {call.name} was refused by {approval.by or 'a person'} (approval {approval.id}). {why}",
+            field=call.where,
+            mend="Ask for something else.",
+        )
+    return GuardRefused(
+        f"The call of {call.name} waits for a person (approval {approval.id}). {why}",
+        field=call.where,
+        mend="Send the same request again once it is approved: `trimtab guard approvals approve ID`.",
+    )
+
+
+def conversation_of(live: LiveTrace) -> str:
+    """What a conversation is known by: its session where the client names one, else its first message; per key."""
+    ask = live.ask
+    key = ask.key.id if ask.key is not None else ""
+    first = next((message.get("content") for message in ask.messages if message.get("role") == "user"), "")
+    return digest_of({"key": key, "session": ask.session or None, "first": None if ask.session else first})
