@@ -66,7 +66,7 @@ class Breakdown:
     of everything. ``measures`` holds 1 to 64 of ``count``, ``errors``, ``refused`` or ``STATISTIC:COLUMN`` with a
     number column or ``score:NAME`` (``p95:duration_ms``, ``sum:cost_usd``, ``avg:score:quality``). Percentiles come
     from the mergeable histogram, so that every store gives the same ones. ``order`` is a measure (asked for or not) or
-    a column of ``by``, with a ``-`` before it for the largest first; groups without a value come last and equal ones are
+    a column of ``by``, with a ``-`` before it for the largest first; groups without a value come last, equal ones are
     ordered by their keys. ``limit`` is 1 to 10,000 groups.
 
     A root span carries the totals of its trace, each call its own tokens and cost: either the roots or the calls
