@@ -20,7 +20,7 @@ from trimtab import registry
 from trimtab.core import BadInput, NotFound, SpanQuery, TrimtabError
 from trimtab.sdk.outbox import EXPORTER
 from trimtab.store import Metadata, SpanStore, Trace
-from trimtab.traces import otlp_app, routes
+from trimtab.traces import Receiver, otlp_app, routes
 
 
 class Server(uvicorn.Server):
@@ -57,7 +57,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 @pytest.fixture
 def server(store: SpanStore, prompts: registry.Registry, keys: list[str]) -> Iterator[str]:
-    telemetry = otlp_app(store)
+    telemetry = otlp_app(Receiver(store))
     every = [*routes(store), *registry.routes(prompts)]
     control = Starlette(routes=every, exception_handlers={TrimtabError: _problem})
 

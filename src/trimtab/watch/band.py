@@ -31,14 +31,15 @@ class Band:
         return 1.0 if self.low <= value <= self.high else 0.0
 
 
-def band_of(values: Sequence[float], worse: Worse, tolerance: float, alpha: float) -> Band:
+def band_of(values: Sequence[float], worse: Worse, tolerance: float, alpha: float, least: float = 0.0) -> Band:
     """The band of a reference of ``n`` values.
 
     Its ends are order statistics, so that the share of future values from the same distribution that lie inside is
     distributed as Beta(k, n - k + 1), with k the values of the reference between them, whatever the distribution
     (Wilks 1941); ties only make the share larger. Its ``alpha`` quantile is ``bound``, the same as the lower bound of
-    Clopper and Pearson for k of n. ``tolerance`` widens the band by that part of its end, for a change that small is
-    no harm: the bound then holds all the more. Raises BadInput for an empty reference.
+    Clopper and Pearson for k of n. ``tolerance`` widens the band by that part of its end, and by ``least``
+    at least, for a change that small is no harm: the bound then holds all the more. Raises BadInput for an empty
+    reference.
     """
     n = len(values)
     if not n:
@@ -51,10 +52,10 @@ def band_of(values: Sequence[float], worse: Worse, tolerance: float, alpha: floa
     last = n - 1 - (cut if worse != "down" else 0)
     # k counts the gaps between the ends: an open end counts its own gap too.
     k = last - first + (worse == "up") + (worse == "down")
-    low = _wider(ordered[first], -tolerance) if worse != "up" else -math.inf
-    high = _wider(ordered[last], tolerance) if worse != "down" else math.inf
+    low = ordered[first] - _room(ordered[first], tolerance, least) if worse != "up" else -math.inf
+    high = ordered[last] + _room(ordered[last], tolerance, least) if worse != "down" else math.inf
     return Band(low=low, high=high, mean=k / (n + 1), bound=lower_bound(float(k), n, alpha, binary=True) if k else 0.0)
 
 
-def _wider(end: float, by: float) -> float:
-    return end + abs(end) * by
+def _room(end: float, tolerance: float, least: float) -> float:
+    return max(abs(end) * tolerance, least)

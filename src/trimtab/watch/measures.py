@@ -49,8 +49,8 @@ Rule = Callable[[Traffic], float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news: the smallest
-    change that anybody would act on, not what a detector could see."""
+    """``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news, ``least`` the
+    same in its own unit: the smallest change that anybody would act on, not what a detector could see."""
 
     name: str
     layer: Layer
@@ -60,6 +60,7 @@ class Measure:
     of: Rule
     worse: Worse | None = None
     tolerance: float = 0.0
+    least: float = 0.0
 
 
 def first_token(seen: Traffic) -> float | None:
@@ -211,7 +212,7 @@ def _measures(*measures: Measure) -> dict[str, Measure]:
 MEASURES: dict[str, Measure] = _measures(
     Measure(
         name="first_token", layer=Layer.MODEL, title="First token", unit="seconds", of=first_token, worse="up",
-        tolerance=0.5, help="The first token comes in the usual time.",
+        tolerance=0.5, least=0.25, help="The first token comes in the usual time.",
     ),
     Measure(
         name="speed", layer=Layer.MODEL, title="Speed", unit="tokens a second", of=speed, worse="down",
@@ -219,7 +220,7 @@ MEASURES: dict[str, Measure] = _measures(
     ),
     Measure(
         name="length", layer=Layer.MODEL, title="Length", unit="tokens", of=length, worse="either",
-        tolerance=0.3, help="Answers are as long as usual.",
+        tolerance=0.3, least=10.0, help="Answers are as long as usual.",
     ),
     Measure(
         name="willing", layer=Layer.MODEL, title="Willing", unit="share of answers", of=willing,
@@ -242,7 +243,7 @@ MEASURES: dict[str, Measure] = _measures(
         tolerance=0.1, help="The passages speak of what the question asks.",
     ),
     Measure(
-        name="age", layer=Layer.KNOWLEDGE, title="Age", unit="days", of=age, worse="up", tolerance=0.25,
+        name="age", layer=Layer.KNOWLEDGE, title="Age", unit="days", of=age, worse="up", tolerance=0.25, least=1.0,
         help="The youngest passage is as young as usual.",
     ),
     Measure(

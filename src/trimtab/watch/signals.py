@@ -32,10 +32,10 @@ def _signals(*signals: Signal) -> dict[str, Signal]:
     return {signal.name: signal for signal in signals}
 
 
-#: Measures whose move is harm by itself.
+#: Measures whose move is harm by itself. Waiting longer is none before somebody says how long is too long: a monitor
+#: of ``first_token`` with the action ``page`` does.
 _HARM = frozenset(
     {
-        "first_token",
         "cost",
         "filled",
         "tool_arguments",

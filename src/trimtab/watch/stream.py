@@ -158,7 +158,9 @@ class Stream:
     def _freeze(self, part: _Reference, name: str) -> None:
         if self._level is not None:
             if part.band is None:
-                part.band = band_of(part.values, self._level.worse or "either", self._level.tolerance, ALPHA)
+                part.band = band_of(
+                    part.values, self._level.worse or "either", self._level.tolerance, ALPHA, self._level.least
+                )
                 part.values = []
             mean, low = part.band.mean, part.band.bound
         else:
