@@ -328,6 +328,7 @@ async def test_a_test_names_an_unknown_channel(station: Station) -> None:
 
 async def test_an_email_is_handed_to_a_mail_server(station: Station) -> None:
     lines: list[str] = []
+    over = asyncio.Event()
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 test\r\n")
@@ -342,6 +343,8 @@ async def test_an_email_is_handed_to_a_mail_server(station: Station) -> None:
             body = lines[-1].upper() == "DATA"
             writer.write(b"354 go on\r\n" if body else b"221 bye\r\n" if lines[-1].lower() == "quit" else b"250 ok\r\n")
         writer.close()
+        await writer.wait_closed()
+        over.set()
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -351,5 +354,6 @@ async def test_an_email_is_handed_to_a_mail_server(station: Station) -> None:
     async with server:
         pager = station.new_pager(Rota(channels={"mail": mail}, usual=("mail",)))
         assert await pager.test("mail") == "the mail server took it"
+        await asyncio.wait_for(over.wait(), 20)  # a connection that outlives its loop complains in another test
     assert any("night@b.invalid" in line for line in lines)
     assert any(line.startswith("Subject: [trimtab]") for line in lines)

@@ -307,7 +307,9 @@ def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
 
 
 def _scripts(text: str) -> dict[str, int]:
-    """Letters by script: the first word of the character's name."""
+    """Letters by script: the first word of the character's name. Of plain ASCII, the common case, all count as Latin."""
+    if text.isascii():
+        return {"LATIN": len(text)} if text else {}
     found: dict[str, int] = {}
     for letter in text:
         if letter.isalpha():
