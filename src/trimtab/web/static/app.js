@@ -77,7 +77,7 @@ document.addEventListener("keydown", e => {
 // Completion of the query bar: what may come next, asked while somebody types. The arrows choose, Enter or Tab takes it.
 $$("[data-complete]").forEach(input => {
   const box = input.closest("form"), list = document.createElement("ul");
-  let choices = [], at = -1, timer = null, asked = 0;
+  let choices = [], at = -1, timer = null, asked = 0, waiting = false;
   Object.assign(list, { className: "choices", id: `${input.id}-choices`, hidden: true });
   list.setAttribute("role", "listbox"); list.setAttribute("aria-label", "Suggestions");
   box.append(list);
@@ -118,17 +118,20 @@ $$("[data-complete]").forEach(input => {
       if (!answer.ok || number !== asked || document.activeElement !== input) return;
       const found = (await answer.json()).suggestions, shift = unit(input.value);
       if (number === asked) show(found.map(one => ({ ...one, start: shift(one.start), end: shift(one.end) })));
-    } catch { close(); }
+    } catch { close(); } finally { if (number === asked) waiting = false; }
   }
   const unit = text => { const all = [...text]; return n => all.slice(0, n).join("").length; };  // characters to UTF-16
-  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+  input.addEventListener("input", () => { clearTimeout(timer); waiting = true; timer = setTimeout(ask, 120); });
   input.addEventListener("blur", close);
   input.addEventListener("keydown", e => {
     if (e.key === "ArrowDown" && list.hidden) { e.preventDefault(); ask(); return; }
+    if (e.key === "Escape" && (waiting || !list.hidden)) {  // also what is still on its way must not come after it
+      clearTimeout(timer); asked += 1; waiting = false;
+      e.preventDefault(); e.stopPropagation(); close(); return;
+    }
     if (list.hidden) return;
     if (e.key === "ArrowDown" || e.key === "ArrowUp") { e.preventDefault(); pick(e.key === "ArrowDown" ? at + 1 : at < 0 ? -1 : at - 1); }
     else if ((e.key === "Enter" && at >= 0) || (e.key === "Tab" && !e.shiftKey)) { e.preventDefault(); take(choices[Math.max(at, 0)]); }
-    else if (e.key === "Escape") { e.preventDefault(); e.stopPropagation(); close(); }
   });
 });
 
