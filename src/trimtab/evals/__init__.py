@@ -41,7 +41,7 @@ from .scorers import MAKERS, Means, adapted, make_scorer, make_scorers
 from .splits import Split, split_labels
 from .stability import Stability, stability
 from .status import JudgeStatus, judge_status
-from .wording import content_words, declines
+from .wording import content_words, declines, passage_words
 
 __all__ = [
     "AGGREGATE",
@@ -142,6 +142,7 @@ __all__ = [
     "make_scorers",
     "markdown",
     "outputs_of",
+    "passage_words",
     "plain",
     "plan_from",
     "power_of",

@@ -12,7 +12,7 @@ from typing import Any
 
 from .dataset import Case
 from .output import Output
-from .wording import cited, content_words, declines
+from .wording import cited, content_words, declines, passage_words
 
 #: A passage counts as fresh up to this many days after its last update, unless it carries its own ``max_age_days``.
 MAX_AGE_DAYS = 180.0
@@ -86,7 +86,7 @@ def grounded(output: Output) -> float | None:
         return None
     held: set[str] = set()
     for passage in used_passages(output) or output.passages:
-        held |= content_words(f"{passage.get('title', '')} {passage.get('text', '')}")
+        held |= passage_words(passage)
     return float(len(words & held) >= GROUNDED_FLOOR * len(words))
 
 

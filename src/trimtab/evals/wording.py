@@ -7,6 +7,9 @@ its mistakes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 #: How a passage is cited: ``[n]``.
 CITATION = re.compile(r"\[(\d{1,3})\]")
@@ -32,6 +35,17 @@ def content_words(text: str) -> set[str]:
     """The words of a text that carry meaning: lower case, endings cut, citations and function words left out."""
     words = _WORD.findall(CITATION.sub(" ", text).lower())
     return {_ENDINGS.sub("", word) for word in words if word not in _FUNCTION_WORDS and len(word) > 1}
+
+
+def passage_words(passage: Mapping[str, Any]) -> frozenset[str]:
+    """The content words of a passage's title and text. Remembered for the passages asked about last: a few of them
+    answer most questions, and each is looked at by several checks."""
+    return _remembered(f"{passage.get('title', '')} {passage.get('text', '')}")
+
+
+@lru_cache(maxsize=256)
+def _remembered(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
 
 
 def cited(text: str) -> set[int]:

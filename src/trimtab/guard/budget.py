@@ -31,11 +31,6 @@ RECENT, MOST_RECENT = 400, 5_000
 DEFAULT_ADDRESS = "guards:/default@production"
 
 
-async def no_traffic(_count: int) -> Sequence[str]:
-    """Where no traffic is kept."""
-    return ()
-
-
 class BudgetCheck:
     """Whether a policy may go live. Called by the registry before a label moves to a version or a rollout starts."""
 

@@ -5,7 +5,7 @@ from .comparing import Compared, Delta
 from .completion import Suggestion, complete, quoted, wanted
 from .erasing import Around, Erasing, Erasure, Whose, note_of
 from .events import Window
-from .forwarder import Forwarder
+from .forwarder import Forwarder, Http
 from .grpc import GrpcDoor
 from .keeping import keeping_routes
 from .language import QueryError, make_filter, parse_query, words_of
@@ -31,6 +31,7 @@ __all__ = [
     "Erasure",
     "Forwarder",
     "GrpcDoor",
+    "Http",
     "Mask",
     "Masking",
     "Price",

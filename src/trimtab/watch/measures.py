@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab.core import Layer, Span
-from trimtab.evals import OWN_PROJECTS, content_words, declines
+from trimtab.evals import OWN_PROJECTS, content_words, declines, passage_words
 
 from .band import Worse
 
@@ -119,7 +119,7 @@ def coverage(seen: Traffic) -> float | None:
     asked = content_words(seen.root.input[:_SHOWN])
     held: set[str] = set()
     for passage in seen.passages:
-        held |= content_words(f"{passage.get('title', '')} {passage.get('text', '')}"[:_SHOWN])
+        held |= passage_words(passage)
     return len(asked & held) / len(asked) if asked else None
 
 
@@ -307,7 +307,7 @@ def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
 
 
 def _scripts(text: str) -> dict[str, int]:
-    """Letters by script: the first word of the character's name. Of plain ASCII, the common case, all count as Latin."""
+    """Letters by script: the first word of the character's name. Plain ASCII, the common case, is all Latin."""
     if text.isascii():
         return {"LATIN": len(text)} if text else {}
     found: dict[str, int] = {}

@@ -11,9 +11,8 @@ import asyncio
 import logging
 import smtplib
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from email.message import EmailMessage
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from trimtab.core import NotFound, TrimtabError, now_ns
@@ -21,6 +20,7 @@ from trimtab.incidents.desk import Desk
 from trimtab.incidents.incident import Incident
 from trimtab.incidents.records import Records
 from trimtab.store import Metadata, Settings
+from trimtab.traces import Http
 
 from .channels import Channel, Rota
 from .payloads import Message, message_of
@@ -35,29 +35,6 @@ EVERY_S, TIMEOUT_S = 5.0, 15.0
 TRIES, _FIRST_S, _LONGEST_S = 40, 5.0, 3600.0
 _LOOKED_AT = 200
 _NS = 10**9
-
-
-class Reply(Protocol):
-    """What an HTTP client answers with."""
-
-    status: int
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-    async def read(self, limit: int = ...) -> bytes: ...
-
-
-class Http(Protocol):
-    """Any HTTP client."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes = ...,
-        *,
-        timeout: float,  # noqa: ASYNC109
-    ) -> Reply: ...
 
 
 class Pager:
