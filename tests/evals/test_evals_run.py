@@ -631,6 +631,33 @@ async def test_a_run_that_the_end_of_the_server_interrupts_goes_on_at_its_start(
     await house.runs.stop()
 
 
+@pytest.mark.parametrize("by", ["the end of the server", "a person"])
+async def test_a_run_that_is_stopped_between_its_claim_and_its_first_case_asks_nothing(house: House, by: str) -> None:
+    claimed, go_on, making = asyncio.Event(), asyncio.Event(), house.runs._making
+
+    async def slowly(plan: RunPlan) -> Any:
+        claimed.set()
+        await go_on.wait()
+        return await making(plan)
+
+    made = await house.runs.create(plan_from(PLAN), "mara")
+    house.runs._making = slowly  # the claim comes in a later turn of the loop: it asks the database in a thread
+    await claimed.wait()
+    if by == "a person":
+        await house.runs.cancel(made.id, "mara")
+        go_on.set()
+        other = {**PLAN, "cases": [{"input": "other"}]}
+        await ended(house, (await house.runs.create(plan_from(other), "mara")).id)  # one after the other
+    else:
+        stopping = asyncio.create_task(house.runs.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        await stopping
+    left = await house.log.get(made.id)
+    assert ("good", 0) not in house.target.calls
+    assert (left.state, left.reason) == (("stopped", "stopped by mara") if by == "a person" else (RUNNING, ""))
+
+
 async def test_an_estimate_asks_nothing_and_knows_no_price_of_a_route(house: House) -> None:
     found = await house.runs.estimate(plan_from({**PLAN, "repeats": 3}))
     assert (found["cases"], found["calls"], found["answers"]["calls"], found["verdicts"]["calls"]) == (2, 12, 6, 6)

@@ -13,7 +13,7 @@ from trimtab.core import BadInput
 
 from .eval_dataset import convert, dataset
 from .eval_judge import calibrate, label
-from .eval_run import run
+from .eval_run import interval_of, run
 from .listing import json_option, moment, show_fields, show_json, show_table
 from .own_server import eval_options
 from .remote import Remote
@@ -181,10 +181,15 @@ def show_run(found: Mapping[str, Any]) -> None:
     })  # fmt: skip
     click.echo()
     rows = [
-        {**row, "rate": f"{row['passed']}/{row['n']}", "judge": row.get("status", {}).get("state", "")}
+        {
+            **row, "rate": f"{row['passed']}/{row['n']}", "interval": interval_of(row),
+            "judge": row.get("status", {}).get("state", ""),
+        }
         for row in found["scores"]
-    ]
-    columns = {"name": "SCORE", "mean": "MEAN", "rate": "PASSED", "errors": "ERRORS", "judge": "JUDGE"}
+    ]  # fmt: skip
+    columns = {
+        "name": "SCORE", "mean": "MEAN", "rate": "PASSED", "interval": "95 %", "errors": "ERRORS", "judge": "JUDGE",
+    }  # fmt: skip
     show_table(rows, columns, empty="No scores yet.")
 
 

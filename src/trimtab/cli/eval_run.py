@@ -216,15 +216,21 @@ def state_of(progress: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def interval_of(row: Mapping[str, Any]) -> str:
+    """The 95 % interval of a score's share of passes, in words; empty where nothing is scored."""
+    return "" if row["low"] is None else f"{row['low'] * 100:.0f} to {row['high'] * 100:.0f} %"
+
+
 def _summary(found: Mapping[str, Any]) -> None:
     why = f" ({found['reason']})" if found["reason"] else ""
     click.echo(f"{found['id']}: {found['state']}{why}, {state_of(found['progress'])}")
     for row in found["scores"]:
         mean = "no value" if row["mean"] is None else f"{row['mean']:.3f}"
+        rate = f"{row['passed']} of {row['n']} pass, {interval_of(row)}" if row["n"] else "nothing scored"
         errors = f", {row['errors']} errors" if row["errors"] else ""
         state = row.get("status", {}).get("state", "")
         judge = f", judge {state}" if state else ""
-        click.echo(f"  {row['name']:<24} {mean}  ({row['passed']} of {row['n']} pass{errors}{judge})")
+        click.echo(f"  {row['name']:<24} {mean}  ({rate}{errors}{judge})")
     click.echo(f"See the failures: trimtab eval show {found['id']} --failures", err=True)
 
 

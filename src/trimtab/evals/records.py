@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, and_, case, delete, desc, distinct, func, insert, or_, select, update
 
 from trimtab.core import NotFound
+from trimtab.stats import wilson
 from trimtab.store import Metadata, tables
 
 from .dataset import Case
@@ -205,7 +206,10 @@ class RunLog:
         )
 
     async def summary(self, run_id: str) -> list[dict[str, Any]]:
-        """By score: how many, their mean and share of passes, errors, judges and what they cost."""
+        """By score: how many, their mean, share of passes with its 95 % interval, errors, judges and what they cost.
+
+        Repeats of a case are no further cases: ``low`` and ``high`` (Wilson's interval) count cases.
+        """
         s = _scores.c
         query = (
             select(
@@ -218,14 +222,16 @@ class RunLog:
             .order_by(s.name)
         )  # fmt: skip
         rows = await self._metadata.read(lambda c: [tuple(row) for row in c.execute(query)])
-        return [
-            {
+        found = []
+        for name, n, mean, passed, errors, judges, judge, cost, cases in rows:
+            counted = min(n, cases)
+            low, high = wilson((passed or 0) / n * counted, counted) if n else (None, None)
+            found.append({
                 "name": name, "n": n, "mean": None if mean is None else float(mean), "passed": int(passed or 0),
-                "errors": int(errors or 0), "judges": judges, "judge": judge,
+                "low": low, "high": high, "errors": int(errors or 0), "judges": judges, "judge": judge,
                 "cost_usd": None if cost is None else float(cost), "cases": cases,
-            }
-            for name, n, mean, passed, errors, judges, judge, cost, cases in rows
-        ]  # fmt: skip
+            })  # fmt: skip
+        return found
 
     async def results(
         self, run_id: str, *, limit: int = 50, offset: int = 0, failures: bool = False, case_id: str = ""

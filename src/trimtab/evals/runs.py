@@ -171,6 +171,7 @@ class Runs:
         beating: asyncio.Task[None] | None = None
         try:
             runner = self._runner = await self._runner_of(run)
+            await self._heed(run.id, runner)
             beating = asyncio.create_task(self._beat(run.id, runner), name="trimtab-evals-beat")
             await runner()
             reason, progress = runner.reason, runner.progress.to_json()
@@ -189,6 +190,13 @@ class Runs:
         if not (self._ending and state == STOPPED):  # what the end of the server interrupts goes on at its start
             changed = {"state": state, "reason": reason, "ended_ns": self._clock(), "progress": dict(progress)}
             await self.log.note(run.id, **changed)
+
+    async def _heed(self, run_id: str, runner: Runner) -> None:
+        """Stop what was asked to stop between its claim and its first case, while there was no runner to tell."""
+        if self._ending:
+            runner.stop("the server stops")
+        elif (run := await self.log.get(run_id)).state != RUNNING:
+            runner.stop(run.reason or "stopped elsewhere")
 
     async def _runner_of(self, run: Run) -> Runner:
         plan = plan_from({key: value for key, value in run.plan.items() if key != "estimate"})

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from trimtab.core import TrimtabError
 from trimtab.evals import PassRate, live_rates
-from trimtab.stats import Interval, wilson
+from trimtab.stats import Interval
 from trimtab.web import words
 from trimtab.web.charts import Scale, Whisker, whisker
 from trimtab.web.frame import Frame
@@ -99,7 +99,7 @@ class AnswerRow:
 
 
 def rate_rows(scores: Sequence[Mapping[str, Any]]) -> tuple[RateRow, ...]:
-    """Every score with its share of passes. Repeats of a case are no further cases: the interval counts cases."""
+    """Every score with its share of passes and the interval that the log gives."""
     scale = Scale(low=0, high=1, start=4, end=WHISKER_WIDTH - 4)
     found: list[RateRow] = []
     for score in scores:
@@ -107,7 +107,7 @@ def rate_rows(scores: Sequence[Mapping[str, Any]]) -> tuple[RateRow, ...]:
         if not n:
             continue
         share, shown = score["passed"] / n, min(n, cases)
-        low, high = wilson(share * shown, shown)
+        low, high = float(score["low"]), float(score["high"])
         status = score.get("status") or {}
         found.append(
             RateRow(
