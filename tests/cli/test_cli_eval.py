@@ -127,6 +127,7 @@ def test_from_a_file_of_cases_to_a_gate(shell: Shell, tmp_path: Path) -> None:
     calibrated = shell.json("calibrate", old["id"], "--score", "quality")
     assert calibrated["answer"] in ("not certified", "cannot tell")
     assert calibrated["criteria"][0]["cases"] > 0
+    assert calibrated["time_ns"] > shell.json("show", old["id"])["started_ns"]
     assert shell.json("show", old["id"])["scores"][-1]["status"]["state"] == "uncalibrated"
     assert shell.json("estimate", old["id"], "--score", "quality")["method"] == "labels only"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trimtab.core import BadInput, Call, NotFound, collect
+from trimtab.core import BadInput, Call, NotFound, collect, now_ns
 
 from .calibrate import Calibration, calibrate
 from .compare import Delta, compare
@@ -48,10 +48,11 @@ class _Judged:
 class Reports:
     """Reads runs; everything heavy happens in a thread."""
 
-    def __init__(self, log: RunLog, people: People, making: Making) -> None:
+    def __init__(self, log: RunLog, people: People, making: Making, *, clock: Callable[[], int] = now_ns) -> None:
         self.log = log
         self.people = people
         self._making = making
+        self._clock = clock
 
     async def scores(self, run: Run, score: str = "") -> tuple[str, list[Scored]]:
         """The rows of one score; "" is the only one there is, else ``all``. Raises NotFound for one that is not there,
@@ -125,7 +126,7 @@ class Reports:
         return await asyncio.to_thread(stability, rows, texts=texts)
 
     async def calibrate(
-        self, run_id: str, score: str, *, labels: str = "", test_share: float = 0.5, time_ns: int = 0
+        self, run_id: str, score: str, *, labels: str = "", test_share: float = 0.5
     ) -> tuple[Calibration, list[Disagreement]]:
         """Measure the judge of a score by people's labels, remember it, and say where it differs on the dev side."""
         judged = await self._judged(run_id, score, labels)
@@ -134,7 +135,7 @@ class Reports:
             split = split_labels(judged.labels, test_share=test_share, before=judged.before)
             found = calibrate(
                 judged.labels, judged.verdicts, judge=judged.judge, split=split, texts=judged.texts,
-                model=judged.model, time_ns=time_ns,
+                model=judged.model, time_ns=self._clock(),
             )  # fmt: skip
             return found, disagreements(judged.labels, judged.verdicts, split=split)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, actor_of
 
 from .gate import power_of
 from .labels import labels_from_csv, labels_from_jsonl, labels_to_jsonl
@@ -121,8 +121,7 @@ class _Desk:
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise BadInput("must be a number above 0 and at most 1.", field="test_share", mend="0.5 is usual.")
         found, differ = await self._reports.calibrate(
-            _id(request), _text(body, "score"), labels=_text(body, "labels"), test_share=float(share),
-            time_ns=_whole_of(body, "time_ns"),
+            _id(request), _text(body, "score"), labels=_text(body, "labels"), test_share=float(share)
         )  # fmt: skip
         shown = [plain(item) for item in differ]
         return _json({**plain(found), "markdown": markdown(found), "disagreements": shown})
@@ -211,7 +210,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _actor(request: Request, said: object) -> str:
-    return str(getattr(request.state, "actor", "") or (said if isinstance(said, str) else "") or "api")[:200]
+    return actor_of(request.scope, said if isinstance(said, str) else "")[:200]
 
 
 def _compares(request: Request) -> bool:
@@ -249,11 +248,4 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name, "")
     if not isinstance(value, str) or len(value) > 500:
         raise BadInput("must be text of at most 500 characters.", field=name)
-    return value
-
-
-def _whole_of(body: Mapping[str, Any], name: str) -> int:
-    value = body.get(name, 0)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise BadInput("must be a whole number.", field=name)
     return value
