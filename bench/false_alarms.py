@@ -119,8 +119,8 @@ def traffic(rng: random.Random, kind: str, requests: int) -> Iterator[Score]:
             mix = SHIFTED if kind == "mix shift" and i > requests // 2 else USUAL
             slice_ = rng.choices(list(SLICES), mix)[0]
             own = rates[slice_]
-        for name, signal in SIGNALS.items():
-            share = SAMPLED[signal.cost]
+        for name in RATES:
+            share = SAMPLED[SIGNALS[name].cost]
             if share == 1.0 or rng.random() < share:
                 yield score(i, name, slice_, rng.random() < own[name])
 

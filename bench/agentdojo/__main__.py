@@ -7,7 +7,8 @@ Needs the package agentdojo (``pip install agentdojo==0.1.35``), which is no dep
                            [--suites banking ...] [--out FILE]
 
 ``policy``: one policy a suite, no plan. ``plan``: the defaults, and a plan of tool names. ``default``: the defaults
-alone. ``dual``: the dual-LLM controller with scripted planner and reader; ``gullible``: with a reader that obeys.
+alone. ``shipped``: the action stage of the policy that Trimtab ships. ``dual``: the dual-LLM controller with scripted
+planner and reader; ``gullible``: with a reader that obeys.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 RESULT = Path(__file__).parent.parent / "results" / "agentdojo.json"
-MODES = ("policy", "plan", "default", "none", "dual", "gullible")
+MODES = ("policy", "plan", "default", "shipped", "none", "dual", "gullible")
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         def make(mode: str = mode, times: list[float] = times) -> Any:
             if mode == "none":
                 return worst_case.AllowAll()
-            return Trimtab(policy=mode == "policy", planned=mode == "plan", times=times)
+            return Trimtab(kind=mode, times=times)
 
         began = time.time()
         rows = _rows(suites, one, asked.sample, worst_case.scripted)
@@ -78,7 +79,7 @@ def _facts(asked: argparse.Namespace, version: str) -> dict[str, Any]:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["policy", "plan", "default", "dual", "gullible"])
-    names = ("bare", "ignore", "important", "tooloutput", "aside")
+    names = ("bare", "ignore", "important", "tooloutput", "aside", "postscript", "handover")
     parser.add_argument("--wordings", nargs="+", choices=names, default=list(names))
     parser.add_argument("--suites", nargs="+", default=["workspace", "travel", "banking", "slack"])
     parser.add_argument("--sample", type=int, default=0, help="attack pairs a suite; 0: all")

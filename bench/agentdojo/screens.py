@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from trimtab.guard import compile_policy
+from trimtab.guard import DEFAULT_POLICY, compile_policy
 from trimtab.guard.actions import (
     DEFAULT_RULES,
     ActionRules,
@@ -23,27 +23,32 @@ from trimtab.guard.actions import (
 )
 
 POLICIES = Path(__file__).parent / "policies"
+SHIPPED = "shipped"
 
 
 @cache
 def rules_of(suite: str) -> ActionRules:
-    """The rules of the suite's policy."""
+    """The rules of the suite's policy, or of the one that Trimtab ships."""
+    if suite == SHIPPED:
+        return compile_policy(DEFAULT_POLICY).actions or DEFAULT_RULES
     content = YAML(typ="safe").load((POLICIES / f"{suite}.yaml").read_text())
     return compile_policy(content).actions or DEFAULT_RULES
 
 
 class Trimtab:
-    """``policy``: the suite's own; otherwise the defaults. ``planned``: the tools of the task are agreed beforehand, by
-    name and number and without arguments. ``times`` collects seconds of processor time, one a decision."""
+    """``kind`` is ``policy`` (the suite's own), ``shipped`` (what Trimtab ships), ``default`` (the rules of an empty
+    stage) or ``plan``: these rules, and the tools of the task are agreed beforehand, by name and number and without
+    arguments. ``times`` collects seconds of processor time, one a decision."""
 
-    def __init__(self, *, policy: bool, planned: bool, times: list[float]) -> None:
-        self._policy, self._planned, self._times = policy, planned, times
+    def __init__(self, *, kind: str, times: list[float]) -> None:
+        self._kind, self._times = kind, times
 
     def start(self, suite: str, prompt: str, tools: Sequence[Mapping[str, Any]], plan: Sequence[str]) -> None:
-        self._rules = rules_of(suite) if self._policy else DEFAULT_RULES
+        names = {"policy": suite, "shipped": SHIPPED}
+        self._rules = rules_of(names[self._kind]) if self._kind in names else DEFAULT_RULES
         self._prompt = prompt
         self._tools = tools_of(tools)
-        self._plan = tuple(plan) if self._planned else None
+        self._plan = tuple(plan) if self._kind == "plan" else None
 
     def may(self, tool: str, arguments: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> bool:
         past = History(

@@ -30,6 +30,7 @@ import latency
 import made
 import page
 import patterned
+import toxic
 
 RESULT = Path(__file__).parent.parent / "results" / "guard.json"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "guard-scanners.md"
@@ -38,6 +39,7 @@ SUITES: Mapping[str, Callable[[Path | None], dict[str, Any]]] = {
     **latency.SUITES,
     **patterned.SUITES,
     **made.SUITES,
+    **toxic.SUITES,
     **detection.SUITES,
 }
 

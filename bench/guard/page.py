@@ -15,11 +15,11 @@ updated: {date}
 
 # Guard scanners
 
-A policy names scanners from this list. `trimtab guard list` prints it with every option. The figures below are measured by `python bench/guard --docs`, which writes this page.
+A policy names scanners from this list. `trimtab guard list` prints it with every option. The figures below are measured by `python bench/guard --docs`, which writes this page; each row says when it was measured and with which option.
 
 ## How to read the figures
 
-Recall is the share of the cases that a scanner is for and that it found. False positives are the share of harmless texts on which it fired. Both stand with a 95 % interval (Wilson). Figures marked "made" are on positives written or drawn for the bench: they say that a scanner does its work, not how it fares against people who try to get around it. A scanner that finds what a policy writes down, such as words or sizes, has no figures of its own.
+Recall is the share of the cases that a scanner is for and that it found. False positives are the share of harmless texts on which it fired. Both stand with a 95 % interval (Wilson). Figures marked "made" are on positives written or drawn for the bench: they say that a scanner does its work, not how it fares against people who try to get around it. The 319 beginnings of sentences from RealToxicityPrompts were chosen because models go on with them in a toxic way: most of them are not toxic, and a scanner of words ought to pass them. A scanner that finds what a policy writes down, such as words or sizes, has no figures of its own.
 
 """
 
@@ -31,14 +31,17 @@ def written(result: Mapping[str, Any]) -> str:
     parts = [_HEAD.format(date=max(dates, default=""))]
     parts.append("## The scanners\n\n")
     parts += [f"- `{card['name']}` ({', '.join(card['stages'])}): {card['description']}\n" for card in cards()]
-    parts.append("\n## Figures\n\n| scanner or suite | recall | false positives | date |\n|---|---|---|---|\n")
+    parts.append(
+        "\n## Figures\n\n| scanner or suite | recall | false positives | date | option |\n|---|---|---|---|---|\n"
+    )
     for name, suite in suites.items():
         if isinstance(suite.get("recall"), Mapping):
             label = f"`{suite['scanner']}`" if "scanner" in suite else f"default policy: {name}"
+            label += f", {suite['on']}" if "on" in suite else ""
             made = " (made)" if "positives" in suite else ""
-            parts.append(
-                f"| {label} | {_rate(suite['recall'])}{made} | {_rate(suite['false_positives'])} | {suite['date']} |\n"
-            )
+            option = "`" + suite["command"].removeprefix("python bench/guard ").replace("--data DIR ", "") + "`"
+            found = f"{_rate(suite['recall'])}{made} | {_rate(suite['false_positives'])}"
+            parts.append(f"| {label} | {found} | {suite['date']} | {option} |\n")
     parts.append(_cost(suites))
     return "".join(parts)
 

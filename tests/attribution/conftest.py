@@ -23,6 +23,8 @@ class Seen:
     value: float
     trace_id: str
     pins: Mapping[str, str] = field(default_factory=dict)
+    session: str = ""
+    user: str = ""
 
 
 @dataclass

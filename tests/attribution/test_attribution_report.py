@@ -21,6 +21,8 @@ class Seen:
     value: float
     pins: Mapping[str, str] = field(default_factory=dict)
     slice: str = "a"
+    session: str = ""
+    user: str = ""
 
     @property
     def trace_id(self) -> str:

@@ -68,7 +68,7 @@ async def test_a_call_that_an_order_dictated_is_stopped(house: House, stream: bo
     assert '"tool_calls"' not in answer.body.decode()
     spans, (allowed,) = await house.trace(answer)
     (rail,) = [span for span in spans if span.kind == "guardrail"]
-    assert (allowed.value, rail.attributes["findings"][0]["kind"]) == (0.0, "provenance")
+    assert (allowed.value, rail.attributes["findings"][0]["kind"]) == (0.0, "dictated")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,4 +1,4 @@
-"""Two targets, one of them faulty, in virtual time: the scenarios of ``bench/faults.py``, shorter."""
+"""Two targets, one of them faulty, in virtual time: the scenarios of ``bench/outages.py``, shorter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from virtual_time import run
 
 
 def _load() -> ModuleType:
-    path = Path(__file__).parents[2] / "bench" / "faults.py"
-    spec = importlib.util.spec_from_file_location("bench_faults", path)
+    path = Path(__file__).parents[2] / "bench" / "outages.py"
+    spec = importlib.util.spec_from_file_location("bench_outages", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -176,6 +176,17 @@ def test_earlier_messages_are_remembered_when_they_were_clean() -> None:
     assert CALLS == ["fine", "bad", "fine", "fine"]
 
 
+async def test_what_was_clean_as_the_newest_message_is_known_when_it_is_an_earlier_one() -> None:
+    found = policy(entry("word"), entry("talk"))
+    long = "fine " * 1000
+    for text in ("fine", long):
+        assert (await found.examine("input", text)).allowed
+        assert (await found.examine("input", text, context=Context(newest=False))).allowed
+    assert [call[:5] for call in CALLS] == ["fine", "fine", "fine ", "fine "]
+    assert not (await found.examine("input", "bad")).allowed
+    assert not (await found.examine("input", "bad", context=Context(newest=False))).allowed
+
+
 async def test_long_texts_and_large_scanners_leave_the_loop_alone() -> None:
     found = policy(entry("word"), entry("large"))
     beats = 0

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from trimtab.core import BadInput, Conflict
-from trimtab.guard import BudgetCheck, Case, budget_routes, builtin, cases_from, compile_policy, measure
+from trimtab.core import BadInput, Conflict, Version
+from trimtab.guard import (
+    BudgetCheck,
+    Case,
+    Measurements,
+    Measuring,
+    budget_routes,
+    builtin,
+    cases_from,
+    compile_policy,
+    measure,
+)
+from trimtab.guard.measurements import KEPT
+from trimtab.store import Metadata
 
 
 def policy(*rules: tuple[str, str], action: str = "block", **more: Any) -> dict[str, Any]:
@@ -112,22 +126,71 @@ async def wrong(trace_id: str, note: str, actor: str) -> Mapping[str, Any]:
     return {"dataset": "guard-benign", "trace": trace_id, "note": note, "actor": actor}
 
 
-def client(content: Mapping[str, Any]) -> TestClient:
-    return TestClient(Starlette(routes=budget_routes(lambda _address: content, recent, wrong)))
+async def stopped_wrongly(count: int) -> Sequence[str]:
+    return ["an apple a day", "hello again"][:count]
 
 
-def test_the_measurement_over_http() -> None:
+@pytest.fixture
+def metadata(tmp_path: Path) -> Iterator[Metadata]:
+    with closing(Metadata.open(tmp_path / "metadata.db")) as opened:
+        yield opened
+
+
+def client(content: Mapping[str, Any], metadata: Metadata) -> TestClient:
+    version = Version(kind="guards", name="default", number=3, digest="d", content=content)
+    measuring = Measuring(lambda _address: version, recent, stopped_wrongly, Measurements(metadata))
+    return TestClient(Starlette(routes=budget_routes(measuring, wrong)))
+
+
+def test_the_measurement_over_http_is_kept(metadata: Metadata) -> None:
     asked = {"cases": [{"text": "apple pie", "label": "benign"}, {"text": "x", "label": "attack"}], "traffic": 2}
-    told = client(policy(("a", "apple"))).post("/api/guard/test", content=json.dumps(asked)).json()
+    http = client(policy(("a", "apple")), metadata)
+    told = http.post("/api/guard/test", content=json.dumps(asked)).json()
     assert told["over_budget"]
     assert told["false_positives"]["hits"] == 2
-    assert told["false_positives"]["n"] == 3
+    assert told["false_positives"]["n"] == 3, "requests of wrong blocks are told apart: they are no sample"
+    again = next(each for each in told["sets"] if each["set"] == "wrong blocks")
+    assert (again["attack"], again["stopped"]["hits"], again["stopped"]["n"]) == (False, 1, 2)
     assert told["recall"]["n"] == 1
     assert told["scanners"][0]["rule"] == "a"
+    (kept,) = http.get("/api/guard/tests", params={"name": "default"}).json()["measurements"]
+    assert (kept["number"], kept["report"]["false_positives"]) == (3, told["false_positives"])
+    assert http.get("/api/guard/tests", params={"name": "other"}).json() == {"measurements": []}
 
 
-def test_a_wrong_block_over_http() -> None:
-    answer = client(policy(("a", "apple"))).post("/api/guard/wrong", json={"trace_id": "ABC", "note": "fine"})
+def test_a_content_that_is_no_version_is_measured_and_not_kept(metadata: Metadata) -> None:
+    http = client(policy(("a", "zzz")), metadata)
+    asked = {"content": policy(("a", "apple")), "cases": [{"text": "apple pie", "label": "benign"}]}
+    told = http.post("/api/guard/test", json=asked).json()
+    assert told["false_positives"]["hits"] == 1
+    assert http.get("/api/guard/tests").json() == {"measurements": []}
+
+
+async def test_the_newest_measurements_of_a_policy_are_kept(metadata: Metadata) -> None:
+    times = iter(range(1, 200))
+    kept = Measurements(metadata, clock=lambda: next(times))
+    for number in range(1, KEPT + 4):
+        await kept.keep("default", number, {"n": number}, "kim")
+    await kept.keep("other", 1, {"n": 0}, "kim")
+    found = await kept.list("default", limit=200)
+    assert [each.number for each in found] == list(range(KEPT + 3, 3, -1))
+    last = await kept.last("default", 7)
+    assert last is not None
+    assert (last.report, last.by) == ({"n": 7}, "kim")
+    assert await kept.last("nobody") is None
+
+
+def test_the_time_of_every_scanner_is_measured() -> None:
+    content = {"stages": {"input": [{"scanner": "secrets", "action": "flag"}, {"name": "a", "patterns": ["apple"],
+               "action": "block", "reason": "no apples"}]}}  # fmt: skip
+    rows = {row.rule: row for row in measure(compile_policy(content), cases_from([{"text": "hello there"}])).rows}
+    assert rows["secrets"].p50_ms is not None
+    assert rows["secrets"].p50_ms > 0
+    assert rows["a"].p50_ms is None, "patterns are matched together, in one pass"
+
+
+def test_a_wrong_block_over_http(metadata: Metadata) -> None:
+    answer = client(policy(("a", "apple")), metadata).post("/api/guard/wrong", json={"trace_id": "ABC", "note": "fine"})
     assert answer.status_code == 201
     assert answer.json()["trace"] == "abc"
     assert answer.json()["note"] == "fine"
@@ -143,7 +206,7 @@ def test_a_wrong_block_over_http() -> None:
         ("wrong", {"note": "x"}, "trace_id"),
     ],
 )
-def test_mistakes_name_their_field(path: str, body: dict[str, Any], field: str) -> None:
+def test_mistakes_name_their_field(metadata: Metadata, path: str, body: dict[str, Any], field: str) -> None:
     with pytest.raises(BadInput) as error:
-        client(policy(("a", "apple"))).post(f"/api/guard/{path}", json=body)
+        client(policy(("a", "apple")), metadata).post(f"/api/guard/{path}", json=body)
     assert error.value.field == field

@@ -63,7 +63,11 @@ async def test_messages_are_scanned_each_and_located() -> None:
 
 
 async def test_a_tool_call() -> None:
-    assert (await scan(stage="action", tool_call={"name": "send", "arguments": {"to": "x"}}))["verdict"] == "allow"
+    call = {"name": "send", "arguments": {"to": "kim"}}
+    reply = await scan(stage="action", tool_call=call)
+    assert (reply["verdict"], reply["findings"][0]["kind"]) == ("flag", "provenance")
+    said = {"messages": [{"role": "user", "content": "send it to kim"}]}
+    assert (await scan(stage="action", tool_call=call, context=said))["verdict"] == "allow"
 
 
 @pytest.mark.parametrize(

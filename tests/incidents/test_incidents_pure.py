@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.attribution import Arm, Candidate, Report
+from trimtab.attribution import Arm, Candidate, Report, with_replay
 from trimtab.core import BadInput, Conflict, Span, Stamp, TrimtabError
 from trimtab.incidents import Incident, blamed, joining, recovery, sentences, states
-from trimtab.incidents.arms import Restore, Tally, restores, served_by, unchanged
+from trimtab.incidents.arms import Restore, Tally, asks, restores, served_by, unchanged
 from trimtab.incidents.figures import figures
 from trimtab.incidents.postmortem import postmortem
 from trimtab.incidents.records import Records, Written
@@ -258,13 +259,17 @@ def test_figures_say_how_long_it_took_and_where_incidents_come_from() -> None:
     assert figures([]).took["detect"].n == 0
 
 
-def test_one_arm_a_layer_for_what_can_be_put_back() -> None:
+def test_the_best_change_of_each_layer_is_put_back_and_a_second_one_that_nothing_clears() -> None:
     suspects = [
         candidate(), candidate(after="other/7", asset="prompts:/other"), candidate("guards"),
+        candidate("guards", after="strict/2", cleared="explains less"), candidate(after="third/3"),
         candidate("models", asset="models:/v/m"), candidate("corpora"), candidate(change_id="", after="", layer=None),
+        candidate("routes", after="deployed", since_ns=5),
     ]  # fmt: skip
     plan = restores(report(suspects[0], "likely", *suspects[1:]), lambda c: "" if c.kind == "corpora" else c.before)
-    assert [arm.kind for arm in plan] == ["prompts", "guards", "models"]
+    assert [(arm.kind, arm.after) for arm in plan] == [
+        ("prompts", "answer/2"), ("prompts", "other/7"), ("guards", "answer/2"), ("models", "answer/2"),
+    ]  # fmt: skip
 
 
 def test_pins_of_an_arm_change_one_layer_of_what_served() -> None:
@@ -283,29 +288,82 @@ def test_pins_of_an_arm_change_one_layer_of_what_served() -> None:
     assert Restore(kind="prompts", before="answer/1", after="answer/3").pins(served) is None
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.none() | st.booleans()), max_size=60))
-def test_arms_count_in_pairs(results: list[tuple[bool, bool, bool | None]]) -> None:
-    plan = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]
-    tally = Tally(plan=plan)
-    for same, one, two in results:
-        tally.add(float(same), [float(one), None if two is None else float(two)])
-    nothing, prompt, guard = tally.arms()
-    assert (nothing.n, nothing.passed) == (len(results), sum(same for same, _, _ in results))
-    assert (prompt.n, prompt.passed) == (len(results), sum(one for _, one, _ in results))
-    assert guard.n == sum(two is not None for _, _, two in results)
-    if all(one == same for same, one, _ in results):
+PLAN = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]
+SERVED = {"models": "v/m=x@1", "prompts": "a/2", "guards": "g/2", "routes": "r/1"}
+
+
+def test_one_request_is_asked_with_each_change_put_back_with_all_and_with_all_but_one() -> None:
+    arms = asks(PLAN, SERVED, breaking=True)
+    short = {name: (pins["prompts"], pins["guards"]) for name, pins in arms.items()}
+    assert short == {
+        "": ("a/2", "g/2"), "prompts a/2": ("a/1", "g/2"), "guards g/2": ("a/2", "g/1"), "*": ("a/1", "g/1"),
+        "!prompts a/2": ("a/2", "g/1"), "!guards g/2": ("a/1", "g/2"),
+    }  # fmt: skip
+    assert all("models" not in pins and pins["routes"] == "r/1" for pins in arms.values())
+    assert list(asks(PLAN, {**SERVED, "guards": "g/1"}, breaking=True)) == ["", "prompts a/2", "*"]
+    assert list(asks(PLAN[:1], SERVED, breaking=True)) == ["", "prompts a/2"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.none() | st.booleans()), max_size=60))
+def test_arms_count_in_pairs(results: list[tuple[bool, bool, bool, bool | None]]) -> None:
+    tally = Tally(plan=PLAN)
+    for failed, same, one, two in results:
+        tally.add(failed, {"": same, "prompts a/2": one, "guards g/2": two})
+    nothing, prompt, guard, everything = tally.arms()
+    assert (nothing.n, nothing.sound) == (sum(row[0] for row in results), sum(not row[0] for row in results))
+    assert nothing.passed == sum(same for failed, same, _, _ in results if failed)
+    assert prompt.spoilt == sum(not one for failed, _, one, _ in results if not failed)
+    assert guard.n + guard.sound == sum(two is not None for *_, two in results)
+    assert (everything.role, everything.n, everything.e_value) == ("all", 0, 1.0)
+    if all(one == same for _, same, one, _ in results):
         assert prompt.e_value == 1.0
-    assert not tally.decided or (prompt.e_value >= 500) != (guard.e_value >= 500)
+    proving = [arm for arm in (prompt, guard) if arm.e_value >= 500]
+    assert not tally.decided or len(proving) == 1 or (not proving and len(results) >= 60)
 
 
-def test_a_contest_is_decided_only_when_one_arm_stands_alone() -> None:
-    plan = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]
-    alone, both = Tally(plan=plan), Tally(plan=plan)
-    for _ in range(20):
-        alone.add(0.0, [1.0, 0.0])
-        both.add(0.0, [1.0, 1.0])
-    assert alone.decided
-    assert not both.decided
+def play(rows: int, passes: Callable[[Mapping[str, str]], float]) -> Tally:
+    """Ask ``rows`` requests, in the arms that break too once those are called for."""
+    tally = Tally(plan=PLAN)
+    for _ in range(rows):
+        arms = asks(PLAN, SERVED, breaking=tally.breaking)
+        tally.add(True, {name: passes(pins) for name, pins in arms.items()})
+        if tally.decided:
+            break
+    return tally
+
+
+def test_one_guilty_change_is_decided_soon_and_asks_for_no_more() -> None:
+    tally = play(60, lambda pins: float(pins["prompts"] == "a/1"))
+    assert len(tally.rows) < 20
+    assert [arm.role for arm in tally.arms()] == ["same", "restore", "restore", "all"]
+
+
+def test_two_that_each_break_the_same_requests_are_proven_by_breaking_one_at_a_time() -> None:
+    tally = play(150, lambda pins: float((pins["prompts"], pins["guards"]) == ("a/1", "g/1")))
+    arms = {(arm.role, arm.layer): arm for arm in tally.arms()}
+    assert arms["restore", 3].passed == arms["restore", 4].passed == 0
+    assert arms["all", None].e_value >= 600
+    assert arms["break", 3].e_value >= 600
+    assert arms["break", 4].e_value >= 600
+    found = with_replay(report(None, "unknown", candidate("prompts", "a/2", before="a/1", posterior=0.4),
+                               candidate("guards", "g/2", before="g/1", posterior=0.4)), tally.arms())  # fmt: skip
+    assert (found.certainty, found.together) == ("proven", "pair")
+    assert found.cause is not None
+    assert {found.cause.kind, *(each.kind for each in found.also)} == {"prompts", "guards"}
+    assert "each breaks answers by itself" in sentences.verdict(found)
+
+
+def test_two_of_which_either_mends_are_a_chain_and_only_likely() -> None:
+    tally = play(150, lambda pins: float(pins["prompts"] == "a/1" or pins["guards"] == "g/1"))
+    found = with_replay(report(None, "unknown", candidate("prompts", "a/2", before="a/1", posterior=0.4),
+                               candidate("guards", "g/2", before="g/1", posterior=0.4)), tally.arms())  # fmt: skip
+    assert (found.certainty, found.together) == ("likely", "chain")
+    assert len(found.also) == 1
+
+
+def test_where_nothing_helps_it_gives_up() -> None:
+    tally = play(150, lambda pins: 0.0)
+    assert len(tally.rows) == 60
 
 
 MODELS = st.sampled_from(["v/a", "v/b", "v/c", "v/d"])

@@ -37,6 +37,7 @@ class Client:
         scope = {
             "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path,
             "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "trimtab.actor": actor,
+            "trimtab.role": actor,
             "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
         }  # fmt: skip

@@ -58,7 +58,7 @@ class Api:
             "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
             "query_string": query.encode(), "headers": [(b"content-length", str(len(data)).encode())],
             "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1), "root_path": "",
-            "trimtab.actor": "admin",
+            "trimtab.actor": "admin", "trimtab.role": "admin",
         }  # fmt: skip
         await self.app(scope, receive, send)
         return Answer(sent[0]["status"], json.loads(b"".join(m.get("body", b"") for m in sent[1:])))

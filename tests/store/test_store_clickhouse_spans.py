@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moving_clock import Clock
 
 from servers import ClickHouseProcess
-from trimtab.core import ConfigError, Conflict, Overloaded, Score, Span, SpanQuery
+from trimtab.core import ConfigError, Conflict, Filter, Overloaded, Score, Span, SpanQuery
 from trimtab.store.clickhouse import ClickHouseSpans
 from trimtab.store.clickhouse.connection import literal
 from trimtab.store.clickhouse.positions import Position
@@ -187,6 +187,27 @@ async def test_tables_of_a_newer_program_are_refused(
     clickhouse.run(f"INSERT INTO {clickhouse_url.partition('?')[0].rpartition('/')[2]}.trimtab_store VALUES (99)")
     with pytest.raises(Conflict, match="schema 99"):
         ClickHouseSpans.open(clickhouse_url, clock=clock, capacity=10)
+
+
+async def test_tables_without_an_index_of_sessions_get_it(
+    clickhouse: ClickHouseProcess, clickhouse_url: str, clock: Clock, make_span: MakeSpan
+) -> None:
+    database = clickhouse_url.partition("?")[0].rpartition("/")[2]
+    with opened(clickhouse_url, clock) as store:
+        await store.write([make_span(session="before")])
+    for sql in (
+        "ALTER TABLE {0}.trimtab_spans DROP INDEX by_session",
+        "TRUNCATE TABLE {0}.trimtab_store",
+        "INSERT INTO {0}.trimtab_store VALUES (1)",
+    ):
+        clickhouse.run(sql.format(database))
+    for session in ("after", "later"):  # the second time there is nothing left to do
+        with opened(clickhouse_url, clock) as store:
+            await store.write([make_span(session=session)])
+            query = SpanQuery(filters=(Filter(column="session", op="in", value=["before", session]),), roots=False)
+            assert len((await store.query(query)).spans) == 2
+    shown = clickhouse.run(f"SHOW CREATE TABLE {database}.trimtab_spans")
+    assert "by_session" in str(shown)
 
 
 def test_no_error_says_the_password(clock: Clock) -> None:

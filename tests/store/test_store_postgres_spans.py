@@ -194,6 +194,26 @@ async def test_a_database_of_a_newer_program_is_refused(postgres_url: str, clock
         PostgresSpans.open(postgres_url, clock=clock, capacity=10)
 
 
+async def test_a_schema_without_an_index_of_sessions_gets_it_for_the_days_to_come(
+    postgres_url: str, clock: Clock, make_span: MakeSpan
+) -> None:
+    with opened(postgres_url, clock) as store:
+        await store.write([make_span()])
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(b"DROP INDEX trimtab_spans.spans_session")
+        connection.execute(b"UPDATE trimtab_spans.store SET version = 1")
+    clock.now += 86_400 * 10**9
+    for _ in range(2):  # the second time there is nothing left to do
+        with opened(postgres_url, clock) as store:
+            await store.write([make_span()])
+            assert len((await store.query(SpanQuery(roots=False))).spans) >= 2
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute(
+            b"SELECT count(*) FROM pg_indexes WHERE schemaname = 'trimtab_spans' AND indexdef LIKE '%(session%'"
+        ).fetchone()
+    assert found == (2,)  # the parent's, and that of the new day
+
+
 async def test_a_database_that_is_not_utf8_is_refused(
     _postgres: Any,  # noqa: PT019 - the server is asked
     postgres_url: str,

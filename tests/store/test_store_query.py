@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from span_reference import Reference
 from span_world import MODELS, PROMPTS, ROUTES, TAGS, WORDS, commits
 
 from trimtab.core import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, BadInput, Breakdown, Filter, Score, Span, SpanQuery
-from trimtab.store import SpanStore, breakdown, cube, reader
+from trimtab.store import SpanStore, breakdown, cube, dayfile, reader
 
 SECOND = 10**9
 TEXTS = [column for column in COLUMNS if column not in NUMBERS]
@@ -141,8 +141,9 @@ def test_many_scored_traces_are_found_as_few_are(stored: Stored, query: SpanQuer
         assert asyncio.run(pages(stored.store, query)) == before
 
 
-async def test_a_file_of_schema_1_is_read_and_written_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_of_schema_1_is_read_and_written_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows are counted where newer files have the cube, and nothing is added to what it lacks."""
+    monkeypatch.setattr(dayfile, "has_blocks", lambda connection: False)
     clock = Clock()
     reference = Reference(clock)
     store = SpanStore.open(tmp_path, clock=clock)
@@ -152,6 +153,7 @@ async def test_a_file_of_schema_1_is_read_and_written_as_it_is(tmp_path: Path) -
         if commit.after_ns == 3 * SECOND:  # In the middle of the first day.
             store.close()
             _age(_files(tmp_path)[0])
+            monkeypatch.undo()
             store = SpanStore.open(tmp_path, clock=clock)
         reference.write(commit.spans, commit.scores)
         await store.write(commit.spans, commit.scores)
@@ -163,7 +165,36 @@ async def test_a_file_of_schema_1_is_read_and_written_as_it_is(tmp_path: Path) -
     assert await pages(store, query) == reference.query(query)
     store.close()
     versions = [_version(path) for path in _files(tmp_path)]
-    assert versions == [1, 2, 2]
+    assert versions == [1, 3, 3]
+
+
+async def test_a_file_of_schema_2_gets_blocks_when_it_is_written_to(
+    tmp_path: Path, make_span: Callable[..., Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its payloads stay as they are; a reader that has it open finds the new ones."""
+    monkeypatch.setattr(dayfile, "has_blocks", lambda connection: False)
+    clock = Clock()
+    old = [make_span(output="old", attributes={"n": n}, parent_id="" if n else "f" * 16) for n in range(4)]
+    store = SpanStore.open(tmp_path, clock=clock)
+    await store.write(old)
+    store.close()
+    monkeypatch.undo()
+    (path,) = _files(tmp_path)
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE blocks; PRAGMA user_version = 2;")
+    connection.close()
+    store = SpanStore.open(tmp_path, clock=clock)
+    query = SpanQuery(text="old", roots=False)
+    assert by_id(await pages(store, query)) == by_id(old)
+    assert _version(path) == 2
+    new = [make_span(output="new, not old", attributes={"n": n}, parent_id="" if n else "e" * 16) for n in range(4)]
+    await store.write(new)
+    assert _version(path) == 3
+    for _ in range(8):  # Each reading thread has the file open by itself.
+        assert by_id(await pages(store, query)) == by_id([*old, *new])
+    assert await store.strip([span.trace_id for span in (*old, *new)]) == 8
+    assert await pages(store, query) == []
+    store.close()
 
 
 async def test_every_span_is_counted_once_whenever_the_cube_is(
@@ -194,6 +225,10 @@ async def test_every_span_is_counted_once_whenever_the_cube_is(
     store.close()
 
 
+def by_id(spans: Sequence[Span]) -> list[Span]:
+    return sorted(spans, key=lambda span: span.span_id)
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.db"))
 
@@ -211,7 +246,7 @@ def _age(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(
         "DROP TABLE cube; DROP TABLE cube_mark;"
-        "DROP INDEX spans_model; DROP INDEX spans_prompt; DROP INDEX scores_value;"
+        "DROP INDEX spans_model; DROP INDEX spans_prompt; DROP INDEX scores_value; DROP TABLE blocks;"
         "PRAGMA user_version = 1;"
     )
     connection.close()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from trimtab.core import BadInput, Layer, NotFound, Score, Span, Stamp
-from trimtab.watch import SIGNALS, Monitor, VendorChange, Vendors, Watch, default_monitors, observation_of
+from trimtab.watch import SIGNALS, Monitor, VendorChange, Vendors, Watch, default_monitors
 
 MONITOR = Monitor(name="cites", signal="cites", owner="mara", action="page", severity=2, runbook="Read the diff.")
 
@@ -60,11 +60,26 @@ def test_a_watch_refuses_useless_settings() -> None:
 
 
 def test_an_observation_carries_the_pins_by_kind() -> None:
-    assert observation_of(score()).pins == {
-        "models": "a/b=c@d", "corpora": "docs/3", "prompts": "support/14", "routes": "support/1",
-    }  # fmt: skip
-    assert observation_of(score(by="judge:quality", version="quality/3")).pins["judges"] == "quality/3"
-    assert "judges" not in observation_of(score(by="guard:default", version="default/2")).pins
+    watch = Watch([MONITOR])
+    watch.observe([
+        score(),
+        score(by="judge:quality", version="quality/3"),
+        score(by="guard:default", version="default/2"),
+        score(i=1, by="judge:quality", version="quality/4"),
+    ])
+    checked, judged, guarded, other = (seen.pins for seen in watch.evidence("cites")[0])
+    assert checked == {"models": "a/b=c@d", "corpora": "docs/3", "prompts": "support/14", "routes": "support/1"}
+    assert judged == {**checked, "judges": "quality/3"}
+    assert "judges" not in guarded
+    assert other["judges"] == "quality/4"
+
+
+def test_an_observation_carries_whose_it_was() -> None:
+    watch = Watch([MONITOR])
+    root = replace(span("a/b=c@d", kind="chain"), trace_id="t1", session="s7", tags={"user": "ada"})
+    watch.measure([replace(root, attributes={"gateway": True})])
+    watch.observe([score(i=1), score(i=2)])
+    assert [(seen.session, seen.user) for seen in watch.evidence("cites")[0]] == [("s7", "ada"), ("", "")]
 
 
 def test_what_is_not_watched_is_passed_over() -> None:

@@ -20,7 +20,7 @@ from playwright.async_api import Error as PlaywrightError
 from web_house import Story, WebHouse, app_of, build, client_of, closing, tell
 
 from trimtab.review import Plan
-from trimtab.web import Door
+from trimtab.web.door import Door
 
 CHROMIUM = os.environ.get("TRIMTAB_TEST_CHROMIUM") or shutil.which("chromium")
 FLAGS = [
@@ -151,7 +151,8 @@ async def test_text_can_be_read_where_it_stands(world: World) -> None:
             for path in (
                 "/", f"/incidents/{world.story.incident.id}", "/traces", "/prompts/support-answer", "/sessions",
                 "/sessions/talk%2F1", "/dashboards", "/dashboards/explore?q=%7C+by+prompt+%7C+count,+p95+duration",
-                f"/traces/{'a9' * 16}", f"/traces/{'a9' * 16}?view=layers",
+                f"/traces/{'a9' * 16}", f"/traces/{'a9' * 16}?view=layers", "/guard",
+                "/guard/support-guard", "/guard/approvals", "/guard/coverage", f"/traces/{'d0' * 16}/flow",
             ):  # fmt: skip
                 page = await tab.open(path)
                 low = await page.evaluate(CONTRAST)
@@ -172,7 +173,7 @@ async def test_targets_are_large_enough_on_a_phone(world: World) -> None:
 async def test_every_printed_key_does_something(world: World) -> None:
     async with world.tab() as tab:
         page = await tab.open("/traces")
-        for key, where in (("s", "/"), ("i", "/incidents"), ("t", "/traces"), ("p", "/prompts")):
+        for key, where in (("s", "/"), ("i", "/incidents"), ("t", "/traces"), ("m", "/monitors")):
             await page.keyboard.press("g")
             async with page.expect_navigation():
                 await page.keyboard.press(key)
@@ -192,6 +193,23 @@ async def test_every_printed_key_does_something(world: World) -> None:
         assert await page.evaluate("document.querySelector('#jump').value") == "dgs"
         await page.keyboard.press("Escape")
         assert await page.evaluate("document.activeElement.id") != "jump"
+        assert tab.complaints == []
+
+
+async def test_a_monitor_is_opened_tried_and_made_with_keys(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/monitors")
+        await page.keyboard.press("j")
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert (await page.evaluate("location.pathname")).startswith("/monitors/")
+        async with page.expect_navigation():
+            await page.keyboard.press("t")
+        await expect(page.get_by_role("status").filter(has_text="with a reference")).to_be_visible()
+        await page.goto(f"{tab.base}/monitors")
+        async with page.expect_navigation():
+            await page.keyboard.press("n")
+        await expect(page.get_by_label("Name", exact=True)).to_be_visible()
         assert tab.complaints == []
 
 
@@ -253,6 +271,34 @@ async def test_a_batch_is_reviewed_with_the_keyboard_alone(world: World) -> None
         assert [c for c in tab.complaints if "400" not in c] == []
     labels = await world.story.house.reports.people.labels("support-cases", criterion="helps")
     assert sorted(label.value for label in labels) == [0.0, 1.0]
+
+
+async def test_keys_of_the_guard(world: World) -> None:
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        await page.keyboard.press("g")
+        async with page.expect_navigation():
+            await page.keyboard.press("g")
+        assert await page.evaluate("location.pathname") == "/guard"
+        page = await tab.open("/guard/support-guard")
+        await page.keyboard.press("w")
+        assert await page.evaluate("document.querySelector('#said').textContent") == "choose a row with j and k first"
+        before = await page.locator("[data-wrong]").count()
+        for _ in range(before):
+            await page.keyboard.press("j")
+        async with page.expect_navigation():
+            await page.keyboard.press("w")
+        assert await page.locator("[data-wrong]").count() == before - 1
+        await page.locator("#try-text").fill("wwww project osprey")
+        assert await page.locator("[data-wrong]").count() == before - 1, "typing triggers no key"
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Screen").click()
+        assert await page.locator("mark").all_inner_texts() == ["project osprey"]
+        page = await tab.open("/guard/approvals")
+        first = page.locator("[data-left]").first
+        shown = await first.inner_text()
+        await expect(first).not_to_have_text(shown)
+        assert tab.complaints == []
 
 
 async def test_keys_of_the_stack(world: World) -> None:

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from web_house import SECRET, Client
 
-from trimtab.web import Door
-from trimtab.web.door import LOGIN_FAILURES, SESSION_S, local_path
+from trimtab.web.door import LOGIN_FAILURES, SESSION_S, Door, local_path
 
 PORT = 4100
 

@@ -18,19 +18,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from web_evaluation import tell_evaluation
+from web_guard import tell_guard
 
 from trimtab import incidents, traces
+from trimtab.config import Config
 from trimtab.core import BadInput, Layer, LimitReached, Overloaded, Score, Span, Stamp
 from trimtab.evals import Making, People, RunLog, Runs
 from trimtab.evals import Reports as RunReports
 from trimtab.gateway import BreakerLog, Keys, Ledger, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk, Incident
+from trimtab.knowledge import Corpora
+from trimtab.probes import Probes
 from trimtab.registry import Registry
 from trimtab.review import Gathering, ReviewLog, Reviews
 from trimtab.rollouts import Controller
-from trimtab.store import Metadata, SpanStore
-from trimtab.watch import Watch, default_monitors
-from trimtab.web import create_app
+from trimtab.store import Blobs, Metadata, SpanStore
+from trimtab.watch import MonitorBook, Watch, default_monitors
+from trimtab.web.app import create_app
+from trimtab.wiring.guarding import Guarding, make_guarding
+from trimtab.wiring.probing import declared_in
 
 STEP_NS = 100_000_000
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>\"'><svg onload=window.pwned=3>"
@@ -95,9 +101,17 @@ class WebHouse:
     runs: Runs = field(init=False)
     reports: RunReports = field(init=False)
     reviews: Reviews = field(init=False)
+    probes: Probes = field(init=False)
+    monitors: MonitorBook = field(init=False)
+    guarding: Guarding = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rollouts = Controller(
+        self.guarding = make_guarding(self.metadata, self.registry, self.spans, self.clock)
+        self.monitors = MonitorBook(
+            registry=self.registry, watch=self.watch, store=self.spans, defaults=self.watch.monitors, file=(),
+            clock=self.clock,
+        )  # fmt: skip
+        self.rollouts = self.desk.acts.rollouts = Controller(
             metadata=self.metadata, registry=self.registry, store=self.spans, clock=self.clock
         )  # fmt: skip
         log, people = RunLog(self.metadata), People(self.metadata)
@@ -108,6 +122,13 @@ class WebHouse:
         self.runs, self.reports = Runs(log, making, clock=self.clock), RunReports(log, people, making)
         gathering = Gathering(registry=self.registry, spans=self.spans, runs=log, traces_of=self._failing)
         self.reviews = Reviews(ReviewLog(self.metadata), gathering, people, self.spans, clock=self.clock)
+        self.probes = Probes(
+            declared_in(Config()), metadata=self.metadata, registry=self.registry, door=_asks_nobody,
+            corpora=Corpora(self.registry, Blobs(self.metadata)), clock=self.clock,
+        )  # fmt: skip
+
+    def reaches(self, owner: str) -> bool:
+        return owner != "App team"
 
     async def _failing(self, incident_id: int) -> tuple[str, ...]:
         return (await self.desk.get(incident_id)).traces
@@ -417,6 +438,7 @@ def explore(question: str) -> str:
 async def tell(house: WebHouse) -> Story:
     """Healthy traffic, a hostile request, and then a prompt that breaks."""
     await house.healthy()
+    guarded = await tell_guard(house, HOSTILE)
     hostile, _ = await house.ask(
         HOSTILE, HOSTILE, name=HOSTILE, session=HOSTILE, tags={"topic": "billing", HOSTILE: HOSTILE}, error=HOSTILE,
         attributes={
@@ -432,9 +454,13 @@ async def tell(house: WebHouse) -> Story:
     await house.spans.write(agent_run(house.clock(), agent))
     for turn in ("And a hotel?", "Book it."):
         await house.ask(turn, session="talk/1")
+    made = replace(house.monitors.find("quality").monitor, name="quality-billing", slice=HOSTILE, owner=HOSTILE)
+    await house.monitors.save(replace(made, runbook=HOSTILE, threshold=0.05), actor=HOSTILE, note=HOSTILE)
     incident = await house.break_prompt()
     trace = f"{house.asked:032x}"
     paths = [
+        "/monitors", "/monitors?form=new", "/monitors/cites", "/monitors/cites?test=24", "/monitors/first_token",
+        "/monitors/quality-billing", "/monitors/quality-billing?confirm=remove", "/assets/monitors/quality-billing",
         "/", "/?w=1h", "/?w=24h", "/start", "/incidents", f"/incidents/{incident.id}",
         f"/incidents/{incident.id}?confirm=rollback", f"/incidents/{incident.id}?confirm=close",
         "/traces", "/traces?w=15m", "/traces?q=score:cites%3C0.5", f"/traces/{trace}", f"/traces/{hostile}",
@@ -457,4 +483,5 @@ async def tell(house: WebHouse) -> Story:
         explore("| count, errors, avg score:cites | compare prompt=support-answer/1 with prompt=support-answer/2"),
     ]  # fmt: skip
     paths += await tell_evaluation(house, hostile)
+    paths += guarded
     return Story(house, client_of(house), incident, hostile, paths)

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trimtab.guard.model.linear import Linear
+
 from . import sets
 from .fit import as_bytes, best, fit
 from .rows import Spans, by_sentence, by_window
@@ -54,8 +56,9 @@ RECIPES = (
                 "writing_long",
             ),
         ),
+        strength=0.2,
         ease=1.5,
-        point=2.2,
+        point=1.7,
     ),
     Recipe(
         "instruction",
@@ -63,7 +66,7 @@ RECIPES = (
         by_sentence,
         (("BIPIA",), ("agentdojo", "presidio", "PINT"), ("BIPIA", "agentdojo", "PINT")),
         strength=1.0,
-        point=1.4,
+        point=1.7,
     ),
     Recipe(
         "harm",
@@ -101,7 +104,8 @@ def main() -> None:
         else:
             weights, bias = fit(examples, recipe.spans, recipe.strength, recipe.emphasis)
             packed, scale = as_bytes(weights)
-            made[recipe.name] = (packed, {"scale": scale, "bias": bias - recipe.point, "ease": recipe.ease})
+            numbers = {"scale": scale, "bias": bias - recipe.point, "ease": recipe.ease}
+            made[recipe.name] = (packed, {key: round(number, 9) for key, number in numbers.items()})
         print(f"  after {time.monotonic() - began:.0f} s", flush=True)
     if made:
         head = {name: numbers for name, (_packed, numbers) in made.items()}
@@ -113,9 +117,11 @@ def _measure(recipe: Recipe, examples: Sequence[Example], fold: Sequence[str]) -
     unseen = [each for each in examples if any(part in each.source for part in fold)]
     rest = [each for each in examples if not any(part in each.source for part in fold)]
     weights, bias = fit(rest, recipe.spans, recipe.strength, recipe.emphasis)
+    packed, scale = as_bytes(weights)
+    linear = Linear(packed, scale, bias, recipe.ease)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for each in unseen:
-        found[(each.kind, each.source)].append(best(each.text, recipe.spans, weights, bias, recipe.ease))
+        found[(each.kind, each.source)].append(best(each.text, recipe.spans, linear))
     ordinary = [
         score for (kind, _), scores in found.items() if kind in ("ordinary", "context", "prose") for score in scores
     ]

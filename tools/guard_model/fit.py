@@ -10,10 +10,9 @@ import numpy as np
 import scipy.sparse as sparse
 from sklearn.linear_model import LogisticRegression
 
-from trimtab.guard.model.features import words_of
-from trimtab.guard.model.linear import SHORT
+from trimtab.guard.model.linear import ZERO, Linear
 
-from .rows import TOKENS, Spans, rows
+from .rows import TOKENS, Spans, by_sentence, rows
 from .sets import Example, plain
 
 #: How hard the weights are held back (scikit-learn's C).
@@ -64,17 +63,15 @@ def fit(
 
 
 def as_bytes(weights: Any) -> tuple[bytes, float]:
-    """Weights as signed bytes, and what one step is worth."""
+    """Weights as bytes around ``ZERO``, and what one step is worth."""
     size = np.abs(weights)
     top = float(np.quantile(size[size > 0], CUT))
     scale = top / 127
-    return np.clip(np.rint(weights / scale), -127, 127).astype(np.int8).tobytes(), scale
+    return (np.clip(np.rint(weights / scale), -127, 127) + ZERO).astype(np.uint8).tobytes(), scale
 
 
-def best(text: str, spans: Spans, weights: Any, bias: float, ease: float) -> float:
-    """The log-odds of a text's loudest span."""
-    matrix = spans_of(text, spans)
-    if matrix is None:
-        return -40.0
-    count = sum(1 for _ in words_of(plain(text), TOKENS))
-    return float((matrix @ weights).max() + bias + ease * max(0.0, 1 - count / SHORT))
+def best(text: str, spans: Spans, linear: Linear) -> float:
+    """The log-odds of a text's loudest span, as the scanner scores it."""
+    if spans is by_sentence:
+        return linear.loudest_sentence(plain(text), TOKENS)
+    return linear.best(plain(text), TOKENS).logit

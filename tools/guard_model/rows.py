@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,94 +12,100 @@ import numpy as np
 import scipy.sparse as sparse
 
 from trimtab.guard.model.features import (
-    CONCEPT,
-    FIRST,
-    HELD,
-    NEAR,
-    PAIR,
-    REACH,
+    CONCEPT_BITS,
+    GRAMS,
+    LETTER,
+    LETTER_SHARE,
     SIZE,
-    SKIP,
-    TRIPLE,
-    concept_pair,
-    mix,
-    token_of,
-    words_of,
+    Row,
+    concept_feature,
+    concept_pairs,
+    folded,
+    grams,
+    lane_of,
+    repeated,
+    word_feature,
 )
-from trimtab.guard.model.linear import SMOOTH, sentences, windows
+from trimtab.guard.model.linear import SMOOTH, row_of, sentences, windows
 
 #: Tokens and characters of one training text that are looked at.
 TOKENS = 1200
 CHARACTERS = 6000
 #: Rows of one text at most.
-ROWS = 60
+ROWS = 20
 
-Spans = Callable[[str, int], Iterable[tuple[int, int]]]
-_token = lru_cache(200_000)(token_of)
+Spans = Callable[[Row], Sequence[tuple[int, int]]]
 
 
-def places(text: str, limit: int = TOKENS, *, apart: bool = False) -> tuple[Any, int]:
+@lru_cache(200_000)
+def own(word: str) -> tuple[Any, Any]:
+    """The features of a token by itself and their values. Mirrors ``Linear.alone``."""
+    lane = lane_of(word)
+    share = LETTER_SHARE if lane & LETTER else 1.0
+    columns, values = [word_feature(lane)], [share]
+    if concept := lane >> CONCEPT_BITS & 0xFF:
+        columns.append(concept_feature(concept))
+        values.append(share)
+    if not lane & LETTER:
+        found, ((start, end),) = grams([folded(word)])
+        ngrams = [
+            feature
+            for length, features in zip(GRAMS, found, strict=True)
+            for feature in features[start : max(start, end - length + 1)]
+        ]
+        columns += ngrams
+        values += [1 / math.sqrt(len(ngrams))] * len(ngrams)
+    return np.array(columns, np.int32), np.array(values, np.float32)
+
+
+def places(row: Row, *, apart: bool = False) -> Any:
     """One row for each token: the features that end there. Mirrors ``Linear.sums``."""
-    row, column, value = [], [], []
-    held: list[tuple[int, int]] = []
-    before = last = count = 0
-    seen: dict[int, int] = {}
-    for place, (word, _start, _end, first) in enumerate(words_of(text, limit)):
-        token = _token(word)
-        if first:
-            before = last = 0
-            if apart:
-                seen.clear()
-                held.clear()
-        pair = mix(last, token.hash)
-        found = list(token.features) if seen.get(token.hash, -NEAR) + NEAR <= place else []
-        if first:
-            found.append((token.first, FIRST))
-        if seen.get(~pair, -NEAR) + NEAR <= place:
-            found += [
-                (pair, PAIR),
-                (mix(before, token.hash), SKIP),
-                (mix(before * 31 + last, token.hash), TRIPLE),
-            ]
-        seen[token.hash] = seen[~pair] = place
-        for concept in token.concepts:
-            found += [(concept_pair(other, concept), CONCEPT) for where, other in held if place - where <= REACH]
-            held.append((place, concept))
-        del held[:-HELD]
-        before, last, count = last, token.hash, place + 1
-        for feature, weight in found:
-            row.append(place)
-            column.append(feature)
-            value.append(weight)
-    return sparse.csr_matrix((value, (row, column)), shape=(count, SIZE), dtype=np.float32), count
+    count = len(row.words)
+    columns, values, owners = [], [], []
+    again = set(repeated(row.lanes, row.starts, apart=apart))
+    for at, word in enumerate(row.words):
+        if at in again:
+            continue
+        column, value = own(word)
+        columns.append(column)
+        values.append(value)
+        owners.append(np.full(len(column), at, np.int32))
+    every = np.arange(count, dtype=np.int32)
+    for features in (row.pairs, row.skips, row.triples):
+        columns.append(np.array(features, np.int32))
+        values.append(np.ones(count, np.float32))
+        owners.append(every)
+    pairs = concept_pairs(row.concepts, row.starts, apart=apart)
+    columns.append(np.array([feature for _, feature in pairs], np.int32))
+    values.append(np.ones(len(pairs), np.float32))
+    owners.append(np.array([at for at, _ in pairs], np.int32))
+    found = (np.concatenate(values), (np.concatenate(owners), np.concatenate(columns)))
+    return sparse.csr_matrix(found, shape=(count, SIZE), dtype=np.float32)
 
 
-def by_window(text: str, limit: int) -> list[tuple[int, int]]:
-    """The windows of a text in tokens."""
-    return list(windows(sum(1 for _ in words_of(text, limit))))
+def by_window(row: Row) -> list[tuple[int, int]]:
+    """The windows of a text."""
+    return list(windows(len(row.words)))
 
 
-def by_sentence(text: str, limit: int) -> list[tuple[int, int]]:
-    """The sentences of a text in tokens."""
-    return list(sentences(text, limit))
-
-
-def chosen_spans(text: str, spans: Spans, most: int = ROWS) -> list[tuple[int, int]]:
-    """The spans of a text that take part, at most ``most``."""
-    chosen = list(spans(text, TOKENS))
-    return random.Random(1).sample(chosen, most) if len(chosen) > most else chosen
+def by_sentence(row: Row) -> list[tuple[int, int]]:
+    """The sentences of a text, and each two in a row."""
+    return sentences(row.starts, row.stops)
 
 
 def rows(text: str, spans: Spans, most: int = ROWS) -> Any | None:
     """One row for each span of the text, at most ``most``; None for a text without tokens."""
-    tokens, count = places(text, apart=spans is by_sentence)
-    chosen = chosen_spans(text, spans, most) if count else []
+    row = row_of(text, TOKENS)
+    chosen = list(spans(row)) if row.words else []
     if not chosen:
         return None
-    row, column, value = [], [], []
-    for number, (low, high) in enumerate(chosen):
-        row += [number] * (high - low)
-        column += range(low, high)
-        value += [1 / math.sqrt(high - low + SMOOTH)] * (high - low)
-    picked = sparse.csr_matrix((value, (row, column)), shape=(len(chosen), count), dtype=np.float32)
+    if len(chosen) > most:
+        chosen = [*random.Random(1).sample(chosen[:-1], most - 1), chosen[-1]]  # the last may be the whole text
+    tokens = places(row, apart=spans is by_sentence)
+    lows, highs = np.array(chosen).T
+    sizes = highs - lows
+    column = np.concatenate([np.arange(low, high) for low, high in chosen])
+    value = np.repeat(1 / np.sqrt(sizes + SMOOTH), sizes).astype(np.float32)
+    pointer = np.concatenate([[0], np.cumsum(sizes)])
+    picked = sparse.csr_matrix((value, column, pointer), shape=(len(chosen), len(row.words)), dtype=np.float32)
     return (picked @ tokens).tocsr()

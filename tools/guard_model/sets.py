@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 from trimtab.guard.text import read
 
-from . import made_attacks, made_benign, made_documents, made_harm, made_manuals
+from . import (
+    made_attacks,
+    made_benign,
+    made_documents,
+    made_harm,
+    made_manuals,
+    made_personas,
+    made_requests,
+    made_tongues,
+)
 from .grammar import expand, many
 from .rows import CHARACTERS
 
@@ -57,6 +66,9 @@ def injection_sets(folder: Path) -> list[Example]:
     hard += many(made_benign.CODE, made_benign.SLOTS, 16, chance)
     hosts = [each.text for each in found if not each.label and len(each.text) < 900] + ordinary
     hidden = [_within(text, chance.choice(hosts), chance) for text in chance.sample(attacks, 900)]
+    attacks += made_personas.attacks(1200, chance)
+    hard += made_personas.honest(1200, chance)
+    ordinary += made_tongues.everyday(300, chance)
     found += [Example(text, 1, "made", "attack") for text in attacks + hidden]
     found += [Example(text, 0, "made", "ordinary") for text in ordinary]
     found += [Example(text, 0, "made", "hard") for text in hard]
@@ -80,8 +92,12 @@ def instruction_sets(folder: Path) -> list[Example]:
     for r in published(folder, "benign_fetched"):
         if "PINT" in r["category"] and "chat" not in r["category"]:
             found.append(Example(r["text"], 0, _origin(r), "prose"))
-    slots = {**made_documents.SLOTS}
-    found += [Example(text, 1, "made", "attack") for text in many(made_documents.INJECTED, slots, 30, chance)]
+    slots: dict[str, list[str]] = {**made_documents.SLOTS}
+    for name, more in made_requests.MORE.items():
+        slots[name] = [*slots.get(name, ()), *more]
+    injected = many(made_documents.INJECTED, slots, 40, chance)
+    injected += many([task[:1].upper() + task[1:] + "." for task in made_requests.MORE["act"]], slots, 12, chance)
+    found += [Example(text, 1, "made", "attack") for text in injected]
     attacks = many(made_attacks.DIRECT + made_attacks.EXTRACTION, made_attacks.SLOTS, 6, chance)
     attacks += [text for t in made_attacks.LANGUAGES.values() for text in many(t, made_attacks.SLOTS, 5, chance)]
     found += [Example(text, 1, "made", "attack") for text in attacks]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trimtab.core import Change
 
-from .evidence import Evidence, Observed, Suspect, suspects, taken_back
+from .evidence import SEEN, Evidence, Observed, Suspect, suspects
 from .experiment import Contrast, before_and_after, contrast
-from .likelihood import log_likelihood, log_mean_exp, onset_likelihoods, softmax, tally
-from .report import PROVEN_AT, Candidate, Certainty, Report
+from .fit import Fit, Group, fit, group, layers_of
+from .likelihood import softmax
+from .report import Candidate, Certainty, LayerBelief, Report, proof_at
 
 #: A candidate with less belief than this is cleared, with a reason.
 _POSSIBLE = 0.05
 _LOW_VALUE = 0.5
+#: The belief from which on the first candidate is likely the cause.
+LIKELY_AT = 0.8
 
 NO_EXPOSED = "no exposed answer among those that fell"
 FELL_ALIKE = "both versions fell alike"
+FELL_ELSEWHERE = "answers that it could not reach fell alike"
 BEFORE_ONSET = "went out before the onset"
 EXPLAINS_LESS = "explains less"
 NO_REPLAY = "No failing request was asked again with one layer put back."
@@ -32,36 +36,38 @@ class _Finding:
     contrast: Contrast
 
 
-def attribute(evidence: Evidence, changes: Sequence[Change]) -> Report:
+def attribute(
+    evidence: Evidence, changes: Sequence[Change], others: Sequence[Evidence] = (), quiet: Collection[int] = ()
+) -> Report:
     """Rank the changes (and: none of them) by how well they explain the fall.
 
-    Every suspect claims the answers that its version served, the unrecorded change all answers since some onset (the
-    mean over onsets is its own Occam penalty). Equal priors; belief is the normalised likelihood. Proven only if chance
-    decided who was exposed, belief reaches .95 and the two arms' e-value 500.
+    Every suspect claims the answers that its version served, the unrecorded change all answers since some onset. Equal
+    priors, but for a change whose own layer's signals moved; belief is the normalised likelihood. ``others`` are the
+    signals that moved in the same minutes: those that the same cause may have moved weigh in, those that another change
+    explains better are told apart. Proven only if chance decided who was exposed, belief reaches .95 and the two arms'
+    e-value 500 (more where more than five changes are compared).
     """
-    ended = taken_back(changes, evidence)
-    seen = [o for o in evidence.seen() if not any((kind, pin) in ended for kind, pin in o.pins.items())]
-    times, onset_logs = onset_likelihoods(seen, evidence.baselines)
-    onset_low, onset_high = _onset(times, onset_logs, evidence)
+    known = suspects(changes, evidence, evidence.seen())
+    alarmed = fit(evidence, known, changes)
+    grouped = group(alarmed, [fit(other, known, changes) for other in others], known)
+    seen = alarmed.seen
+    onset_low, onset_high = _onset(alarmed)
     since = [o for o in seen if o.time_ns >= (evidence.onset_ns or onset_low)]
-
-    findings: list[_Finding] = []
-    unexposed: list[Suspect] = []
-    for suspect in suspects(changes, evidence):
-        if any(suspect.exposed(o) for o in seen):
-            log = log_likelihood(tally(seen, suspect.exposed), evidence.baselines)
-            findings.append(_Finding(suspect=suspect, log=log, contrast=contrast(suspect, seen, evidence.baselines)))
-        else:
-            unexposed.append(suspect)
-    none_log = log_mean_exp(onset_logs) if seen else 0.0
-    findings.append(
-        _Finding(suspect=None, log=none_log, contrast=before_and_after(seen, evidence.onset_ns or onset_low))
-    )
+    findings = [
+        _Finding(suspect=suspect, log=log, contrast=contrast(suspect, seen, evidence.baselines))
+        for suspect, own, log in zip(known, alarmed.logs, grouped.logs, strict=False)
+        if own > float("-inf")
+    ]
+    unexposed = [suspect for suspect, own in zip(known, alarmed.logs, strict=False) if own == float("-inf")]
+    fell = before_and_after(seen, evidence.onset_ns or onset_low)
+    findings.append(_Finding(suspect=None, log=grouped.logs[-1], contrast=fell))
 
     ranked = _rank(findings)
     cause, certainty = _verdict([candidate for candidate, _ in ranked])
-    candidates = [_clear(c, f, cause, onset_low) for c, f in ranked]
-    candidates += [_candidate(s.first, 0.0, None, NO_EXPOSED) for s in unexposed]
+    guessed = layers_of(grouped.together, quiet)
+    guesses = tuple(LayerBelief(layer=layer, belief=belief) for layer, belief in guessed.items())
+    candidates = [_placed(_clear(c, f, cause, onset_low), guessed) for c, f in ranked]
+    candidates += [_candidate(s, 0.0, None, NO_EXPOSED) for s in unexposed]
     cause = candidates[0] if cause is not None else None
     return Report(
         signal=evidence.signal,
@@ -78,6 +84,45 @@ def attribute(evidence: Evidence, changes: Sequence[Change]) -> Report:
         slices=ranked[0][1].contrast.slices,
         arms=(),
         not_tested=tuple(_not_tested(evidence, seen, candidates, unexposed)),
+        signals=_signals(grouped),
+        apart=tuple(_apart(grouped, known)),
+        layers=beliefs_in_layers(candidates, guesses),
+        guesses=guesses,
+    )
+
+
+def _signals(grouped: Group) -> tuple[str, ...]:
+    """What the cause moved: the alarmed signal first, then what hurts, then what only explains; the strongest first."""
+    rest = sorted(grouped.together[1:], key=lambda each: (not each.evidence.harm, -each.gain))
+    return tuple(dict.fromkeys(each.evidence.signal for each in (grouped.together[0], *rest)))
+
+
+def _apart(grouped: Group, known: Sequence[Suspect]) -> Iterator[str]:
+    for each, place in grouped.apart:
+        whose = _title(known[place]) if place < len(known) else "something that no change records"
+        yield f"{each.evidence.signal} moved too, which {whose} explains better."
+
+
+def _placed(candidate: Candidate, guessed: Mapping[int, float]) -> Candidate:
+    """What no change records gets the layer that the moved signals speak for, if more than half of them does."""
+    layer = max(guessed, key=guessed.__getitem__)
+    return replace(candidate, layer=layer) if not candidate.change_id and guessed[layer] > _LOW_VALUE else candidate
+
+
+def beliefs_in_layers(candidates: Sequence[Candidate], guessed: Sequence[LayerBelief]) -> tuple[LayerBelief, ...]:
+    """The belief in each layer: of its named changes, and its part of what no recorded change has."""
+    beliefs = dict.fromkeys(range(1, 6), 0.0)
+    whole = sum(guess.belief for guess in guessed) or 1.0
+    for candidate in candidates:
+        # A deployment of the application says little of a layer while it is not the likely cause.
+        vague = candidate.since_ns and candidate.posterior < LIKELY_AT
+        if candidate.change_id and candidate.layer is not None and not vague:
+            beliefs[candidate.layer] += candidate.posterior
+        else:
+            for guess in guessed:
+                beliefs[guess.layer] += guess.belief / whole * candidate.posterior
+    return tuple(
+        LayerBelief(layer=layer, belief=belief) for layer, belief in sorted(beliefs.items(), key=lambda item: -item[1])
     )
 
 
@@ -96,9 +141,24 @@ def failing(evidence: Evidence, candidate: Candidate, limit: int) -> list[str]:
     return list(ids)
 
 
+def reached(evidence: Evidence, candidates: Sequence[Candidate], limit: int) -> dict[str, bool]:
+    """The newest answers since the onset that any of the candidates reached, whatever became of them: trace id to
+    whether it had failed. Asked again they are a fair sample; failing ones alone would be none, since whatever is put
+    back redraws their luck, and luck can only get better for them."""
+    found: dict[str, bool] = {}
+    for seen in reversed(evidence.seen()):
+        if len(found) >= limit or seen.time_ns < evidence.onset_ns:
+            break
+        if any(_reached(candidate, seen) for candidate in candidates):
+            found.setdefault(seen.trace_id, seen.value < _LOW_VALUE)
+    return found
+
+
 def _reached(candidate: Candidate | None, seen: Observed) -> bool:
     if candidate is None or not candidate.change_id:
         return True
+    if candidate.since_ns:
+        return seen.time_ns >= candidate.since_ns
     return seen.pins.get(candidate.kind) == candidate.after
 
 
@@ -106,8 +166,7 @@ def _rank(findings: Sequence[_Finding]) -> list[tuple[Candidate, _Finding]]:
     """Best first. Among equals a recorded change stands before none, and the earlier one before the later."""
     pairs = []
     for finding, posterior in zip(findings, softmax([f.log for f in findings]), strict=True):
-        change = finding.suspect.first if finding.suspect else None
-        pairs.append((_candidate(change, posterior, finding.contrast, ""), finding))
+        pairs.append((_candidate(finding.suspect, posterior, finding.contrast, ""), finding))
     return sorted(pairs, key=lambda pair: -pair[0].posterior)
 
 
@@ -115,9 +174,10 @@ def _verdict(ranked: Sequence[Candidate]) -> tuple[Candidate | None, Certainty]:
     top = ranked[0]
     if top.posterior < 0.5 or (len(ranked) > 1 and ranked[1].posterior > top.posterior - 1e-6):
         return None, "unknown"
-    if top.posterior >= 0.95 and top.randomised and top.e_value >= PROVEN_AT:
+    compared = sum(candidate.randomised for candidate in ranked)
+    if top.posterior >= 0.95 and top.randomised and top.e_value >= proof_at(compared):
         return top, "proven"
-    return top, "likely" if top.posterior >= 0.8 else "unknown"
+    return top, "likely" if top.posterior >= LIKELY_AT else "unknown"
 
 
 def _clear(candidate: Candidate, finding: _Finding, cause: Candidate | None, onset_low: int) -> Candidate:
@@ -130,12 +190,15 @@ def _clear(candidate: Candidate, finding: _Finding, cause: Candidate | None, ons
         why = ""
     elif candidate.randomised and effect is not None and effect.high >= 0.0:
         why = FELL_ALIKE
+    elif candidate.compared == "elsewhere" and effect is not None and effect.high >= 0.0:
+        why = FELL_ELSEWHERE
     elif suspect is not None and suspect.first.time_ns < onset_low:
         why = BEFORE_ONSET
     return replace(candidate, cleared=why)
 
 
-def _candidate(change: Change | None, posterior: float, found: Contrast | None, cleared: str) -> Candidate:
+def _candidate(suspect: Suspect | None, posterior: float, found: Contrast | None, cleared: str) -> Candidate:
+    change = suspect.first if suspect else None
     return Candidate(
         change_id=change.id if change else "",
         kind=change.kind if change else "",
@@ -143,30 +206,37 @@ def _candidate(change: Change | None, posterior: float, found: Contrast | None, 
         asset=change.asset if change else "",
         before=change.before if change else "",
         after=change.after if change else "",
-        title=_title(change) if change else "no recorded change",
+        title=_title(suspect) if suspect else "no recorded change",
         posterior=posterior,
         effect=found.effect if found else None,
         e_value=found.e_value if found else 1.0,
         randomised=found.randomised if found else False,
         cleared=cleared,
+        compared=found.compared if found else "before",
+        since_ns=change.time_ns if suspect and change and not suspect.pinned else 0,
     )
 
 
-def _title(change: Change) -> str:
+def _title(suspect: Suspect) -> str:
     """The change as people say it: what moved, from where to where, for whom."""
+    change = suspect.first
+    if not suspect.pinned:
+        return f"seen outside: {change.name}: {change.note or change.after}"
     if change.action == "external":
         return f"the vendor now answers as {change.after} (before: {change.before or 'unknown'})"
+    if change.action == SEEN:
+        return f"{change.kind}:/{change.after} after {change.before}, which no change records"
     reach = f" for {change.share:.0%} of the traffic" if change.share < 1.0 else " for everybody"
     return f"{change.kind}:/{change.after} after {change.before or 'nothing'}{reach}"
 
 
-def _onset(times: Sequence[int], logs: Sequence[float], evidence: Evidence) -> tuple[int, int]:
+def _onset(alarmed: Fit) -> tuple[int, int]:
     """The central 95 % of the onset's posterior, as times; the detector's guess where nothing was seen."""
-    if not times:
-        guess = evidence.onset_ns or evidence.alarm_ns
+    if not alarmed.times:
+        guess = alarmed.evidence.onset_ns or alarmed.evidence.alarm_ns
         return guess, guess
-    low, high, mass = times[0], times[0], 0.0
-    for time_ns, weight in sorted(zip(times, softmax(logs), strict=True)):
+    low, high, mass = alarmed.times[0], alarmed.times[0], 0.0
+    for time_ns, weight in sorted(zip(alarmed.times, softmax(alarmed.onsets), strict=True)):
         if mass < 0.025:
             low = time_ns
         if mass < 0.975:
@@ -181,8 +251,10 @@ def _not_tested(
     yield NO_REPLAY
     possible = [c for c in candidates if not c.cleared and c.change_id]
     for candidate in possible:
-        if not candidate.randomised:
+        if candidate.compared == "before":
             yield f"{candidate.title}: chance did not decide who got it, so before and after is all there is."
+        elif candidate.compared == "elsewhere":
+            yield f"{candidate.title}: everybody got it, so it is compared with what the same minutes did elsewhere."
     for i, one in enumerate(possible):
         for other in possible[i + 1 :]:
             if all(_reached(one, o) == _reached(other, o) for o in seen):

@@ -15,6 +15,8 @@ MAX_ONSETS = 48
 #: A baseline weighs as much as this many observations of the window.
 _BASELINE_WEIGHT = 60.0
 _LEAST, _MOST = 0.02, 0.98
+#: The first guess of the correlation inside sessions, and its weight in pairs times variance.
+_RHO, _RHO_WEIGHT = 0.1, 5.0
 
 
 @dataclass(slots=True)
@@ -26,6 +28,15 @@ class Tally:
     n0: int = 0
     sum0: float = 0.0
 
+    def count(self, claimed: bool, value: float) -> None:
+        """Add one observation."""
+        if claimed:
+            self.n1 += 1
+            self.sum1 += value
+        else:
+            self.n0 += 1
+            self.sum0 += value
+
 
 def tally(observations: Sequence[Observed], claims: Callable[[Observed], bool]) -> dict[str, Tally]:
     """Split every slice by ``claims``."""
@@ -34,12 +45,7 @@ def tally(observations: Sequence[Observed], claims: Callable[[Observed], bool]) 
         part = tallies.get(seen.slice)
         if part is None:
             part = tallies[seen.slice] = Tally()
-        if claims(seen):
-            part.n1 += 1
-            part.sum1 += seen.value
-        else:
-            part.n0 += 1
-            part.sum0 += seen.value
+        part.count(claims(seen), seen.value)
     return tallies
 
 
@@ -51,6 +57,11 @@ def log_likelihood(tallies: Mapping[str, Tally], baselines: Mapping[str, float])
     dozen answers, would blame whatever was out longest for the baseline's own error.
     """
     return log_mean_exp([sum(_fit(t, baselines.get(s), drop) for s, t in tallies.items()) for drop in DROPS])
+
+
+def best_drop(tallies: Mapping[str, Tally], baselines: Mapping[str, float]) -> float:
+    """The fall among the claimed observations that fits best."""
+    return max(DROPS, key=lambda drop: sum(_fit(t, baselines.get(s), drop) for s, t in tallies.items()))
 
 
 def _fit(t: Tally, baseline: float | None, drop: float) -> float:
@@ -70,10 +81,41 @@ def _fit(t: Tally, baseline: float | None, drop: float) -> float:
     )
 
 
+def shared_luck(observations: Sequence[Observed], baselines: Mapping[str, float], until_ns: int) -> float:
+    """By how much likelihoods overstate the evidence because requests of one session share their luck; at least 1.
+
+    The design effect 1 + (m - 1) rho (Kish 1965) with m the size of the session that an answer belongs to, on average,
+    and rho the correlation inside sessions as the answers before ``until_ns`` show it, drawn towards .1.
+    """
+    sizes: dict[str, int] = {}
+    sums: dict[str, list[float]] = {}
+    for seen in observations:
+        if not seen.session:
+            continue
+        sizes[seen.session] = sizes.get(seen.session, 0) + 1
+        base = baselines.get(seen.slice)
+        if base is not None and seen.time_ns < until_ns:
+            off, part = seen.value - base, sums.setdefault(seen.session, [0.0, 0.0, 0.0])
+            part[0] += off
+            part[1] += off * off
+            part[2] += 1.0
+    if not sizes:
+        return 1.0
+    alone = len(observations) - sum(sizes.values())
+    size = (sum(n * n for n in sizes.values()) + alone) / len(observations)
+    together = sum(s * s - q for s, q, _ in sums.values())
+    spread = sum(q * (n - 1.0) for _, q, n in sums.values())
+    rho = (together + _RHO * _RHO_WEIGHT) / (spread + _RHO_WEIGHT)
+    return max(1.0, 1.0 + (size - 1.0) * min(1.0, max(0.0, rho)))
+
+
 def onset_likelihoods(
-    observations: Sequence[Observed], baselines: Mapping[str, float]
+    observations: Sequence[Observed],
+    baselines: Mapping[str, float],
+    claims: Callable[[Observed], bool] = lambda _: True,
 ) -> tuple[list[int], list[float]]:
-    """Times at which everything may have fallen at once, latest first, and the log-likelihood of each.
+    """Times at which everything (or what ``claims`` picks) may have fallen at once, latest first, and the
+    log-likelihood of each.
 
     The onsets lie closer together towards the alarm, where a few answers make the difference. ``observations`` are in
     the order of time.
@@ -84,6 +126,8 @@ def onset_likelihoods(
     end = len(observations)
     for back in _steps(len(observations)):
         for seen in observations[len(observations) - back : end]:
+            if not claims(seen):
+                continue
             part = tallies[seen.slice]
             part.n0 -= 1
             part.sum0 -= seen.value

@@ -1,70 +1,213 @@
-"""What asking failing requests again adds to a report."""
+"""What asking requests again adds to a report."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trimtab.core import LAYER_OF_KIND, Layer
 
-from .attribute import NO_EXPOSED, NO_REPLAY
-from .report import PROVEN_AT, Arm, Candidate, Certainty, Report
+from .attribute import LIKELY_AT, NO_EXPOSED, NO_REPLAY, beliefs_in_layers
+from .report import Arm, Candidate, Certainty, Report, Together, proof_at
+
+#: Putting back one of two is as good as putting back both when it mends at least this part as many.
+_AS_GOOD = 0.8
+#: What is left of the belief in a change that was put back in vain, at most and (in nats) at least, and the failing
+#: requests that it takes to say so.
+_VAIN, _LEAST_LEFT, _VAIN_LEAST = 0.02, -14.0, 12
+REPAIRS_NOTHING = "putting it back repairs nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The arms that prove: put back alone, put back together, broken alone."""
+
+    restoring: tuple[Arm, ...]
+    everything: Arm | None
+    breaking: tuple[Arm, ...]
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that are named, each once."""
+        return sorted({arm.layer for arm in (*self.restoring, *self.breaking) if arm.layer is not None})
 
 
 def with_replay(report: Report, arms: Sequence[Arm]) -> Report:
     """The report with the arms and what they prove.
 
-    An arm is proof at an e-value of 500 (five layers, 1 % in total). A single proving arm proves the cause of its
-    layer; if no change stood out, it picks the best candidate of its layer. Where it points to another layer than the
-    cause, that layer's best candidate becomes the cause, but only as likely: the two kinds of evidence disagree. The
-    same when several changes of the layer are possible and the arm does not name what it put back. Several proving arms
-    prove nothing alone. Without a proving arm the certainty stays what it was. ``slices`` and ``affected`` stay
-    what the records showed.
+    An arm is proof at an e-value of 500, and 100 for each arm where there are more than five (1 % in total). A single
+    change that is put back and repairs proves the cause; if no change stood out, it picks the best candidate of its
+    layer. Where it points to another layer than the cause, that layer's best candidate becomes the cause, but only as
+    likely: the two kinds of evidence disagree. The same when several changes of the layer are possible and the arm does
+    not name what it put back.
+
+    Two that repair are told apart by breaking one at a time, with everything else put back. What breaks answers then is
+    a cause; two that do are a pair, proven. Two that repair, of which neither breaks anything alone, are a chain: it
+    took both, or one of them merely copes better with the other's fault, so they are only likely.
+
+    What is put back and repairs clearly less than its fault would take loses belief. Else, without a proving arm, the
+    certainty stays what it was. ``slices`` and ``affected`` stay what the records showed.
     """
-    tested = [arm for arm in arms if arm.n > 0]
+    tested = [arm for arm in arms if arm.n + arm.sound > 0]
+    report = _refuted(report, tested)
     notes = [note for note in report.not_tested if note != NO_REPLAY or not tested]
-    proving = [arm for arm in tested if arm.layer is not None and arm.e_value >= PROVEN_AT]
-    layers = sorted({arm.layer for arm in proving if arm.layer is not None})
+    found = _found(tested)
     cause, certainty = report.cause, report.certainty
-    if len(layers) > 1:
-        titles = " and ".join(Layer(layer).title for layer in layers)
-        notes.append(f"Putting back {titles} each repairs failing requests: they may act together.")
-        certainty = "likely" if certainty == "proven" else certainty
-    elif layers:
-        cause, certainty = _proved(report, proving, Layer(layers[0]))
-        if cause is None or cause.layer != layers[0]:
-            title = Layer(layers[0]).title
-            notes.append(f"Putting back {title} repairs failing requests, but no recorded change of it reached them.")
+    also: tuple[Candidate, ...] = ()
+    together: Together = ""
+    if len(found.breaking) > 1 or (len(found.restoring) > 1 and not found.breaking):
+        cause, certainty, also, together, note = _both(report, found)
+        notes += [note] if note else []
+    elif found.breaking or found.restoring:
+        proving = found.breaking or found.restoring
+        layer = Layer(proving[0].layer or 0)
+        cause, certainty = _proved(report, proving, layer)
+        if cause is None or cause.layer != layer:
+            notes.append(
+                f"Putting back {layer.title} repairs failing requests, but no recorded change of it reached them."
+            )
+    elif found.everything is not None:
+        notes.append("Putting back everything repairs failing requests, no single layer does: they may act together.")
     return report.evolve(
         cause=cause,
         certainty=certainty,
-        candidates=_with_cause(report.candidates, cause),
+        candidates=_with_cause(report.candidates, cause, also),
         arms=tuple(arms),
         not_tested=tuple(notes),
+        also=also,
+        together=together,
     )
+
+
+def _refuted(report: Report, tested: Sequence[Arm]) -> Report:
+    """The report with less belief in changes that were put back in vain, and the verdict anew if one was."""
+    same = next((arm for arm in tested if arm.role == "same"), None)
+    least = _repairs_if_guilty(report)
+    vain = {
+        arm.change_id: _left(arm, same, least)
+        for arm in tested
+        if same is not None and arm.role == "restore" and arm.change_id and _in_vain(arm, same, least)
+    }
+    if not vain or report.certainty == "proven":
+        return report
+    beliefs = [c.posterior * vain.get(c.change_id, 1.0) for c in report.candidates]
+    total = sum(beliefs) or 1.0
+    pairs = zip(report.candidates, beliefs, strict=True)
+    candidates = sorted(
+        (
+            replace(c, posterior=b / total, cleared=c.cleared or (REPAIRS_NOTHING if c.change_id in vain else ""))
+            for c, b in pairs
+        ),
+        key=lambda c: -c.posterior,
+    )
+    top = candidates[0]
+    if report.cause is not None and report.cause.change_id not in vain:
+        return report.evolve(candidates=tuple(candidates), cause=replace(report.cause, posterior=top.posterior))
+    clear = top.posterior >= LIKELY_AT
+    top = replace(top, cleared="") if clear else top
+    certainty: Certainty = "likely" if clear else "unknown"
+    return report.evolve(
+        candidates=(top, *candidates[1:]), cause=top if clear else None, certainty=certainty,
+        layers=beliefs_in_layers(candidates, report.guesses),
+    )  # fmt: skip
+
+
+def _repairs_if_guilty(report: Report) -> float:
+    """The share of failing requests that putting the cause back would repair: those that would not have failed."""
+    fell = max(0.0, report.baseline - report.now)
+    return fell / (1.0 - report.now) * report.baseline if report.now < 1.0 else 0.0
+
+
+def _in_vain(arm: Arm, same: Arm, least: float) -> bool:
+    """Whether it repairs less than half of what it would if it were guilty, beyond what asking again repairs anyway."""
+    if arm.n < _VAIN_LEAST or least <= 0.0:
+        return False
+    repaired, again = arm.passed / arm.n, same.passed / max(1, same.n)
+    error = math.sqrt((repaired * (1.0 - repaired) + again * (1.0 - again) + 1.0 / arm.n) / arm.n)
+    return repaired - again + 2.0 * error < least * (1.0 - again) / 2.0
+
+
+def _left(arm: Arm, same: Arm, least: float) -> float:
+    """What is left of the belief in it: how much better the repairs fit one that did nothing than the guilty one, as a
+    ratio of likelihoods, of which the square root is taken, for ``least`` is only about right."""
+    idle = (same.passed + 1.0) / (same.n + 2.0)
+    guilty = min(0.98, idle + least * (1.0 - idle))
+    ratio = arm.passed * math.log(guilty / idle) + (arm.n - arm.passed) * math.log((1.0 - guilty) / (1.0 - idle))
+    return min(_VAIN, math.exp(max(_LEAST_LEFT, ratio / 2.0)))
+
+
+def _found(tested: Sequence[Arm]) -> _Found:
+    about = [arm for arm in tested if arm.role != "same"]
+    needed = proof_at(len(about))
+    proving = [arm for arm in about if arm.e_value >= needed]
+    everything = next((arm for arm in proving if arm.role == "all"), None)
+    restoring = tuple(arm for arm in proving if arm.role == "restore" and arm.layer is not None)
+    breaking = tuple(arm for arm in proving if arm.role == "break" and everything is not None)
+    return _Found(restoring=restoring, everything=everything, breaking=breaking)
+
+
+def _both(report: Report, found: _Found) -> tuple[Candidate | None, Certainty, tuple[Candidate, ...], Together, str]:
+    """The causes when more than one change is named: first, how sure, the others, how they act, and a remark."""
+    arms = found.breaking or found.restoring
+    named = dict.fromkeys(name for arm in arms if (name := _named(report, arm)) is not None)
+    titles = " and ".join(Layer(layer).title for layer in found.layers)
+    if len(named) < 2 or found.everything is None:
+        certainty: Certainty = "likely" if report.certainty == "proven" else report.certainty
+        note = f"Putting back {titles} each repairs failing requests: they may act together."
+        return report.cause, certainty, (), "", note
+    order = sorted(named, key=lambda candidate: -candidate.posterior)
+    first, *rest = (replace(candidate, cleared="") for candidate in order)
+    if found.breaking:
+        return first, "proven", tuple(rest), "pair", ""
+    if not _as_good(found):
+        return first, "likely", tuple(rest), "pair", ""
+    return first, "likely", tuple(rest), "chain", f"Putting back {titles} each repairs failing requests by itself."
+
+
+def _as_good(found: _Found) -> bool:
+    """Whether each single one mends about as many as all together."""
+    whole = found.everything.passed / max(1, found.everything.n) if found.everything is not None else 0.0
+    return all(arm.passed / max(1, arm.n) >= _AS_GOOD * whole for arm in found.restoring)
+
+
+def _named(report: Report, arm: Arm) -> Candidate | None:
+    """The candidate that an arm is about."""
+    rivals = [c for c in report.candidates if c.change_id and c.layer == arm.layer and c.cleared != NO_EXPOSED]
+    exact = [c for c in rivals if c.change_id == arm.change_id or _names(arm, c)]
+    return next(iter(exact or rivals), None)
 
 
 def _proved(report: Report, arms: Sequence[Arm], layer: Layer) -> tuple[Candidate | None, Certainty]:
     """The cause and certainty when arms of one layer prove and no others do."""
-    rivals = [c for c in report.candidates if c.layer == layer and c.cleared != NO_EXPOSED]
+    rivals = [c for c in report.candidates if c.change_id and c.layer == layer and c.cleared != NO_EXPOSED]
     if not rivals:
         return report.cause, "likely" if report.certainty == "proven" else report.certainty
     put_back = [c for c in rivals if any(_names(arm, c) for arm in arms)]
     possible = put_back or [c for c in rivals if not c.cleared] or rivals
-    agrees = report.cause is None or report.cause in possible
-    cause = report.cause if report.cause is not None and agrees else replace(possible[0], cleared="")
+    cause = report.cause if report.cause in possible else replace(possible[0], cleared="")
+    # An older version may merely cope better with what nobody recorded: then the records speak for that.
+    unrecorded = next((c.posterior for c in report.candidates if not c.change_id), 0.0)
+    agrees = report.cause in possible or (report.cause is None and cause.posterior >= unrecorded)
     return cause, "proven" if agrees and len(possible) == 1 else "likely"
 
 
 def _names(arm: Arm, candidate: Candidate) -> bool:
-    """Whether the arm says that it put back what the candidate replaced: its pin, after its kind if it names one."""
+    """Whether the arm says that it put back what the candidate replaced: the change itself, or its pin, after its kind
+    if it names one."""
+    if arm.change_id:
+        return arm.change_id == candidate.change_id
     words = arm.restored.split()
     of_its_kind = candidate.kind in words or not any(word in LAYER_OF_KIND for word in words)
     return candidate.before in words and of_its_kind
 
 
-def _with_cause(candidates: Sequence[Candidate], cause: Candidate | None) -> tuple[Candidate, ...]:
-    """The cause first, the others in their order."""
+def _with_cause(
+    candidates: Sequence[Candidate], cause: Candidate | None, also: Sequence[Candidate]
+) -> tuple[Candidate, ...]:
+    """The causes first, the others in their order."""
     if cause is None:
         return tuple(candidates)
-    return (cause, *(c for c in candidates if c.change_id != cause.change_id))
+    first = (cause, *also)
+    ids = {candidate.change_id for candidate in first}
+    return (*first, *(c for c in candidates if c.change_id not in ids))

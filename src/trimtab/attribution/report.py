@@ -10,7 +10,19 @@ from trimtab.stats import Estimate
 #: Evidence that counts as proof: five layers may be tested at 1 % in total, so 5 / 0.01.
 PROVEN_AT = 500.0
 
+
+def proof_at(tests: int) -> float:
+    """The evidence that counts as proof where so many explanations were tested: 1 % in total, for five at least."""
+    return max(PROVEN_AT, 100.0 * tests)
+
+
 Certainty = Literal["proven", "likely", "unknown"]
+#: How exposed and unexposed answers were compared: ``chance`` decided in the same minutes, ``elsewhere`` answers that
+#: could not be reached say what else moved, or nothing but what was ``before``.
+Compared = Literal["chance", "elsewhere", "before"]
+#: How two causes act: a ``pair`` each breaks answers by itself, of a ``chain`` taking back either mends them.
+Together = Literal["", "pair", "chain"]
+Role = Literal["same", "restore", "all", "break"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +31,8 @@ class Candidate:
 
     ``posterior`` is its share of belief among all candidates, ``effect`` exposed minus unexposed answers, ``e_value``
     the evidence of a randomised exposure (1 without), ``cleared`` why it is not the cause ("" if it may be).
+    ``compared`` says how exposed and unexposed were told apart. ``since_ns`` is set where only time tells whom it
+    reached.
     """
 
     change_id: str
@@ -33,14 +47,18 @@ class Candidate:
     e_value: float
     randomised: bool
     cleared: str
+    compared: Compared = "before"
+    since_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One way of asking failing requests again. ``layer`` None: nothing changed (or everything).
+    """One way of asking requests again. ``layer`` None: nothing changed, or everything was put back (``role`` all).
 
-    ``restored`` says what was put back, ``passed`` of ``n`` passed, ``e_value`` is the paired evidence against the arm
-    in which nothing changed.
+    ``restored`` says what was put back; in a ``break`` arm everything was but that. ``passed`` of the ``n`` requests
+    that had failed passed; of ``sound`` requests that had passed, ``spoilt`` failed. ``e_value`` is the paired evidence
+    over all of them: against the arm in which nothing changed, of a ``break`` arm against the one with all put back.
+    ``change_id`` is the change that the arm is about.
     """
 
     layer: int | None
@@ -48,6 +66,18 @@ class Arm:
     passed: int
     n: int
     e_value: float
+    role: Role = "restore"
+    change_id: str = ""
+    sound: int = 0
+    spoilt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBelief:
+    """How much of the belief falls to a layer, whether or not a change of it is named."""
+
+    layer: int
+    belief: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +96,10 @@ class Report:
 
     The onset lies between ``onset_low_ns`` and ``onset_high_ns`` (95 %). ``now`` and ``baseline`` are means over the
     ``n`` observations since the detector's onset; ``affected`` counts those of them below .5 that the cause reached.
-    ``candidates`` are best first; ``not_tested`` says in sentences what this report does not know.
+    ``candidates`` are best first; ``not_tested`` says in sentences what this report does not know. ``signals`` are all
+    that the cause explains, harm first; ``apart`` says in sentences what else moved and is something else's doing.
+    ``layers`` is the belief in each layer, most first; ``guesses`` is what it is where nothing is recorded. ``also``
+    are causes beside ``cause``, and ``together`` says how they act.
     """
 
     signal: str
@@ -83,6 +116,19 @@ class Report:
     slices: tuple[SliceEffect, ...]
     arms: tuple[Arm, ...]
     not_tested: tuple[str, ...]
+    signals: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    layers: tuple[LayerBelief, ...] = ()
+    guesses: tuple[LayerBelief, ...] = ()
+    also: tuple[Candidate, ...] = ()
+    together: Together = ""
+
+    @property
+    def layer(self) -> int | None:
+        """The cause's layer; without a named change the one that more than half of the belief falls to, else None."""
+        if self.cause is not None and self.cause.layer is not None:
+            return self.cause.layer
+        return self.layers[0].layer if self.layers and self.layers[0].belief > 0.5 else None
 
     def evolve(self, **changes: object) -> Self:
         """A copy with some fields changed."""

@@ -14,13 +14,14 @@ import click
 
 from trimtab.core import BadInput
 from trimtab.guard import DEFAULT_POLICY, STAGES, cards, compile_policy, context_of, report
+from trimtab.guard.provenance import SOURCES
 
-from . import guard_actions, guard_test
+from . import guard_actions, guard_coverage, guard_flows, guard_pins, guard_test
 from .listing import json_option, show_fields, show_json, show_table
 from .policy_file import content_of
 from .remote import Remote, server_options
 
-_SOURCES = click.Choice(["user", "document", "tool", "assistant"])
+_SOURCES = click.Choice(SOURCES)
 
 
 @click.group("guard", epilog="\b\nExamples:\n  trimtab guard scan 'my key is AKIA...'\n  trimtab guard list --json")
@@ -30,8 +31,12 @@ def command() -> None:
 
 command.add_command(guard_test.test)
 command.add_command(guard_test.wrong)
+command.add_command(guard_coverage.command)
 command.add_command(guard_actions.approvals)
 command.add_command(guard_actions.mcp)
+command.add_command(guard_pins.pins)
+command.add_command(guard_flows.flows)
+command.add_command(guard_flows.convert)
 
 
 @command.command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,38 @@ def refuse(remote: Remote, approval: str, note: str, as_json: bool) -> None:
     "mcp",
     context_settings={"ignore_unknown_options": True},
     epilog="\b\nExamples:\n  trimtab guard mcp -- python my_server.py\n"
-    "  trimtab guard mcp --policy policy.yaml --pins tools.json -- npx some-server --flag",
+    "  trimtab guard mcp --policy policy.yaml --pins tools.json -- npx some-server --flag\n"
+    "  trimtab guard mcp --scope mail-server -- python my_server.py",
 )
-@click.argument("server", nargs=-1, required=True)
+@click.argument("program", metavar="SERVER...", nargs=-1, required=True)
 @click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A policy: YAML or JSON.")
 @click.option("--pins", type=click.Path(dir_okay=False, path_type=Path), help="A file that remembers the tools.")
+@click.option("--scope", default="", help="Let a running Trimtab keep the pins, under this name.")
 @click.option("--said", multiple=True, help="What the user said, where the host knows it.")
 @click.option("--no-mark", is_flag=True, help="Do not put marks around results.")
-def mcp(server: tuple[str, ...], policy: Path | None, pins: Path | None, said: tuple[str, ...], no_mark: bool) -> None:
-    """Start the tool server SERVER and stand between it and the program that started this one."""
+@server_options
+def mcp(
+    remote: Remote,
+    program: tuple[str, ...],
+    policy: Path | None,
+    pins: Path | None,
+    scope: str,
+    said: tuple[str, ...],
+    no_mark: bool,
+) -> None:
+    """Start the tool server SERVER and stand between it and the program that started this one.
+
+    With --scope the pins are kept by a running Trimtab: `trimtab guard pins list` shows what changed.
+    """
     known = _pins(pins)
+
+    def pinned(tools: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        found: Mapping[str, str] = remote.post("/api/guard/pins", {"scope": scope, "tools": list(tools)})["pins"]
+        return found
+
     compiled = compile_policy(content_of(policy) if policy is not None else {"stages": {"action": {}}})
-    proxy = Proxy(compiled, said=said, pins=known, mark=not no_mark)
-    code = asyncio.run(_between(proxy, server))
+    proxy = Proxy(compiled, said=said, pins=known, pinned=pinned if scope else None, mark=not no_mark)
+    code = asyncio.run(_between(proxy, program))
     if pins is not None:
         pins.write_text(json.dumps(dict(proxy.pins), indent=1) + "\n", encoding="utf-8")
     sys.exit(code)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import click
 
+from .incident_actions import add_actions
 from .listing import json_option, moment, show_fields, show_json, show_table
 from .remote import Remote, server_options
 
 
 @click.group("incident", epilog="\b\nExamples:\n  trimtab incident list\n  trimtab incident rollback 3 --by jonas")
 def command() -> None:
-    """Read, acknowledge, roll back and close incidents."""
+    """Read, acknowledge, act on and close incidents."""
 
 
 @command.command("list", epilog="Example:  trimtab incident list --state open --json")
@@ -44,45 +46,89 @@ def show(remote: Remote, incident_id: int, as_json: bool) -> None:
     report = found.get("report") or {}
     cause = report.get("cause") or {}
     show_fields({
-        "incident": found["id"], "what": found["title"], "state": found["state"], "owner": found["owner"],
-        "layer": found["layer"], "cause": cause.get("title"), "certainty": report.get("certainty"),
+        "incident": found["id"], "what": found["title"], "state": found["state"], "severity": found["severity"],
+        "owner": found["owner"], "acknowledged by": found["acknowledged_by"], "layer": found["layer"],
+        "cause": cause.get("title"), "certainty": report.get("certainty"),
+        report.get("together") or "together": " and ".join(each["title"] for each in report.get("also") or ()),
+        "allowed action": found["action"],
         "cases": f"{found['cases']} in datasets:/{found['dataset']}" if found["cases"] else "",
+        "runbook": found["runbook"], "lesson": found["lesson"],
     })  # fmt: skip
+    _evidence(report)
     click.echo()
     events = [{**event, "at": moment(event["time_ns"])} for event in found["events"]]
     show_table(events, {"at": "TIME", "actor": "WHO", "text": "WHAT"}, empty="")
+    if found["deeds"]:
+        click.echo()
+        show_table(found["deeds"], {"id": "ACTION", "action": "WHAT", "state": "STATE", "actor": "WHO"}, empty="")
 
 
-@command.command("acknowledge", epilog="Example:  trimtab incident acknowledge 3 --by jonas")
+def _evidence(report: dict[str, Any]) -> None:
+    """The report in the order of the page: the comparison, the replays, who was cleared, what was not tested."""
+    if report.get("slices"):
+        click.echo()
+        rows = [
+            {
+                "slice": s["slice"] or "all", "with": s["exposed"], "without": s["unexposed"],
+                "by": f"{s['effect']['value']:+.2f} ({s['effect']['low']:+.2f} to {s['effect']['high']:+.2f})",
+            }
+            for s in report["slices"]
+        ]  # fmt: skip
+        columns = {"slice": "SLICE", "with": "WITH", "without": "WITHOUT", "by": "DIFFERENCE (95 %)"}
+        show_table(rows, columns, empty="")
+    if report.get("arms"):
+        click.echo()
+        arms = [
+            {"restored": a["restored"] or "nothing changed", "passed": f"{a['passed']} of {a['n']}", "e": a["e_value"]}
+            for a in report["arms"]
+        ]
+        show_table(arms, {"restored": "REPLAYED WITH", "passed": "PASS", "e": "EVIDENCE"}, empty="")
+    for candidate in report.get("candidates") or ():
+        if candidate.get("cleared"):
+            click.echo(f"cleared: {candidate['title']}: {candidate['cleared']}")
+    for text in report.get("apart") or ():
+        click.echo(f"apart: {text}")
+    for text in report.get("not_tested") or ():
+        click.echo(f"not tested: {text}")
+
+
+@command.command("postmortem", epilog="Example:  trimtab incident postmortem 3 > incident-3.md")
 @click.argument("incident_id", type=int)
-@click.option("--by", required=True, help="Who you are.")
 @server_options
-def acknowledge(remote: Remote, incident_id: int, by: str) -> None:
-    """Say that you are on it."""
-    remote.post(f"/api/incidents/{incident_id}/acknowledge", {"actor": by})
-    click.echo(f"Incident {incident_id}: acknowledged by {by}.")
+def postmortem(remote: Remote, incident_id: int) -> None:
+    """The incident as a post-mortem in Markdown."""
+    click.echo(remote.text(f"/api/incidents/{incident_id}/postmortem"), nl=False)
 
 
-@command.command("rollback", epilog="Example:  trimtab incident rollback 3 --by jonas")
-@click.argument("incident_id", type=int)
-@click.option("--by", required=True, help="Who you are.")
+@command.command("report", epilog="Example:  trimtab incident report --days 90 --json")
+@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True)
+@json_option
 @server_options
-def rollback(remote: Remote, incident_id: int, by: str) -> None:
-    """Take the blamed change back."""
-    remote.post(f"/api/incidents/{incident_id}/rollback", {"actor": by})
-    click.echo(f"Incident {incident_id}: rolled back.")
-
-
-@command.command("close", epilog="Example:  trimtab incident close 3 --by jonas --lesson 'Keep the citation rule.'")
-@click.argument("incident_id", type=int)
-@click.option("--by", required=True, help="Who you are.")
-@click.option("--lesson", required=True, help="What was learnt.")
-@click.option("--reason", default="", help="Why it may close without regression cases, if it has none.")
-@server_options
-def close(remote: Remote, incident_id: int, by: str, lesson: str, reason: str) -> None:
-    """Close it; its failing cases must be in a dataset, or a reason given."""
-    remote.post(f"/api/incidents/{incident_id}/close", {"actor": by, "lesson": lesson, "reason": reason})
-    click.echo(f"Incident {incident_id}: closed.")
+def report(remote: Remote, days: int, as_json: bool) -> None:
+    """How long detection, attribution and mitigation took, and where incidents came from."""
+    found = remote.get("/api/incidents/report", days=days)
+    if as_json:
+        show_json(found)
+        return
+    show_fields({
+        "incidents": found["n"], "open": found["open"], "mitigated by the machine": found["by_machine"],
+        "came back": found["reopened"], "taken back by hand": found["undone"],
+        "nobody acted on": ", ".join(map(str, found["without_action"])),
+    })  # fmt: skip
+    click.echo()
+    took = [
+        {"step": step, "n": t["n"], "median": f"{t['median_s']:.0f} s", "p95": f"{t['p95_s']:.0f} s"}
+        for step, t in found["took"].items()
+    ]
+    show_table(took, {"step": "TIME TO", "n": "N", "median": "MEDIAN", "p95": "95TH"}, empty="")
+    click.echo()
+    layers = [
+        {"layer": s["layer"] or "", "name": s["name"], "n": s["n"],
+         "share": f"{s['share']:.0%} ({s['low']:.0%} to {s['high']:.0%})"}
+        for s in found["layers"]
+    ]  # fmt: skip
+    columns = {"layer": "LAYER", "name": "NAME", "n": "N", "share": "SHARE (95 %)"}
+    show_table(layers, columns, empty="No incidents in that time.")
 
 
 @command.command(
@@ -130,3 +176,6 @@ def notices(remote: Remote, as_json: bool) -> None:
         "incident": "INCIDENT", "phase": "PHASE", "channel": "CHANNEL", "owner": "WHO", "due": "DUE", "is": "STATE",
     }  # fmt: skip
     show_table(shown, columns, empty="No notices yet.")
+
+
+add_actions(command)

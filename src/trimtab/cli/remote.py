@@ -57,6 +57,11 @@ class Remote:
         """PUT a JSON body."""
         return self._ask("PUT", path, json.dumps(body).encode())
 
+    def delete(self, path: str, **query: Any) -> Any:
+        """DELETE; parameters that are empty are left out."""
+        text = urllib.parse.urlencode([(k, v) for k, v in query.items() if v not in (None, "")])
+        return self._ask("DELETE", path + (f"?{text}" if text else ""), None)
+
     def parts(self, path: str, **query: Any) -> Iterator[bytes]:
         """GET a stream, piece by piece as it comes; parameters that are None or empty are left out."""
         text = urllib.parse.urlencode([(k, v) for k, v in query.items() if v not in (None, "")])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from .libraries import tell_libraries
 from .paging import Paging
+from .probes import ProbeSettings
 from .settings import LOOPBACK, Config, ProviderSettings, load, route_content
 from .shape import Monitor, Owners, OwnPrice, Route, Scoring, Target, Timeout, Watching
 from .telemetry import Telemetry
@@ -16,6 +17,7 @@ __all__ = [
     "OwnPrice",
     "Owners",
     "Paging",
+    "ProbeSettings",
     "ProviderSettings",
     "Route",
     "Scoring",

@@ -14,6 +14,7 @@ from trimtab.core import ConfigError, Layer
 
 from .content import routing_content
 from .paging import Paging, paging_of
+from .probes import ProbeSettings, probes_of
 from .shape import File, Limits, Monitor, Owners, OwnPrice, Route, Scoring, Target, Watching
 from .source import read_file
 from .telemetry import Sections, Telemetry, telemetry_of
@@ -50,6 +51,7 @@ class Config:
     scoring: Scoring = field(default_factory=Scoring)
     watching: Watching = field(default_factory=Watching)
     monitors: tuple[Monitor, ...] = ()
+    probes: Mapping[str, ProbeSettings] = field(default_factory=dict)
     #: Who is told of incidents, and how.
     paging: Paging = field(default_factory=Paging)
     #: The URL of the metadata database; empty for SQLite in the data folder.
@@ -97,6 +99,7 @@ def load(
         scoring=_scoring(file.scoring),
         watching=file.watching,
         monitors=tuple(file.monitors),
+        probes=probes_of(file.probes),
         paging=paging_of(file.notify, env),
         metadata=_metadata(file.storage.metadata, env),
         spans=_spans(file.storage.spans, env),

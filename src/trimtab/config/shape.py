@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from .paging import Notify
+from .probes import Probe
 from .routing import Routing
 from .telemetry import Export, Keeping, Privacy, Receiving, Sampling
 
@@ -126,9 +127,15 @@ class Monitor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: str
     signal: str
     owner: str
-    action: Literal["note", "page", "rollback"]
+    action: Literal[
+        "note", "page", "rollback", "pause_rollout", "switch_route", "pin_model", "tighten_guard", "relax_guard"
+    ]
     severity: int = 2
     runbook: str = ""
+    slice: str = ""
+    detector: Literal["fall", "floor"] = "fall"
+    threshold: float | None = None
+    objective: float | None = None
 
 
 class Watching(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -155,4 +162,5 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     scoring: Scoring = Scoring()
     watching: Watching = Watching()
     monitors: list[Monitor] = []
+    probes: dict[str, Probe] = {}
     notify: Notify = Notify()

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from trimtab.core import ConfigError
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def seconds(text: str, field: str) -> float:
-    """``10s``, ``500ms`` or ``2m`` in seconds. Raises ConfigError naming ``field``."""
+    """``10s``, ``500ms``, ``2m``, ``6h`` or ``1d`` in seconds. Raises ConfigError naming ``field``."""
     match = _DURATION.fullmatch(text.strip())
     if not match or float(match[1]) <= 0:
         raise ConfigError(f"{text!r} is not a duration.", field=field, mend="Write 500ms, 10s or 2m.")

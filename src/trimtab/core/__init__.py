@@ -1,5 +1,6 @@
 """The core types, standard library only. Every room may import them; they import no room."""
 
+from .actor import actor_of, person_of
 from .call import Call, Chunk, Message, Model, Native, Reply, Usage, collect
 from .errors import (
     BadInput,
@@ -17,7 +18,8 @@ from .errors import (
     Unauthorized,
 )
 from .ids import new_id, new_span_id, new_trace_id, now_ns
-from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, Layer
+from .later import Later
+from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, UNSERVED, Layer
 from .query import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, Breakdown, Filter, SpanQuery
 from .score import Score
 from .span import KINDS, Span
@@ -33,6 +35,7 @@ __all__ = [
     "LAYER_OF_KIND",
     "NUMBERS",
     "STATISTICS",
+    "UNSERVED",
     "Address",
     "BadInput",
     "Breakdown",
@@ -44,6 +47,7 @@ __all__ = [
     "Filter",
     "Forbidden",
     "GuardRefused",
+    "Later",
     "Layer",
     "LimitReached",
     "Message",
@@ -64,6 +68,7 @@ __all__ = [
     "Unauthorized",
     "Usage",
     "Version",
+    "actor_of",
     "collect",
     "digest_of",
     "evolve",
@@ -72,5 +77,6 @@ __all__ = [
     "new_trace_id",
     "now_ns",
     "parse_address",
+    "person_of",
     "swift",
 ]

@@ -68,7 +68,7 @@ def judge(model: str, rubric: str, criteria: Sequence[Mapping[str, str]]) -> dic
 
 def overbroad_policy() -> dict[str, Any]:
     """The shipped policy with one rule too many, and without the budget that would have kept it from going live."""
-    stages = {stage: list(rules) for stage, rules in DEFAULT_POLICY["stages"].items()}
+    stages = dict(DEFAULT_POLICY["stages"])
     stages["input"] = [*stages["input"], OVERBROAD]
     return {"stages": stages, "fail": DEFAULT_POLICY["fail"]}
 

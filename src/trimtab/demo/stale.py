@@ -27,8 +27,11 @@ STALE: tuple[tuple[str, str], ...] = (
     ("`x-trimtab-prompt` header", "`x-template` header"),
     ("answered with status 401", "answered with status 403"),
     # registry
-    ("seven kinds", "four kinds"),
-    ("They are prompts, models, corpora, guards, routes, judges and datasets.", "They are prompts, models and routes."),
+    ("eight kinds", "four kinds"),
+    (
+        "They are prompts, models, corpora, guards, routes, judges, datasets and monitors.",
+        "They are prompts, models and routes.",
+    ),
     ("A version is immutable: nobody can edit or delete it.", "A version can be edited by its author for a day."),
     ("returns the existing version and makes no new number", "makes another version with a new number"),
     ("up to 100 characters", "up to 32 characters"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,13 +36,15 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that was done or refused. ``sources`` are those of every argument, by name."""
+    """One thing that was done or refused. ``sources`` are those of every argument, by name; ``ran`` says whether it
+    was done: what a person let through ran although the policy held it."""
 
     kind: Literal["call", "read"]
     name: str
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdict: str = "allow"
     reasons: tuple[str, ...] = ()
+    ran: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +77,7 @@ class Controller:
     def run(self, plan: Plan, request: str) -> Outcome:
         """Run a plan for a request. A refused call ends it; what a tool raises is raised on."""
         run = _Run(self, plan, request)
-        with start_span("dual.run", "CHAIN", {"dual.plan": msgspec.json.encode(plan.steps).decode()}) as span:
+        with start_span("dual.run", "CHAIN", {"dual.plan": _json(plan.steps)}) as span:
             span.set_inputs(request)
             try:
                 run.block(plan.steps, {})
@@ -97,20 +99,25 @@ class _Run:
         self._made: list[ToolCall] = []
         self.outcome = Outcome(plan=plan)
 
-    def block(self, steps: Sequence[Mapping[str, Any]], known: dict[str, Value]) -> None:
-        """Run steps; what they set is seen after them, as the check of the plan says."""
-        for step in steps:
+    def block(self, steps: Sequence[Mapping[str, Any]], known: dict[str, Value], within: str = "") -> None:
+        """Run steps; what they set is seen after them, as the check of the plan says. ``within`` is where they stand:
+        a step is known in the trace by its number, one within the third step as ``3.1``, of its else as ``3.e1``."""
+        for number, step in enumerate(steps, 1):
+            at = f"{within}{number}"
             if "call" in step:
-                self._keep(step, known, self._call(step, known))
+                self._keep(step, known, self._call(step, known, at))
             elif "read" in step:
-                self._keep(step, known, self._read(step, known))
+                self._keep(step, known, self._read(step, known, at))
             elif "each" in step:
                 every = _valued(step["each"], known)
                 items = every.data if isinstance(every.data, list | tuple) else []
                 for item in items[: step.get("most", MOST_ROUNDS)]:
-                    self.block(step["steps"], {**known, step["as"]: every.made(item)})
+                    self.block(step["steps"], {**known, step["as"]: every.made(item)}, f"{at}.")
             elif "if" in step:
-                self.block(step["steps"] if _valued(step["if"], known).data else step.get("else", ()), dict(known))
+                if _valued(step["if"], known).data:
+                    self.block(step["steps"], dict(known), f"{at}.")
+                else:
+                    self.block(step.get("else", ()), dict(known), f"{at}.e")
             else:
                 said = _valued(step["answer"], known)
                 self.outcome.answer, self.outcome.sources = _text(said.data), tuple(sorted(said.sources))
@@ -119,28 +126,37 @@ class _Run:
         if "as" in step:
             known[step["as"]] = value
 
-    def _call(self, step: Mapping[str, Any], known: Mapping[str, Value]) -> Value:
+    def _call(self, step: Mapping[str, Any], known: Mapping[str, Value], at: str) -> Value:
         if len(self._made) >= MOST_CALLS:
             raise Refused(f"the run has made its {MOST_CALLS} calls")
         name = step["call"]
         given = {key: _valued(value, known) for key, value in (step.get("arguments") or {}).items()}
         call = ToolCall(tool=name, arguments={key: value.data for key, value in given.items()})
         flow = {key: tuple(sorted(value.sources)) for key, value in given.items()}
-        with start_span(name, "TOOL", {"dual.sources": msgspec.json.encode(flow).decode()}) as span:
+        told = {"dual.step": at, "dual.as": str(step.get("as", "")), "dual.sources": _json(flow)}
+        with start_span(name, "TOOL", told) as span:
             span.set_inputs(dict(call.arguments))
-            self._permit(call, given, flow)
+            judged = self._permit(call, given, flow)
+            span.set_attribute("dual.verdict", judged.verdict)
+            span.set_attribute("dual.reasons", _json(judged.reasons))
+            self._stop(judged)
             tool = self._controller.tools[name]
             data = tool.run(**call.arguments)
             span.set_outputs(data)
+            value = self._made_by(tool, name, data, given.values())
+            span.set_attribute("dual.value", _json(_capabilities(value)))
         self._made.append(call)
         self._results.append(Result(tool=name, text=_text(data)))
-        made = joined(data, given.values())
+        return value
+
+    def _made_by(self, tool: Tool, name: str, data: Any, given: Iterable[Value]) -> Value:
+        """What a tool gave back, with the history of what it was given."""
         readers = frozenset(tool.readers(data)) if tool.readers is not None else None
         own = Value(data=data, sources=frozenset({f"tool:{name}"}), readers=readers)
-        return joined(data, (made, own))
+        return joined(data, (joined(data, given), own))
 
-    def _permit(self, call: ToolCall, given: Mapping[str, Value], flow: Mapping[str, tuple[str, ...]]) -> None:
-        """Ask the policy, then the person. Raises Refused."""
+    def _permit(self, call: ToolCall, given: Mapping[str, Value], flow: Mapping[str, tuple[str, ...]]) -> Step:
+        """Ask the policy, then the person: what was said of the call, and whether it may run."""
         rules = self._controller.rules
         verdict = screen(
             call, History(said=(self._request,), results=tuple(self._results), made=tuple(self._made)), rules
@@ -152,16 +168,23 @@ class _Run:
         may = not held or (
             not blocked and self._controller.approve is not None and self._controller.approve(call, held)
         )
-        self.outcome.steps.append(Step(kind="call", name=call.tool, sources=flow, verdict=word, reasons=tuple(held)))
-        if not may:
-            raise Refused(f"The call of {call.tool} was refused: {' '.join(held)}")
+        step = Step(kind="call", name=call.tool, sources=flow, verdict=word, reasons=tuple(held), ran=may)
+        self.outcome.steps.append(step)
+        return step
 
-    def _read(self, step: Mapping[str, Any], known: Mapping[str, Value]) -> Value:
+    def _stop(self, step: Step) -> None:
+        """End the run at a call that may not be made. Raises Refused."""
+        if not step.ran:
+            raise Refused(f"The call of {step.name} was refused: {' '.join(step.reasons)}")
+
+    def _read(self, step: Mapping[str, Any], known: Mapping[str, Value], at: str) -> Value:
         text = _valued(step["read"], known)
-        with start_span("dual.read", "LLM", {"dual.sources": ", ".join(sorted(text.sources))}) as span:
+        flow = {"text": tuple(sorted(text.sources))}
+        told = {"dual.step": at, "dual.as": str(step.get("as", "")), "dual.sources": _json(flow)}
+        with start_span("dual.read", "LLM", {**told, "dual.value": _json(_capabilities(text))}) as span:
             data = self._controller.reader(_text(text.data), str(step.get("question", "")), step["schema"])
             span.set_outputs(data)
-        self.outcome.steps.append(Step(kind="read", name=step["read"], sources={"text": tuple(sorted(text.sources))}))
+        self.outcome.steps.append(Step(kind="read", name=step["read"], sources=flow))
         return text.made(data)
 
 
@@ -220,6 +243,15 @@ def _valued(written: Any, known: Mapping[str, Value]) -> Value:
 def _named(reference: str, known: Mapping[str, Value]) -> Value:
     name, *path = reference.split(".")
     return inner(known[name], path)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _capabilities(value: Value) -> dict[str, Any]:
+    """What a value carries beside its data, for the trace."""
+    return {"sources": sorted(value.sources), "readers": None if value.readers is None else sorted(value.readers)}
 
 
 def _flat(data: Any) -> list[Any]:

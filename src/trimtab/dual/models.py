@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
-
-from trimtab.core import BadInput
+from trimtab.core import BadInput, Later
 from trimtab.guard import delimited
 
 from .controller import Reader, Tool
 from .plan import Plan, read_plan
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+else:
+    jsonschema_rs = Later("jsonschema_rs")
 
 #: A model: messages in, its text out.
 Ask = Callable[[Sequence[Mapping[str, str]]], str]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, NotFound
+from trimtab.core import BadInput, NotFound, actor_of
 from trimtab.registry import Registry
 from trimtab.store import Spans
 from trimtab.traces import question
@@ -46,7 +46,7 @@ def case_routes(registry: Registry, store: Spans) -> list[Route]:
         case = Case(
             input=asked, expected=body.expected, tags=dict(root.tags), source_trace=trace_id, note=body.note[:2000]
         )
-        actor = str(getattr(request.state, "actor", "") or body.actor or "api")
+        actor = actor_of(request.scope, body.actor)
         version = await add_cases(registry, body.dataset, [case], actor=actor, note=f"a case from trace {trace_id}")
         answer = {"dataset": body.dataset, "version": version.pin, "cases": len(version.content["cases"])}
         return Response(msgspec.json.encode(answer), 201, media_type="application/json")

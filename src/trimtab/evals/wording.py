@@ -33,8 +33,15 @@ _FUNCTION_WORDS = frozenset(_FUNCTION_WORD_LIST.split())
 
 def content_words(text: str) -> set[str]:
     """The words of a text that carry meaning: lower case, endings cut, citations and function words left out."""
-    words = _WORD.findall(CITATION.sub(" ", text).lower())
-    return {_ENDINGS.sub("", word) for word in words if word not in _FUNCTION_WORDS and len(word) > 1}
+    text = text.lower()
+    words = _WORD.findall(CITATION.sub(" ", text) if "[" in text else text)
+    return {stem for word in words if (stem := _stem(word))}
+
+
+@lru_cache(maxsize=16_384)
+def _stem(word: str) -> str:
+    """The word without its ending, empty for one that carries no meaning."""
+    return _ENDINGS.sub("", word) if word not in _FUNCTION_WORDS and len(word) > 1 else ""
 
 
 def passage_words(passage: Mapping[str, Any]) -> frozenset[str]:

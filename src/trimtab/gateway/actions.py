@@ -20,59 +20,45 @@ if TYPE_CHECKING:
 
 #: Characters of results that are looked at on the event loop; more of them are looked at in a thread.
 INLINE = 20_000
-#: Routes and tools whose descriptions are remembered.
-_MOST_PINS = 10_000
 _NOT_JSON = "The arguments are not a JSON object."
 
 
-class ToolPins:
-    """The tools as each route first declared them, since this process began."""
-
-    def __init__(self) -> None:
-        self._pins: dict[tuple[str, str], str] = {}
-
-    def seen(self, route: str, history: History) -> dict[str, str]:
-        """The digests of these tools as they were at first on this route; new ones are remembered."""
-        found = {}
-        for tool in history.tools:
-            if (route, tool.name) not in self._pins:
-                while len(self._pins) >= _MOST_PINS:
-                    self._pins.pop(next(iter(self._pins)))
-                self._pins[route, tool.name] = tool.digest
-            found[tool.name] = self._pins[route, tool.name]
-        return found
-
-
-def history(policy: Policy, call: Call, live: LiveTrace, pins: ToolPins) -> History | None:
+def history(policy: Policy, call: Call, live: LiveTrace) -> History | None:
     """What the calls of an answer are judged by; None where the policy has no rules for tools."""
     if policy.actions is None:
         return None
     tools = call.params.get("tools")
-    made = history_of(
+    return history_of(
         call.messages,
         tools=tools_of(tools if isinstance(tools, list) else ()),
         route=live.route,
         user=live.ask.key.name if live.ask.key is not None else "",
         documents=tuple(str(passage.get("text", "")) for passage in live.passages),
+        plan=live.ask.plan,
+        pins=live.tool_pins,
     )
-    return replace(made, pins=pins.seen(live.route, made))
 
 
 async def judge(watch: Watchman, call: CallText, text: str) -> None:
     """Judge one call with the arguments that are left of it. Raises GuardRefused: stopped, or held for a person."""
-    past = watch.history
+    rules = watch.policy.actions
+    if rules is None or watch.call is None:
+        return
+    past = watch.history or history(watch.policy, watch.call, watch.live)
     if past is None:
         return
+    thought = "".join(watch.heard)
     try:
-        proposed = ToolCall(tool=call.name, arguments=arguments_of(text))
+        proposed = ToolCall(tool=call.name, arguments=arguments_of(text), reasoning=thought)
     except BadInput:
+        action = rules.at_most.get("schema", "block")
         finding = Finding(
-            rule=call.name or "tool", action="block", start=0, end=len(text), reason=_NOT_JSON, scanner="actions",
+            rule=call.name or "tool", action=action, start=0, end=len(text), reason=_NOT_JSON, scanner="actions",
             kind="schema",
         )  # fmt: skip
-        watch.note(call.where, Verdict(action="block", findings=(finding,), message=_NOT_JSON))
+        watch.note(call.where, Verdict(action=action, findings=(finding,), message=_NOT_JSON))
         return
-    if sum(map(len, past.untrusted)) > INLINE:
+    if sum(map(len, past.untrusted)) + len(thought) > INLINE:
         verdict = await asyncio.to_thread(watch.policy.judge_call, proposed, past)
     else:
         verdict = watch.policy.judge_call(proposed, past)
@@ -80,6 +66,8 @@ async def judge(watch: Watchman, call: CallText, text: str) -> None:
         verdict = await _by_a_person(watch, call, proposed, verdict)
     if verdict.findings or verdict.failures:
         watch.note(call.where, verdict)
+    # Further calls of the same answer are judged as if this one were made: a plan and a limit count them all.
+    watch.history = replace(past, made=(*past.made, proposed))
 
 
 async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verdict: Verdict) -> Verdict:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, Native, TooLarge
+from trimtab.guard.provenance import Provenance, read_sources
 
 from .keys import Key
 
@@ -15,9 +16,9 @@ from .keys import Key
 MAX_BODY = 10 * 1024 * 1024
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-TRIMTAB_FIELDS = ("prompt", "variables", "session", "tags", "pins")
+TRIMTAB_FIELDS = ("prompt", "variables", "session", "tags", "pins", "plan", "sources")
 #: Headers that say the same as some of these fields.
-WISHING = frozenset({"x-trimtab-prompt", "x-trimtab-session", "x-trimtab-tags"})
+WISHING = frozenset({"x-trimtab-prompt", "x-trimtab-session", "x-trimtab-tags", "x-trimtab-plan"})
 
 _OURS = ("model", "messages", "stream", "trimtab")
 _NUMBER: tuple[type, ...] = (int, float)
@@ -32,6 +33,8 @@ _PARAMS: dict[str, tuple[tuple[type, ...], str]] = {
     "stream_options": ((dict,), "an object"),
 }
 _TAGS, _TAG_NAME, _TAG_VALUE, _SESSION = 32, 100, 200, 200
+#: Calls that one plan may name.
+_PLANNED = 500
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +45,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     would be resolved, by registry kind: ``{"prompts": "support-answer/14"}``; for ``models`` it is the model's
     reference; an empty pin takes that layer out. ``record`` False keeps the request out of the store. ``timeout`` is
     seconds for the whole request, 0 = the route's. ``key`` is None for Trimtab's own requests. ``native`` is the
-    request in its own words when it came in another dialect than chat completions.
+    request in its own words when it came in another dialect than chat completions. ``plan`` are the tools that were
+    agreed for this conversation, each as often as it may be used; None where nothing was agreed.
+    ``sources`` tells which messages, or parts of them, are texts from outside.
     """
 
     model: str
@@ -59,6 +64,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     record: bool = True
     timeout: float = 0.0
     native: Native | None = None
+    plan: tuple[str, ...] | None = None
+    sources: tuple[Provenance, ...] = ()
 
 
 def bearer(headers: Mapping[str, str]) -> str:
@@ -92,8 +99,10 @@ def asked(
     messages: tuple[Message, ...],
     params: Mapping[str, Any],
     native: Native | None = None,
+    sources: tuple[Provenance, ...] = (),
 ) -> Ask:
-    """The Ask of a decoded body: what every dialect has in common is read here. Raises like ``read_ask``."""
+    """The Ask of a decoded body: what every dialect has in common is read here. ``sources`` are those that the dialect
+    itself tells, by the positions in ``messages``. Raises like ``read_ask``."""
     model = data.get("model")
     if not isinstance(model, str) or not model:
         raise BadInput("is missing or not text.", field="model", mend="Name a route or provider/model; see /v1/models.")
@@ -101,7 +110,35 @@ def asked(
     if stream is not None and not isinstance(stream, bool):
         raise wrong("stream", "true or false", stream)
     wishes = read_wishes(data.get("trimtab"), headers, key)
-    return Ask(model=model, messages=messages, params=params, stream=bool(stream), key=key, native=native, **wishes)
+    if isinstance(ours := data.get("trimtab"), dict) and ours.get("sources"):
+        sources = (*sources, *_sources(ours["sources"], messages, native))
+    return Ask(
+        model=model, messages=messages, params=params, stream=bool(stream), key=key, native=native, sources=sources,
+        **wishes,
+    )  # fmt: skip
+
+
+def _sources(written: object, messages: Sequence[Message], native: Native | None) -> tuple[Provenance, ...]:
+    """What a client says of its messages, by the positions in the chat that stands for them. Of a message that stands
+    as several, or whose parts are not the same as there, all of it is meant."""
+    if native is None:
+        return read_sources(written, len(messages), "trimtab.sources")
+    given = read_sources(written, len(native.runs), "trimtab.sources")
+    found: list[Provenance] = []
+    at = len(native.head)
+    for number, (items, chat) in enumerate(native.runs):
+        parts = [part for item in items for part in (item.get("content") if isinstance(item, dict) else None) or ()]
+        there = chat[0].get("content") if len(chat) == 1 else None
+        same = isinstance(there, list) and len(there) == len(parts)
+        for each in given:
+            if each.message == number:
+                found += [
+                    each._replace(message=at + n, part=each.part if same else -1)
+                    for n, message in enumerate(chat)
+                    if message.get("role") == "user"
+                ]
+        at += len(chat)
+    return tuple(found)
 
 
 def read_wishes(value: object, headers: Mapping[str, str], key: Key) -> dict[str, Any]:
@@ -122,6 +159,7 @@ def read_wishes(value: object, headers: Mapping[str, str], key: Key) -> dict[str
         "session": _session(_text(ours.get("session"), "trimtab.session") or headers.get("x-trimtab-session", "")),
         "tags": _checked_tags(tags),
         "pins": pins,
+        "plan": _plan(ours.get("plan"), headers),
     }
 
 
@@ -211,6 +249,21 @@ def _checked_tags(tags: dict[str, str]) -> dict[str, str]:
             mend = f"Use at most {_TAG_NAME} characters for a tag's name and {_TAG_VALUE} for its value."
             raise BadInput("is too long or has no name.", field=f"trimtab.tags.{name[:_TAG_NAME]}", mend=mend)
     return tags
+
+
+def _plan(value: object, headers: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The agreed tools: a list in the body, else the header ``read_file,send_mail``. An empty plan agrees to none."""
+    if value is None:
+        header = headers.get("x-trimtab-plan")
+        if header is None:
+            return None
+        value = [name.strip() for name in header.split(",") if name.strip()]
+    mend = "List the names of the tools, each as often as it may be called."
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise BadInput("must be a list of tool names.", field="trimtab.plan", mend=mend)
+    if len(value) > _PLANNED:
+        raise BadInput(f"names more than {_PLANNED} calls.", field="trimtab.plan", mend=mend)
+    return tuple(value)
 
 
 def _session(text: str) -> str:

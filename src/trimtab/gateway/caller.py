@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from trimtab.core import TrimtabError
@@ -124,12 +125,23 @@ class Caller:
 
 def read_headers(scope: Scope) -> dict[str, str]:
     """Headers by name (lower-case, as ASGI has it), the last of each; bytes that are not UTF-8 are replaced."""
-    return {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in scope["headers"]}
+    return {_read(name): value.decode("utf-8", "replace") for name, value in scope["headers"]}
 
 
 def encoded(headers: Mapping[str, str]) -> Headers:
     """Headers of our own making, as they are sent."""
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
+    return [(_written(name), value.encode()) for name, value in headers.items()]
+
+
+@lru_cache(maxsize=1024)
+def _read(name: bytes) -> str:
+    """A header's name: clients send the same few with every request."""
+    return name.decode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _written(name: str) -> bytes:
+    return name.encode()
 
 
 def plain(value: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version
-from trimtab.knowledge import render
+from trimtab.knowledge import quarantined, render
 from trimtab.prompts import Template, params_of, validate
 
 from .ask import Ask
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .gateway import Gateway
 
 PASSAGES = 4
+#: Documents in quarantine that a trace names.
+_MOST_NAMED = 50
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +100,9 @@ def _partials(gateway: Gateway, version: Version, reading: Template, live: LiveT
     return found
 
 
-async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
-    """Find passages for the last thing the user said, if the prompt names a corpus."""
+async def ground(gateway: Gateway, draft: Draft, live: LiveTrace, quarantine: float | None = None) -> Draft:
+    """Find passages for the last thing the user said, if the prompt names a corpus. A document in which an instruction
+    was found when it was taken in, with a score from ``quarantine`` on, gives none."""
     template = draft.template
     if template is None or not template.get("corpus"):
         return draft
@@ -114,13 +117,17 @@ async def ground(gateway: Gateway, draft: Draft, live: LiveTrace) -> Draft:
         version = gateway.pick_named("corpora", address, live, f"the prompt {live.stamp.prompt}")
         live.pinned(knowledge=version.pin)
         query = last_user_text(draft.messages)
-        found = await gateway.corpora.search(version, query, template.get("passages", PASSAGES))
+        limit = template.get("passages", PASSAGES)
+        found = await gateway.corpora.search(version, query, limit, quarantine=quarantine)
     except TrimtabError as error:
         error.layer = Layer.KNOWLEDGE
         raise
     live.passages = [asdict(passage) for passage in found]
     text = render(found)
-    live.step(version.name, "retriever", since_ns, Layer.KNOWLEDGE, output=text, attributes={"found": len(found)})
+    attributes: dict[str, Any] = {"found": len(found)}
+    if kept_out := quarantined(version, quarantine):
+        attributes["quarantined"] = kept_out[:_MOST_NAMED]
+    live.step(version.name, "retriever", since_ns, Layer.KNOWLEDGE, output=text, attributes=attributes)
     return replace(draft, passages={"passages": text})
 
 

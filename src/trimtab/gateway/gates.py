@@ -1,4 +1,4 @@
-"""The guard at the door: what arrives from the caller and what leaves from the model."""
+"""The guard at the door: which policy is on duty, and what leaves from the model. ``arriving`` has what arrives."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from trimtab.core import BadInput, Call, Chunk, ConfigError, Layer, Message, Version, evolve
-from trimtab.guard import Context, Policy, StreamScanner, Vault, compile_policy
+from trimtab.core import BadInput, Call, Chunk, ConfigError, Layer, Version, evolve
+from trimtab.guard import Context, Policy, StreamScanner, compile_policy
 
 from .actions import history, judge
-from .draft import Draft
+from .arriving import remembering
+from .canned import Canned
 from .live import LiveTrace, last_user_text
 from .route import Route
 from .toolcalls import CallText, Place, calls_of, with_arguments
-from .watchman import Watchman, text_of, turns_before
+from .watchman import Watchman, text_of, turns_before, watchman_of
 from .wire import rewritten
 
 if TYPE_CHECKING:
     from .gateway import Gateway
 
 DEFAULT_GUARD = "guards:/default@production"
-#: Whose messages arrive from outside; the rest is the application's own.
-OUTSIDE = ("user", "tool", "function")
 
 
 class Asking(Protocol):
@@ -39,6 +36,7 @@ class Asking(Protocol):
         ...
 
 
+_NO_RULES = "Give the policy a stage `action` that is an object, or leave the plan out."
 _ASKED_AGAIN = (
     "Your last answer was not accepted: {why}. Answer again with the complete corrected answer and nothing else."
 )
@@ -57,55 +55,26 @@ def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
     return _compiled(version)
 
 
-async def arrive(gateway: Gateway, policy: Policy | None, draft: Draft, live: LiveTrace) -> Draft:
-    """Scan what the caller sent: variables, and the messages from outside. Returns it redacted.
-
-    Raises GuardRefused. The template is the house's own and is not scanned; passages are scanned by the scanners that
-    name documents among their sources.
-    """
-    if policy is None:
-        return draft
-    watch = _watchman(gateway, policy, "input", live)
-    if watch.idle:
-        return draft
-    restoring = policy.restores("input")
-    watch.vault = Vault(restoring) if restoring else None
-    variables = {
-        name: await _through(value, f"trimtab.variables.{name}", watch) for name, value in draft.variables.items()
-    }
-    newest = max((n for n, message in enumerate(draft.messages) if message.get("role") in OUTSIDE), default=-1)
-    if newest >= 0 and (policy.contextual("input") or policy.judge is not None):
-        watch.turns = turns_before(draft.messages, newest)
-    messages = [
-        await _arriving(message, f"messages[{n}]", watch, newest=n == newest)
-        if message.get("role") in OUTSIDE
-        else message
-        for n, message in enumerate(draft.messages)
-    ]
-    passages = {
-        name: await watch.scan(f"passages.{name}", text, Context(source="document"))
-        for name, text in draft.passages.items()
-    }
-    if watch.vault is not None and not watch.vault.empty:
-        live.vault = watch.vault
-    if not watch.found and not watch.failures:  # the common case, and then nothing was changed
-        return draft
-    if any(found["action"] == "redact" for found in watch.found):
-        live.keep_as(tuple(messages), variables)
-    watch.write()
-    return msgspec.structs.replace(draft, messages=tuple(messages), variables=variables, passages=passages)
-
-
 def leave(
     gateway: Gateway, policy: Policy | None, attempt: Asking, call: Call, live: LiveTrace
 ) -> AsyncGenerator[Chunk]:
-    """What of the model's answer may pass; raises GuardRefused, in a stream perhaps after some of it has passed."""
+    """What of the model's answer may pass; raises GuardRefused, in a stream perhaps after some of it has passed.
+
+    A canned answer is the policy's own word, and passes as it is.
+    """
     stream = live.ask.stream
+    if isinstance(attempt, Canned):
+        return attempt(call) if stream else _whole(attempt, call)
+    if live.ask.plan is not None and (policy is None or policy.actions is None):
+        raise BadInput("cannot be kept: the policy has no rules for tools.", field="trimtab.plan", mend=_NO_RULES)
     if policy is None:
         return attempt(call) if stream else _whole(attempt, call)
-    watch = _watchman(gateway, policy, "output", live)
-    watch.history = history(policy, call, live, gateway.tool_pins)
-    if watch.idle and policy.idle("action") and watch.history is None:
+    watch = watchman_of(gateway, policy, "output", live)
+    watch.call = call
+    if policy.actions is not None:
+        if call.params.get("tools"):  # a call of a tool that the request does not declare is seldom made
+            watch.history = history(policy, call, live)
+    elif watch.idle and policy.idle("action") and (policy.idle("input") or not call.params.get("tools")):
         return attempt(call) if stream else _whole(attempt, call)
     context = _answering(policy, call, live)
     if not stream:
@@ -175,7 +144,7 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Co
     async with aclosing(chunks) as arriving, aclosing(together(arriving)) as pieces:
         async for chunk in pieces:
             if calling or chunk.tool_calls:
-                calling.append(chunk)
+                calling.append(chunk)  # what is said beside the calls is heard with them
                 if not chunk.finish:
                     continue
                 for held in await _called(watch, calling, context):
@@ -184,6 +153,7 @@ async def _streaming(watch: Watchman, chunks: AsyncGenerator[Chunk], context: Co
                         yield passing
                 calling = []
                 continue
+            watch.hear(chunk)
             passing = rewritten(chunk, window)
             if _blocked(windows):
                 break
@@ -211,6 +181,8 @@ async def _called(watch: Watchman, pieces: Sequence[Chunk], context: Context) ->
     Raises GuardRefused. In a dialect of its own a call cannot be changed, so what would be redacted there is refused.
     """
     changed: dict[Place, str] = {}
+    for piece in pieces:
+        watch.hear(piece)
     for place, call in calls_of(pieces).items():
         text = ""
         try:
@@ -230,6 +202,8 @@ async def _call_scanned(watch: Watchman, call: CallText, context: Context) -> st
     for stage in ("output", "action"):
         watch.stage = stage
         text = text if not text or watch.policy.idle(stage) else await watch.scan(call.where, text, tool)
+    if text and watch.policy.untrusted.writes(call.name):
+        text = await remembering(watch, call, text)
     await judge(watch, call, text)
     watch.stage = "output"
     return text
@@ -251,25 +225,6 @@ async def together(chunks: AsyncIterator[Chunk]) -> AsyncGenerator[Chunk]:
         yield chunk
     if run:
         yield _one(run)
-
-
-def _watchman(gateway: Gateway, policy: Policy, stage: str, live: LiveTrace) -> Watchman:
-    tools = live.ask.params.get("tools")
-    names = [name for tool in tools or () if (name := _tool_name(tool))] if policy.risk.tools else []
-    return Watchman(
-        policy=policy,
-        stage=stage,
-        live=live,
-        gateway=gateway,
-        since_ns=live.clock(),
-        tier=policy.tier_of(live.route, names),
-    )
-
-
-def _tool_name(tool: Any) -> str:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    return name if isinstance(name, str) else ""
 
 
 def _answering(policy: Policy, call: Call, live: LiveTrace) -> Context:
@@ -347,34 +302,6 @@ def _says(chunk: Chunk) -> bool:
         return bool(chunk.text)
     deltas = [choice.get("delta") or {} for choice in chunk.body.get("choices") or ()]
     return not deltas or any(delta.get("content") or set(delta) - {"content"} for delta in deltas)
-
-
-async def _arriving(message: Message, where: str, watch: Watchman, *, newest: bool) -> Message:
-    source = "user" if message.get("role") == "user" else "tool"
-    context = Context(source=source, newest=newest, turns=watch.turns if newest else ())
-    content = message.get("content")
-    if isinstance(content, str):
-        text = await watch.scan(f"{where}.content", content, context)
-        return message if text == content else {**message, "content": text}
-    # Only text parts: an image in base64 may look like a card number, and would not survive a redaction.
-    parts = [
-        {**part, "text": await watch.scan(f"{where}.content[{n}].text", part["text"], context)}
-        if part["type"] == "text"
-        else part
-        for n, part in enumerate(content or ())
-    ]
-    return {**message, "content": parts}
-
-
-async def _through(value: Any, where: str, watch: Watchman) -> Any:
-    """Any JSON value with each text in it scanned."""
-    if isinstance(value, str):
-        return await watch.scan(where, value, Context())
-    if isinstance(value, list):
-        return [await _through(item, f"{where}[{n}]", watch) for n, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {name: await _through(item, f"{where}.{name}", watch) for name, item in value.items()}
-    return value
 
 
 def _compiled(version: Version) -> Policy:

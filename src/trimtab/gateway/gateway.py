@@ -24,17 +24,18 @@ from trimtab.core import (
     now_ns,
     parse_address,
 )
+from trimtab.guard.pins import ToolPins
 from trimtab.knowledge import Corpora
 from trimtab.providers import Providers
 from trimtab.registry import Registry
 from trimtab.traces import Recorder
 
 from . import app, replay
-from .actions import ToolPins
 from .ask import Ask
 from .attempts import Attempts, Candidate, absent
 from .balance import order
 from .cache import Embed
+from .dialogue import Vectors
 from .health import Health, RouteHealth
 from .keys import Keys
 from .limits import Limits
@@ -47,6 +48,7 @@ from .serve import serve
 
 if TYPE_CHECKING:
     from trimtab.guard.approvals import Approvals
+    from trimtab.guard.dialogue.conversations import Conversations
 
 T = TypeVar("T")
 
@@ -77,7 +79,9 @@ class Gateway:
         self.recorder = recorder
         self.limits = Limits(clock=clock)
         self.approvals: Approvals | None = None  # the queue of tool calls that a person must decide
-        self.tool_pins = ToolPins()
+        self.conversations: Conversations | None = None  # what flows know of conversations that are sent in parts
+        self.vectors = Vectors()
+        self.tool_pins = ToolPins()  # wiring puts those that last in its place
         self.clock = clock
         self.started_ns = clock()
         self._route_defaults = dict(route_defaults or {})

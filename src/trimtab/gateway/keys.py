@@ -116,6 +116,13 @@ class Keys:
         except Unauthorized:
             return ""
 
+    def owner_of(self, secret: str) -> str:
+        """Whose the live key with this secret is; empty when there is none, or it belongs to nobody."""
+        try:
+            return self.authenticate(f"Bearer {secret}").owner
+        except Unauthorized:
+            return ""
+
     async def create(
         self,
         name: str,

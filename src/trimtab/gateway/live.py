@@ -49,6 +49,7 @@ class LiveTrace:
     stamp = _NO_STAMP
     route = ""  # the route's or model's name once it is known to exist
     partials: Mapping[str, str] = _NOTHING  # the pins of the prompts that the prompt puts in, by address
+    tool_pins: Mapping[str, str] = _NOTHING  # the digests of the request's tools as they are pinned
     arms: Mapping[str, str] = _NOTHING  # of running rollouts, by their ids
     passages: Sequence[Mapping[str, Any]] = ()
     allowed: float | None = None  # the guard's verdict; None when no policy took part
@@ -200,6 +201,7 @@ class LiveTrace:
                 "stream": ask.stream,
                 "prompt": ask.prompt,
                 "variables": variables,
+                **({"sources": [each._asdict() for each in ask.sources]} if ask.sources else {}),
             },
             "finish": self._finish,
             "attempts": len(self.attempts),
@@ -209,6 +211,8 @@ class LiveTrace:
         }
         if self.partials:
             attributes["partials"] = self.partials
+        if ask.plan is not None:
+            attributes["plan"] = list(ask.plan)
         if self.cache:
             attributes["cache"] = self.cache
         if last is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from importlib import import_module
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from trimtab.store import tables
 
@@ -245,8 +245,11 @@ def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
 
 
 def _upsert(connection: Connection, table: Table) -> Any:
-    """The insert of the dialect at hand that knows ``ON CONFLICT``: both have it, and spell it alike."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    """The insert of the dialect at hand that knows ``ON CONFLICT``: both have it, and spell it alike.
+
+    A connection of that dialect is open, so its module is there already; the other one is never loaded.
+    """
+    return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from trimtab.core import BadInput, Span, Stamp, TrimtabError
+from trimtab.guard.provenance import Provenance
 
 from .ask import Ask
 from .live import LiveTrace, fraction
@@ -40,6 +41,7 @@ async def replay(gateway: Gateway, root: Span, pins: Mapping[str, str]) -> list[
         project=root.project,
         pins={**_partials(root), **served(root.stamp), **pins},
         record=False,
+        sources=tuple(Provenance(**each) for each in kept.get("sources") or ()),
     )
     live = LiveTrace(gateway.clock)
     live.draw = fraction(root.trace_id)

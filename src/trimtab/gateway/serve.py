@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from trimtab.core import Chunk, TrimtabError
 
+from .arriving import arrive
 from .ask import Ask, bearer
+from .dialogue import steer
 from .draft import fill, ground
-from .gates import arrive, leave, on_duty
+from .gates import leave, on_duty
 from .live import LiveTrace
 
 if TYPE_CHECKING:
@@ -37,11 +39,15 @@ async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[C
         await gateway.ready(route, ask)  # nothing to wait for unless an old version is asked for by its number
         async with gateway.limits.admit(route, live):  # 429, 402; settled however this block is left   layer 5
             draft = fill(gateway, route, live)  # stamp.prompt: the rollout's arm, by sticky key          layer 3
-            draft = await ground(gateway, draft, live)  # stamp.knowledge, if the prompt names a corpus   layer 2
             policy = on_duty(gateway, route, live)  # stamp.guard
+            kept_out = policy.untrusted.quarantine if policy is not None else None
+            draft = await ground(gateway, draft, live, kept_out)  # stamp.knowledge, if a corpus is named layer 2
             draft = await arrive(gateway, policy, draft, live)  # 403; the verdict becomes a Score        layer 4
             call = draft.call(ask, route)  # 400: a variable is missing
-            attempt = gateway.choose(route, call, live)  # which models, in which order: pure, one draw   layer 5
+            canned = None
+            if policy is not None and policy.flows is not None:  # a flow may answer in the models' place
+                call, canned = await steer(gateway, policy.flows, draft, call, live)
+            attempt = canned or gateway.choose(route, call, live)  # which models, in which order; one draw layer 5
             # stamp.model; the next model is asked only while nothing was passed on; 502, 504             layer 1
             async with aclosing(leave(gateway, policy, attempt, call, live)) as chunks:  # a window over the stream
                 async for chunk in chunks:

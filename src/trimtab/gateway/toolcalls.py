@@ -10,6 +10,7 @@ from trimtab.core import Chunk, GuardRefused, evolve
 
 #: A call by its choice and its index or id.
 Place = tuple[int, object]
+_THINKING_EVENTS = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
 
 
 class CallText(NamedTuple):
@@ -33,6 +34,42 @@ def calls_of(pieces: Sequence[Chunk]) -> dict[Place, CallText]:
                 arguments=known.arguments + (arguments if isinstance(arguments, str) else ""),
             )
     return {place: call for place, call in found.items() if call.arguments or call.name}
+
+
+def thought_in(piece: Chunk) -> str:
+    """What a piece says of the model's reasoning, in whatever dialect it came; empty where it says none."""
+    if piece.native is not None:
+        return _native_thought(piece.native)
+    for choice in (piece.body.get("choices") if piece.body is not None else None) or ():
+        said = choice.get("message") or choice.get("delta") or {}
+        thought = said.get("reasoning_content") or said.get("reasoning")
+        if isinstance(thought, str):
+            return thought
+    return ""
+
+
+def _native_thought(event: Mapping[str, Any]) -> str:
+    """The reasoning in an event or a whole reply of Anthropic's messages or of OpenAI's responses."""
+    kind, delta = event.get("type"), event.get("delta")
+    if isinstance(delta, Mapping):
+        thought = delta.get("thinking")
+        return thought if isinstance(thought, str) else ""
+    if kind in _THINKING_EVENTS:
+        return delta if isinstance(delta, str) else ""
+    if kind == "message":
+        return "\n".join(_texts(event.get("content"), "thinking"))
+    items = event.get("output") if event.get("object") == "response" else None
+    reasoned = [each for each in items or () if isinstance(each, Mapping) and each.get("type") == "reasoning"]
+    return "\n".join(
+        text for each in reasoned for key in ("summary", "content") for text in _texts(each.get(key), "text")
+    )
+
+
+def _texts(parts: object, key: str) -> Iterator[str]:
+    for part in parts if isinstance(parts, list) else ():
+        text = part.get(key) if isinstance(part, Mapping) else None
+        if isinstance(text, str) and text:
+            yield text
 
 
 def with_arguments(pieces: Sequence[Chunk], changed: Mapping[Place, str]) -> list[Chunk]:

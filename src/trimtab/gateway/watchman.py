@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import Call, GuardRefused, Layer, TrimtabError, collect
+from trimtab.core import Call, Chunk, GuardRefused, Layer, TrimtabError, collect
 from trimtab.guard import (
+    NO_CONTEXT,
     Context,
+    Finding,
     Judgement,
     Policy,
     Turn,
@@ -19,8 +21,11 @@ from trimtab.guard import (
     question,
     read_answer,
 )
+from trimtab.guard.indirect import KIND as INDIRECT
+from trimtab.guard.provenance import OUTSIDE
 
 from .live import LiveTrace
+from .toolcalls import thought_in
 
 if TYPE_CHECKING:
     from trimtab.guard.actions import History
@@ -29,7 +34,11 @@ if TYPE_CHECKING:
 
 #: Characters that one request may have scanned on the event loop; what goes beyond is scanned in a thread.
 INLINE = 3072
+#: Characters of one answer's reasoning that are kept until its tool calls are judged.
+HEARD = 40_000
 _ANSWER_TOKENS = 200
+#: Characters of an instruction in a text from outside that the trace quotes.
+_QUOTE = 300
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,11 +53,16 @@ class Watchman:
     tier: str = "low"
     turns: tuple[Turn, ...] = ()
     vault: Vault | None = None
-    #: What tool calls are judged by; None where the policy has no rules for tools.
+    #: What tool calls are judged by; None where the policy has no rules for tools, or the request declares none.
     history: History | None = None
+    call: Call | None = None
+    heard: list[str] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    #: Whether a text from outside is shown to the model in another way than it came.
+    changed: bool = False
     _inline: int = INLINE
+    _listens: int = HEARD
     _judged: Judgement | None = None
 
     async def scan(self, where: str, text: str, context: Context) -> str:
@@ -60,8 +74,21 @@ class Watchman:
         if context.newest and self._doubtful(verdict, context):
             verdict = await self._closer(where, verdict, text)
         if verdict.findings or verdict.failures:
-            self.note(where, verdict)
-        return verdict.text
+            self.note(where, verdict, text, context)
+        if context.source not in OUTSIDE:
+            return verdict.text
+        shown = self.policy.shown(verdict, context)
+        self.changed |= shown != text
+        return shown
+
+    def hear(self, chunk: Chunk) -> None:
+        """Keep what the model thinks and says beside its tool calls: an order from outside may come back in it."""
+        if self.history is None:
+            return
+        for text in (thought_in(chunk), chunk.text):
+            if text and self._listens > 0:
+                self.heard.append(text[: self._listens])
+                self._listens -= len(text)
 
     async def look_back(self, where: str, text: str, context: Context, seen: Verdict) -> None:
         """Look at a streamed text once it has passed, whole and in every reading: what a window cannot see is kept in
@@ -76,9 +103,14 @@ class Watchman:
         failures = [failure for failure in verdict.failures if failure not in seen.failures]
         self.note(where, Verdict(action="flag", findings=tuple(late), failures=tuple(failures)))
 
-    def note(self, where: str, verdict: Verdict) -> None:
-        """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks."""
+    def note(self, where: str, verdict: Verdict, text: str = "", context: Context = NO_CONTEXT) -> None:
+        """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks. Of a ``text`` from outside
+        the provenance is kept too, and the sentences that speak to the model."""
+        first = len(self.found)
         self._keep(where, verdict)
+        if context.source in OUTSIDE:
+            for kept, found in zip(self.found[first:], verdict.findings, strict=True):
+                kept |= _from_outside(found, verdict, text, context)
         if not verdict.allowed:
             self._refuse(where, verdict)
 
@@ -98,6 +130,8 @@ class Watchman:
                 kept["how"] = list(found.how)
             if found.note:
                 kept["note"] = found.note
+            if found.mark:
+                kept["mark"] = found.mark
             self.found.append(kept)
         for failure in verdict.failures:
             self.failures.append(
@@ -211,6 +245,21 @@ class Watchman:
         return said
 
 
+def _from_outside(found: Finding, verdict: Verdict, text: str, context: Context) -> dict[str, Any]:
+    """Where a text from outside comes from; and the quote of an instruction in it, unless something else that is
+    redacted stands there."""
+    kept: dict[str, Any] = {"source": context.source}
+    if origin := context.extra.get("origin"):
+        kept["origin"] = str(origin)
+    hidden = any(
+        other.action == "redact" and other.kind != found.kind and other.start < found.end and found.start < other.end
+        for other in verdict.findings
+    )
+    if found.kind == INDIRECT and not hidden:
+        kept["quote"] = text[found.start : found.end][:_QUOTE]
+    return kept
+
+
 def turns_before(messages: Sequence[Any], at: int) -> tuple[Turn, ...]:
     """The messages before one, as the turns that a scanner or judge may know."""
     return tuple(Turn(str(message.get("role")), text_of(message)) for message in messages[:at])
@@ -223,3 +272,23 @@ def text_of(message: Any) -> str:
         return content
     parts = [part["text"] for part in content or () if part.get("type") == "text" and isinstance(part.get("text"), str)]
     return "\n".join(parts)
+
+
+def watchman_of(gateway: Gateway, policy: Policy, stage: str, live: LiveTrace) -> Watchman:
+    """The policy on duty at a stage of a request, at the risk of its route and tools."""
+    tools = live.ask.params.get("tools")
+    names = [name for tool in tools or () if (name := _tool_name(tool))] if policy.risk.tools else []
+    return Watchman(
+        policy=policy,
+        stage=stage,
+        live=live,
+        gateway=gateway,
+        since_ns=live.clock(),
+        tier=policy.tier_of(live.route, names),
+    )
+
+
+def _tool_name(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""

@@ -3,13 +3,14 @@
 Pure but for the HTTP face and for optional libraries.
 """
 
-from .budget import BudgetCheck, budget_routes
+from .budget import BudgetCheck, Measuring, budget_routes
 from .catalogue import SCANNERS
 from .conversation import Conversation, Risk
 from .default import DEFAULT_POLICY
 from .indirect import Content, Screened, datamarked, delimited, screen
 from .judge import HAZARDS, Judgement, JudgeSettings, question, read_answer
 from .measure import Case, Report, cases_from, measure
+from .measurements import Measurement, Measurements
 from .policy import Policy, compile_policy, decided
 from .routes import cards, context_of, report, routes
 from .sample import builtin
@@ -36,6 +37,9 @@ __all__ = [
     "JudgeSettings",
     "Judgement",
     "Match",
+    "Measurement",
+    "Measurements",
+    "Measuring",
     "Policy",
     "Reading",
     "Report",

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Conflict, NotFound, new_id, now_ns
+from trimtab.core import BadInput, Conflict, NotFound, actor_of, new_id, now_ns
 from trimtab.store import Metadata
 
 from . import records
@@ -141,7 +141,7 @@ def approval_routes(approvals: Approvals) -> list[Route]:
 
     async def decide(request: Request) -> JSONResponse:
         body = _decision(await request.body())
-        actor = str(getattr(request.state, "actor", "") or body.get("actor") or "api")
+        actor = actor_of(request.scope, str(body.get("actor") or ""))
         found = await approvals.decide(
             request.path_params["id"], approve=body["decision"] == "approve", by=actor, note=body.get("note", "")
         )

@@ -11,14 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Conflict
+from trimtab.core import BadInput, Conflict, Version, actor_of
 
-from .measure import Case, Report, cases_from, measure
+from .measure import WRONG, Case, Report, cases_from, measure
+from .measurements import Measurements
 from .policy import compile_policy
 from .sample import builtin, good
 
-#: Finds the content of the policy at an address. Raises NotFound.
-ResolvePolicy = Callable[[str], Mapping[str, Any]]
+#: Finds the version of the policy at an address. Raises NotFound.
+ResolveVersion = Callable[[str], Version]
 #: The latest good requests of the team, newest first, at most so many.
 Traffic = Callable[[int], Awaitable[Sequence[str]]]
 #: Makes a case of the trace that was stopped wrongly (trace id, note, who says so). Raises NotFound.
@@ -28,6 +29,8 @@ Wrong = Callable[[str, str, str], Awaitable[Mapping[str, Any]]]
 SECONDS, AT_ACTIVATION = 60.0, 8.0
 #: Requests of the team's own that are measured before an activation, and at most when asked for.
 RECENT, MOST_RECENT = 400, 5_000
+#: Requests of wrong blocks that a measurement looks at again.
+MOST_WRONG = 500
 DEFAULT_ADDRESS = "guards:/default@production"
 
 
@@ -55,26 +58,76 @@ class BudgetCheck:
             )
 
 
-def budget_routes(resolve_policy: ResolvePolicy, traffic: Traffic, wrong: Wrong) -> list[Route]:
-    """``POST /api/guard/test`` measures a policy; ``POST /api/guard/wrong`` says that a block was a mistake."""
+class Measuring:
+    """Measures policies by their address, and keeps what came of it. ``wrongs`` are requests whose block was wrong."""
+
+    def __init__(self, resolve: ResolveVersion, traffic: Traffic, wrongs: Traffic, measurements: Measurements) -> None:
+        self._resolve = resolve
+        self._traffic = traffic
+        self._wrongs = wrongs
+        self.measurements = measurements
+
+    async def run(
+        self,
+        address: str,
+        *,
+        content: Mapping[str, Any] | None = None,
+        cases: Sequence[Case] = (),
+        traffic: int = 0,
+        budget: float | None = None,
+        seconds: float = SECONDS,
+        by: str = "",
+    ) -> dict[str, Any]:
+        """The report on the policy at an address, which is kept, or on a content, which is not."""
+        version = None
+        if content is None:
+            version = self._resolve(address)
+            content = version.content
+        policy = compile_policy(content)
+        every = [*cases, *await traffic_cases(self._traffic, traffic)]
+        wrongs = await self._wrongs(MOST_WRONG) if version is not None else ()
+        every += [Case(text=text, attack=False, group=WRONG) for text in wrongs]
+        report: Report = await asyncio.to_thread(measure, policy, every, budget=budget, seconds=seconds)
+        told = report.told()
+        if version is not None:
+            await self.measurements.keep(version.name, version.number, told, by)
+        return {"policy": address, **told}
+
+
+def budget_routes(measuring: Measuring, wrong: Wrong) -> list[Route]:
+    """``POST /api/guard/test`` measures a policy, ``GET /api/guard/tests`` lists what was measured, and
+    ``POST /api/guard/wrong`` says that a block was a mistake."""
 
     async def test(request: Request) -> JSONResponse:
         body = _object(await request.body(), ("policy", "content", "cases", "traffic", "builtin", "budget", "seconds"))
         content = body.get("content")
         if content is not None and not isinstance(content, Mapping):
             raise BadInput("must be an object", field="content", mend="Send the content of a policy.")
-        policy = compile_policy(content if content is not None else resolve_policy(_address(body)))
         given = body.get("cases", [])
         if not isinstance(given, list):
             raise BadInput("must be a list", field="cases", mend='Send [{"text": "...", "label": "benign"}].')
         cases = cases_from(given)
         if body.get("builtin", not given):
             cases += builtin()
-        cases += await traffic_cases(traffic, int(_number(body, "traffic", 0, 0, MOST_RECENT)))
-        budget = _number(body, "budget", 0.0, 0, 1) if body.get("budget") is not None else None
-        seconds = _number(body, "seconds", SECONDS, 0.1, SECONDS)
-        report: Report = await asyncio.to_thread(measure, policy, cases, budget=budget, seconds=seconds)
-        return JSONResponse({"policy": body.get("policy") or DEFAULT_ADDRESS, **report.told()})
+        told = await measuring.run(
+            _address(body),
+            content=content,
+            cases=cases,
+            traffic=int(_number(body, "traffic", 0, 0, MOST_RECENT)),
+            budget=_number(body, "budget", 0.0, 0, 1) if body.get("budget") is not None else None,
+            seconds=_number(body, "seconds", SECONDS, 0.1, SECONDS),
+            by=actor_of(request.scope),
+        )
+        return JSONResponse(told)
+
+    async def tests(request: Request) -> JSONResponse:
+        query = request.query_params
+        try:
+            limit, number = int(query.get("limit", "50")), int(query.get("number", "0"))
+        except ValueError:
+            raise BadInput("must be whole numbers", field="limit, number") from None
+        found = await measuring.measurements.list(query.get("name", ""), number=number, limit=limit)
+        return JSONResponse({"measurements": [each.shown() for each in found]})
 
     async def mistake(request: Request) -> JSONResponse:
         body = _object(await request.body(), ("trace_id", "note", "actor"))
@@ -83,11 +136,12 @@ def budget_routes(resolve_policy: ResolvePolicy, traffic: Traffic, wrong: Wrong)
             raise BadInput("must be text", field="trace_id", mend="Give the id of the trace that was stopped.")
         if not isinstance(note, str):
             raise BadInput("must be text", field="note", mend="Say why it was wrong, or leave it out.")
-        actor = str(getattr(request.state, "actor", "") or body.get("actor") or "api")
+        actor = actor_of(request.scope, str(body.get("actor") or ""))
         return JSONResponse(dict(await wrong(trace.strip().lower(), note[:2000], actor)), 201)
 
     return [
         Route("/api/guard/test", test, methods=["POST"]),
+        Route("/api/guard/tests", tests, methods=["GET"]),
         Route("/api/guard/wrong", mistake, methods=["POST"]),
     ]
 

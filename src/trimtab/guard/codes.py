@@ -95,8 +95,6 @@ def _code(options: Mapping[str, Any]) -> Scan:
 
 
 def _dangerous(reading: str) -> list[Match]:
-    if _DANGER_SCREEN.silent(reading):
-        return []
     found = []
     for number in _DANGER_SCREEN.which(reading):
         kind, pattern = _DANGER_RULES[number]

@@ -19,8 +19,8 @@ from functools import lru_cache
 from . import wiles
 from .injection import loudest
 from .model import Scored, model
-from .model.concepts import CONCEPTS, concepts_of
-from .model.features import words_of
+from .model.concepts import CONCEPTS
+from .model.linear import row_of
 from .scanner import Match, Scanner, plain
 from .text import Text, read
 
@@ -30,7 +30,8 @@ TURNS, CHARACTERS, PIECES = 40, 4_000, 64
 TOKENS = 1200
 #: Risk below which nothing is reported, and pull below which a conversation is not looked at.
 LEAST, LEAST_PULL = 0.05, 0.6
-_HARM = CONCEPTS.index("harm")
+#: As a row tells the concept of harm.
+_HARM = CONCEPTS.index("harm") + 1
 #: What is left of harm and of pull after each further message of the user.
 DECAY = 0.85
 #: How much an answer counts as evidence, against a message of the user.
@@ -39,7 +40,7 @@ ANSWER = 0.4
 STEEPNESS = 0.85
 #: Evidence of harm is the logistic function of ``SLOPE * (log-odds + MILD)``; each word of harm adds ``WORD`` log-odds,
 #: up to three words: a topic named once in a long sentence would be lost otherwise.
-SLOPE, MILD, WORD = 1.5, 0.3, 0.6
+SLOPE, MILD, WORD = 1.5, -0.3, 0.6
 #: Risk of pieces that make an attack once put together: asked to be put together, and not (yet).
 JOINED, APART = 0.97, 0.35
 
@@ -109,8 +110,9 @@ def evidence(text: str) -> float:
     found = loudest(text, "harm")[0].logit
     harm = model("harm")
     for part in (text, *wiles.quotations(text)):
-        found = max([found, *(each.logit for each in harm.sentences(part, TOKENS))])
-    words = {word.casefold() for word, *_ in words_of(text, TOKENS) if _HARM in concepts_of(word.casefold())}
+        found = max(found, harm.loudest_sentence(part, TOKENS))
+    row = row_of(text, TOKENS)
+    words = {row.words[at].casefold() for at, concept in enumerate(row.concepts) if concept == _HARM}
     return Scored(SLOPE * (found + MILD + WORD * min(3, len(words)))).probability
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from . import disguises, encodings, markup
-from .expressions import compiled
+from .expressions import Screen, compiled
 from .spots import Reading
 
 #: How often what was undone is looked at again.
@@ -56,10 +56,10 @@ _STEPS: tuple[Step, ...] = (
     Step("", disguises.words_repaired),
     Step("", disguises.deciphered),
 )
-_SIGNED = tuple((compiled(step.sign), step.undo) for step in _STEPS if step.sign)
+_SIGNED = tuple(step.undo for step in _STEPS if step.sign)
 _ALWAYS = tuple(step.undo for step in _STEPS if not step.sign)
-#: Whether any sign is there at all: one pass, and most short texts have none.
-_ANY_SIGN = compiled("|".join(f"(?:{step.sign})" for step in _STEPS if step.sign), capture=False)
+#: Which signs are there: one pass, and most short texts have none.
+_SIGNS = Screen([step.sign for step in _STEPS if step.sign])
 _HIDDEN = compiled("[\ufe00-\ufe0f\U000e0000-\U000e01ef\u202d\u202e]")
 _TAGS = re.compile("[\ufe00-\ufe0f\U000e0000-\U000e01ef]")
 _OVERRIDE = re.compile("[\u202e\u202d]([^\u202c\n]{2,2000})")
@@ -97,10 +97,9 @@ def decoded(original: str, first: Reading) -> Undone:
 
 
 def _undone(reading: Reading) -> Iterator[Reading]:
-    if _ANY_SIGN.search(reading.text) is not None:
-        for sign, undo in _SIGNED:
-            if sign.search(reading.text) is not None and (undone := undo(reading)) is not None:
-                yield undone
+    for number in _SIGNS.which(reading.text):
+        if (undone := _SIGNED[number](reading)) is not None:
+            yield undone
     for undo in _ALWAYS:
         if (undone := undo(reading)) is not None:
             yield undone

@@ -103,6 +103,22 @@ DEFAULT_POLICY: dict[str, Any] = {
                 "reason": "It is an address that carries data away or runs code.",
             },
         ],
+        "action": {
+            # A value that an order from outside names waits for a person: an attack, or a bill that is to be paid.
+            # Everything else is flagged at most: the applications behind a new gateway have not said yet what their
+            # tools may do, so that what looks wrong is no proof.
+            "at_most": {
+                "dictated": "escalate",
+                "provenance": "flag",
+                "schema": "flag",
+                "unknown-tool": "flag",
+                "shadowing": "flag",
+                "changed-tool": "flag",
+                "limit": "flag",
+                "loop": "flag",
+                "thought-injection": "flag",
+            },
+        },
     },
     "fail": "closed",
     "budget": {"false_positives": 0.01},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from .expressions import compiled
@@ -40,8 +41,14 @@ _TURNED = re.compile(r"^\s*[.,;)]|[a-z][A-Z]\s*$")
 _LETTERS = re.compile("[A-Za-z]+")
 _LONG_WORDS = frozenset(word for word in WORDS if len(word) > 3)
 _MOST_RUNS = 40
+#: Letters from which on a token may be several words.
+_RUN = 14
 #: Letters of one run that are parted into words.
 _MOST_LETTERS = 2000
+#: The share of known letters below which a segment is doubtful; the share of unknown ones, and how many words are
+#: looked at together, by which it is seen whether there may be a doubtful segment at all.
+_KNOWN, _UNKNOWN, _STRETCH = 0.45, 0.5, 40
+_ITEMS = re.compile(r"[a-z]+|[\n:;?!\"]")
 #: Words by which it is seen whether a cipher is worth trying.
 _SAMPLE = 90
 
@@ -83,20 +90,20 @@ def _joined(text: str, start: int, end: int) -> Iterator[Change]:
 def run_together(reading: Reading) -> Reading | None:
     """Words without spaces between them: runtogether, snake_case, CamelCase."""
     changes: list[Change] = []
-    at = tried = 0
-    for token in reading.text.split():
-        if len(token) < 14:
-            continue
+    at = 0
+    for tried, token in enumerate([token for token in reading.text.split() if len(token) >= _RUN]):
         at = reading.text.index(token, at)
         if parted := _parted(token, may_split=tried < _MOST_RUNS):
             changes.append(Change(at + parted.start, at + parted.end, parted.text))
         at += len(token)
-        tried += 1
     return woven(reading, changes, "run-together")
 
 
 def _parted(token: str, *, may_split: bool) -> Change | None:
     """The first part of a long token that is several words."""
+    bare = token.strip(_EDGES + ',;:?"[](){}<>')
+    if bare.isalpha() and (len(bare) < _RUN or bare.lower() in WORDS):
+        return None
     for run in _SNAKE.finditer(token):
         parts = [part.lower() for part in _PARTS.findall(run.group())]
         if len(parts) > 3 and known(parts) > 0.7:
@@ -136,6 +143,7 @@ def words_repaired(reading: Reading) -> Reading | None:
     return woven(reading, places, "+".join(sorted({how for _, how in repairs.values()})))
 
 
+@lru_cache(maxsize=16384)
 def _repair(token: str) -> tuple[str, str] | None:
     """A token's repair: as it is, or without the punctuation around it."""
     bare = token.strip(_EDGES)
@@ -146,12 +154,14 @@ def _repair(token: str) -> tuple[str, str] | None:
 
 def deciphered(reading: Reading) -> Reading | None:
     """Sentences in a letter cipher: reversed, words reversed, rotated by any amount, atbash, upside down."""
+    if not _may_be_ciphered(reading.text):
+        return None
     doubtful: list[tuple[int, int]] = []
     sample: list[str] = []
     for segment in _SEGMENT.finditer(reading.text):
         text = segment.group()
         words = _WORD.findall(text.lower())
-        if _FLIPPED.search(text) or (len(words) > 1 and known(words) < 0.45):
+        if (not text.isascii() and _FLIPPED.search(text)) or (len(words) > 1 and known(words) < _KNOWN):
             doubtful.append(segment.span())
             if len(sample) < _SAMPLE:
                 sample.extend(sorted(words, key=len)[-6:])
@@ -172,6 +182,24 @@ def deciphered(reading: Reading) -> Reading | None:
                 how.add(name)
                 break
     return woven(reading, changes, "+".join(sorted(how)))
+
+
+def _may_be_ciphered(text: str) -> bool:
+    """Whether anywhere half of the letters in a row are in no known word: a look without positions."""
+    if not text.isascii() and _FLIPPED.search(text):
+        return True
+    total = unknown = words = 0
+    for item in _ITEMS.findall(text.lower()):
+        if item.isalpha() and words < _STRETCH:
+            words += 1
+            total += len(item)
+            if item not in WORDS:
+                unknown += len(item)
+        else:
+            if words > 1 and unknown > _UNKNOWN * total:
+                return True
+            total = unknown = words = 0
+    return words > 1 and unknown > _UNKNOWN * total
 
 
 def _better(text: str) -> bool:

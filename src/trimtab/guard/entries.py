@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from .checks import Check
 from .expressions import Screen
+from .provenance import kin, scanned_as
 from .scanner import Scan, Scanner
 from .text import Reading, Text
 from .verdicts import DEFAULT_MESSAGE, Action, Failure, Finding
@@ -30,7 +31,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannerEntry:
-    """One scanner as a policy uses it. ``within`` is seconds; ``tier`` the least risk from which it is asked."""
+    """One scanner as a policy uses it. ``within`` is seconds; ``tier`` the least risk from which it is asked; ``mark``
+    how the text in which it found something is marked for the model, or ``screen``."""
 
     name: str
     scanner: Scanner
@@ -45,12 +47,15 @@ class ScannerEntry:
     message: str
     restore: bool
     reask: bool
+    mark: str = ""
 
     def applies(self, source: str, tier: int) -> bool:
         """Whether it is asked about a text of this source at this risk. Documents only where it says so."""
         if tier < self.tier:
             return False
-        return source in self.sources if self.sources else source != "document"
+        if self.sources:
+            return any(each in self.sources for each in kin(source))
+        return scanned_as(source) != "document"
 
     def find(self, text: Text) -> tuple[list[Finding], Failure | None]:
         """What it finds, and how it failed if it did: by raising anything, or by taking longer than it may."""
@@ -60,6 +65,7 @@ class ScannerEntry:
                 Finding(
                     rule=self.name, action=self.action, start=match.start, end=match.end, reason=self.reason,
                     scanner=self.scanner.name, kind=match.kind, score=match.score, how=match.how, note=match.note,
+                    mark=self.mark,
                 )
                 for match in self.scan(text)
                 if match.score >= self.threshold
@@ -96,8 +102,6 @@ class Stage:
     def by_rules(self, readings: Sequence[Reading]) -> Iterator[Finding]:
         """The findings of the pattern rules in every reading, at original characters."""
         for reading in readings:
-            if self.screen.silent(reading.text):
-                continue
             for number in self.screen.which(reading.text):
                 rule, pattern = self.owners[number]
                 for match in pattern.finditer(reading.text):

@@ -6,6 +6,7 @@ What to do with it is the policy's choice: let it through marked as data, take i
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from .model import Scored, model
 from .model.concepts import SPACELESS
 from .scanner import Match, Scanner, plain
 from .text import Context, Reading, Text, read
+from .verdicts import SCREENED as REMOVED
 
 Source = Literal["user", "document", "tool"]
 KIND = "indirect-injection"
@@ -30,8 +32,6 @@ TOKENS = 24_000
 LEAST = 0.2
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _LETTERS = re.compile(f"[{SPACELESS}]")
-#: What stands in place of a sentence that was taken out.
-REMOVED = "[instruction removed]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +82,10 @@ def _found(text: Text) -> list[Match]:
 def _in_reading(reading: Reading, *, hidden: bool) -> list[Match]:
     instruction = model("instruction")
     bonus = HIDDEN if hidden else 0.0
+    least = math.log(LEAST / (1 - LEAST)) - bonus
     scored: list[tuple[Scored, int]] = []
     for text, shift in _pieces(reading.text):
-        scored += [(each, shift) for each in instruction.sentences(text, TOKENS)]
+        scored += [(each, shift) for each in instruction.sentences(text, TOKENS, least)]
         attack, _ = loudest(text)
         scored.append((attack, shift))
     matches = []

@@ -1,7 +1,8 @@
 """A proxy for a tool server that speaks the Model Context Protocol over its standard input and output.
 
-Lines of JSON-RPC go both ways. ``tools/list`` is pinned: a tool whose description changes is noticed. ``tools/call``
-is screened before the server sees it. Results are scanned for instructions and marked as data.
+Lines of JSON-RPC go both ways. ``tools/list`` is pinned: a tool whose description changes is noticed, in the session or
+since an earlier one. ``tools/call`` is screened before the server sees it. Results are scanned for instructions and
+marked as data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, TrimtabError
 
 from .actions import DEFAULT_RULES, History, Result, ToolCall, arguments_of, screen, tools_of
 from .indirect import Content
@@ -35,16 +36,25 @@ class Lines(Protocol):
 
 
 Write = Callable[[bytes], Any]
+#: Given the tools of a server as it lists them, the digests by which they are pinned elsewhere; may raise TrimtabError.
+Pinned = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
 
 
 class Proxy:
     """One session. ``said`` are the words of the user, where the host knows them; without them only what the policy's
-    rules name can be traced to anybody."""
+    rules name can be traced to anybody. ``pinned`` asks for pins that are kept elsewhere, ``pins`` are known before."""
 
     def __init__(
-        self, policy: Policy, *, said: Sequence[str] = (), pins: Mapping[str, str] | None = None, mark: bool = True
+        self,
+        policy: Policy,
+        *,
+        said: Sequence[str] = (),
+        pins: Mapping[str, str] | None = None,
+        pinned: Pinned | None = None,
+        mark: bool = True,
     ) -> None:
         self._policy = policy
+        self._pinned = pinned
         self._history = History(said=tuple(said), pins=dict(pins or {}))
         self._mark = mark
         self._waiting: dict[str, tuple[str, ToolCall | None]] = {}
@@ -109,7 +119,9 @@ class Proxy:
         """The list of tools, pinned: one that changed since it was first seen is taken out, and so is a double."""
         written = result.get("tools")
         every = [tool for tool in written if isinstance(tool, dict)] if isinstance(written, list) else []
-        pins, kept, seen = dict(self._history.pins), [], set()
+        pins: dict[str, str] = {**self._history.pins, **self._elsewhere(every)}
+        kept: list[Any] = []
+        seen: set[str] = set()
         for each in every:
             for tool in tools_of([each]):
                 known = pins.setdefault(tool.name, tool.digest)
@@ -121,6 +133,16 @@ class Proxy:
         earlier = [tool for tool in self._history.tools if tool.name not in seen]
         self._history = replace(self._history, pins=pins, tools=(*earlier, *tools_of(kept)))
         return {**result, "tools": kept}
+
+    def _elsewhere(self, every: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """The pins that are kept elsewhere; where they cannot be had, the tools are pinned for this session only."""
+        if self._pinned is None or not every:
+            return {}
+        try:
+            return self._pinned(every)
+        except TrimtabError as error:
+            self.noted.append(f"pins are kept for this session only: {error}")
+            return {}
 
     def _answered(self, call: ToolCall, result: Mapping[str, Any]) -> Mapping[str, Any]:
         content = result.get("content")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from .expressions import compiled
-from .spots import Reading, Weave
+from .spots import Reading, Stretch, Weave
 
 #: Pairs: a letter and what it looks like.
 _LOOK_ALIKES = (
@@ -55,6 +55,8 @@ _MARK = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff"
 _MARKS = re.compile(f"[{_MARK}]")
 _OVERLAYS = re.compile("[\u0334-\u0338\u0488\u0489\u20d0-\u20ff]")
 _STRANGE = re.compile("[^\x00-\x7f]+|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
+#: Parts of Korean syllables, which NFKC joins.
+_PARTS = re.compile("[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff]")
 _FLAG_RUN = re.compile("[\U0001f1e6-\U0001f1ff]{4,}")
 #: Characters that one step works on, so that no step keeps other threads waiting for long.
 _STEP = 1 << 14
@@ -82,6 +84,9 @@ def shape_of(letter: str) -> str:
 def _composed(first: Reading) -> Reading:
     """Each character in its ordinary form, invisible ones gone."""
     text = first.text
+    if (even := _evenly(text)) is not None:
+        whole = Stretch(0, 0, len(text), True)
+        return first if even == text else Reading(even, ("unicode",), (whole,), first)
     weave = Weave(first)
     done = 0
     for begin in range(0, len(text), _STEP):
@@ -99,6 +104,32 @@ def _composed(first: Reading) -> Reading:
         return first
     weave.copy(done, len(text))
     return weave.done("unicode")
+
+
+def _evenly(text: str) -> str | None:
+    """The text where each character has one ordinary character and none changes its neighbours; else None."""
+    forms = {}
+    for letter in set(text):
+        if letter >= "\x7f" or not letter.isprintable():
+            form = _even_form(letter)
+            if not form:
+                return None
+            if form != letter:
+                forms[ord(letter)] = form
+    return text.translate(forms) if forms else text
+
+
+@lru_cache(maxsize=16384)
+def _even_form(letter: str) -> str:
+    """The one character that a character becomes wherever it stands; empty for any other."""
+    if letter in "\t\n\r":
+        return letter
+    if _HIDDEN.match(letter) or letter in _FLAGS:
+        return ""
+    form = _form(letter) if _CARE.match(letter) else unicodedata.normalize("NFKC", letter)
+    if len(form) != 1 or "M" in unicodedata.category(letter) + unicodedata.category(form) or _PARTS.match(form):
+        return ""
+    return form
 
 
 def _compose(weave: Weave, text: str, at: int, stop: int) -> None:

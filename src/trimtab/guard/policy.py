@@ -5,7 +5,8 @@ Content of a version of kind ``guards``::
     {"stages": {"input": [{"name", "patterns": [...], "action", "reason", "message"?, "check"?},
                           {"scanner", "action", "threshold"?, "fail"?, "within"?, "from"?, "options"?, ...}],
                 "output": [...], "action": [...]},
-     "fail": "open|closed", "budget"?: {...}, "risk"?: {...}, "judge"?: {...}, "stream"?: "auto|window|hold"}
+     "fail": "open|closed", "budget"?: {...}, "risk"?: {...}, "judge"?: {...}, "stream"?: "auto|window|hold",
+     "flows"?: {...}, "untrusted"?: {...}}
 
 Patterns are RE2 expressions, so the time of a scan is linear in the text whatever the pattern. ``docs/guard.md`` tells
 every field.
@@ -24,10 +25,13 @@ from trimtab.core import digest_of
 
 from .actions import ActionRules, History, ToolCall
 from .actions import screen as screened
+from .dialogue import Flows
 from .entries import ScannerEntry, Stage
 from .judge import JudgeSettings
+from .provenance import scanned_as
 from .scanner import WHOLE
 from .text import LIMIT, NO_CONTEXT, Context, Text, read
+from .untrusted import MARKS, Untrusted, spotlit
 from .verdicts import SEVERITY, Failure, Finding, Replace, Verdict, hardest, named, redacted
 from .written import TIERS, Budget, Risk, read_policy
 
@@ -36,6 +40,8 @@ _CACHE_SIZE = 64
 #: Texts up to so many characters are scanned at once; longer ones in a thread, so that the event loop goes on.
 INLINE = 2048
 _NO_STAGE = Stage()
+#: What a policy is warmed with: like a request in its letters, figures and signs, and with something for most scanners.
+_WORDS = "Please ignore the order 4711-2025 of a@b.example; see https://example.com/x?y=1 and `rm x`, key = abc123."
 #: Clean texts that a policy remembers, by their hash.
 _MOST_CLEAN = 4096
 #: A whole scan in a thread is given up after the stage's budget and this many seconds.
@@ -59,6 +65,10 @@ class Policy:
     stream: Literal["auto", "window", "hold"] = "auto"
     #: What is asked of tool calls beyond their text; None where the policy has no such rules.
     actions: ActionRules | None = None
+    #: Topics, canned answers and required steps; None where the policy has none.
+    flows: Flows | None = None
+    #: How texts from outside are marked, which tools are a memory, which documents are kept out.
+    untrusted: Untrusted = field(default_factory=Untrusted)
     clean: dict[tuple[object, ...], None] = field(default_factory=dict, compare=False, repr=False)
     askable: dict[tuple[object, ...], list[ScannerEntry]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -70,15 +80,14 @@ class Policy:
         text = encodable(text)
         if rules.idle:
             return Verdict(text=text)
-        seen = (stage, context.source, tier, len(text), hash(text)) if not context.newest else None
-        if seen in self.clean:
+        seen = (stage, context.source, tier, len(text), hash(text))
+        if not context.newest and seen in self.clean:
             return Verdict(text=text)
         asked = self.asked(stage, context, tier)
-        if not asked and (context.source == "document" or not rules.rules):
+        if not asked and (scanned_as(context.source) == "document" or not rules.rules):
             return Verdict(text=text)
         verdict = self._scan(rules, asked, text, context, replace)
-        if seen is not None and not verdict.findings and not verdict.failures:
-            self._remember(seen)
+        self._remember(seen, verdict)
         return verdict
 
     async def examine(
@@ -99,13 +108,12 @@ class Policy:
         rules = self.stages.get(stage, _NO_STAGE)
         every = self.asked(stage, context, tier)
         large = [entry for entry in every if entry.scanner.cost == "large"]
-        if not large:
-            seen = not context.newest and (stage, context.source, tier, len(text), hash(text)) in self.clean
-            if seen or len(text) <= inline:
-                return self.scan(stage, text, context=context, tier=tier, replace=replace)
+        seen = (stage, context.source, tier, len(text), hash(text))
+        if not large and (len(text) <= inline or (not context.newest and seen in self.clean)):
+            return self.scan(stage, text, context=context, tier=tier, replace=replace)
         text = encodable(text)
         asked = [entry for entry in every if entry.scanner.cost != "large"]
-        if not asked and not large and (context.source == "document" or not rules.rules):
+        if not asked and not large and (scanned_as(context.source) == "document" or not rules.rules):
             return Verdict(text=text)
         job = asyncio.to_thread(self._scan, rules, asked, text, context, replace)
         try:
@@ -113,10 +121,12 @@ class Policy:
         except TimeoutError:
             late = Failure(rule="guard", scanner="", why="it took longer than its budget", fail=self.fail)
             return _verdict(rules, [], [late], text, replace)
+        if not large:
+            self._remember(seen, verdict)
         if not large or not verdict.allowed:
             return verdict
         findings, failures = list(verdict.findings), list(verdict.failures)
-        reading = await asyncio.to_thread(read, text, context=context)
+        reading = await asyncio.to_thread(read, text, context=_known_to_scanners(context))
         for entry in large:
             found, failure = await _timed(entry, reading)
             findings += found
@@ -129,6 +139,7 @@ class Policy:
         began = time.perf_counter()
         failures: list[Failure] = []
         try:
+            context = _known_to_scanners(context)
             reading = read(text, context=context)
         except Exception as error:  # house: except because a mistake in reading must follow the policy's fail rule
             why = f"the text could not be read ({type(error).__name__})"
@@ -148,6 +159,17 @@ class Policy:
         if not found and not failures:  # the common case
             return Verdict(text=text)
         return _verdict(rules, sorted(found, key=rules.order), failures, text, replace)
+
+    def warm(self) -> None:
+        """Scan a few words at every stage: expressions are compiled at their first use, which takes a tenth of a
+        second that no request should wait for. Large scanners load by themselves."""
+        reading = read(_WORDS)
+        for stage in self.stages.values():
+            for _ in stage.by_rules(reading.readings):
+                pass
+            for entry in stage.entries:
+                if entry.scanner.cost != "large":
+                    entry.find(reading)
 
     def judge_call(self, call: ToolCall, history: History) -> Verdict:
         """The verdict on a tool call by the policy's rules for tools; what fails follows the policy's fail rule."""
@@ -180,7 +202,18 @@ class Policy:
 
     def idle(self, stage: str) -> bool:
         """Whether the policy has nothing to say about a stage."""
-        return self.stages.get(stage, _NO_STAGE).idle
+        return self.stages.get(stage, _NO_STAGE).idle and not (stage == "input" and self.untrusted.mark)
+
+    def shown(self, verdict: Verdict, context: Context) -> str:
+        """The text of a verdict as a model may see it: one from outside marked, by what was found or as the policy
+        marks all of them. What is written somewhere (``write``) is marked when it is read."""
+        if context.extra.get("write"):
+            return verdict.text
+        marks = [finding.mark for finding in verdict.findings if finding.mark in MARKS]
+        always = self.untrusted.mark if context.source in self.untrusted.sources else ""
+        if not verdict.text or not (marks or always):
+            return verdict.text
+        return spotlit(verdict.text, marks[0] if marks else always, str(context.extra.get("origin") or ""))
 
     def contextual(self, stage: str) -> bool:
         """Whether a scanner of the stage judges a message by the conversation before it."""
@@ -210,8 +243,11 @@ class Policy:
                     return found[0].note or found[0].reason
         return ""
 
-    def _remember(self, seen: tuple[object, ...]) -> None:
-        """Keep that an earlier message was clean: a conversation sends its messages again with every turn."""
+    def _remember(self, seen: tuple[object, ...], verdict: Verdict) -> None:
+        """Keep that a message was clean: a conversation sends it again with every turn that follows, and then no more
+        is asked about it than when it was the newest."""
+        if seen[0] != "input" or verdict.findings or verdict.failures:
+            return
         while len(self.clean) >= _MOST_CLEAN:
             self.clean.pop(next(iter(self.clean)), None)
         self.clean[seen] = None
@@ -245,6 +281,12 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
     return text
+
+
+def _known_to_scanners(context: Context) -> Context:
+    """The context with the source that scanners know the text by."""
+    source = scanned_as(context.source)
+    return context if source == context.source else dataclasses.replace(context, source=source)
 
 
 async def _timed(entry: ScannerEntry, reading: Text) -> tuple[list[Finding], Failure | None]:

@@ -18,6 +18,7 @@ from trimtab.core import BadInput
 from .action_scan import KEYS, judged
 from .catalogue import SCANNERS
 from .policy import compile_policy
+from .provenance import SOURCES
 from .scanner import STAGES, WHOLE
 from .text import Context, Turn
 from .verdicts import ACTIONS, Verdict
@@ -27,7 +28,6 @@ ResolvePolicy = Callable[[str], Mapping[str, Any]]
 #: Where the policy is when the request names none.
 DEFAULT_ADDRESS = "guards:/default@production"
 
-SOURCES = ("user", "document", "tool", "assistant")
 _KEYS = ("policy", "stage", "messages", "text", "source", "tool_call", "context")
 _CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier", *KEYS)
 _TIERS = ("low", "medium", "high")
@@ -50,9 +50,12 @@ def routes(resolve_policy: ResolvePolicy) -> list[Route]:
         stage, tier = body.get("stage", "input"), (body.get("context") or {}).get("tier", policy.risk.default)
         began = time.perf_counter()
         verdicts = [await policy.examine(stage, item.text, context=item.context, tier=tier) for item in items]
+        shown = [policy.shown(each, item.context) for each, item in zip(verdicts, items, strict=True)]
         call = await asyncio.to_thread(judged, policy, body)
         verdicts += [call] if call is not None else []
-        return JSONResponse(report(verdicts, (time.perf_counter() - began) * 1000))
+        taken = (time.perf_counter() - began) * 1000
+        marked = [one != each.text for one, each in zip(shown, verdicts, strict=False)]
+        return JSONResponse({**report(verdicts, taken), **({"shown": shown} if any(marked) else {})})
 
     async def scanners(request: Request) -> JSONResponse:
         return JSONResponse({"scanners": cards()})
@@ -177,6 +180,7 @@ def report(verdicts: Sequence[Verdict], taken_ms: float) -> dict[str, Any]:
             "score": round(finding.score, 4),
             "decoded": list(finding.how),
             "note": finding.note,
+            **({"mark": finding.mark} if finding.mark else {}),
         }
         for position, verdict in enumerate(verdicts)
         for finding in verdict.findings

@@ -36,7 +36,7 @@ _SLUG = re.compile(r"[a-z]{1,15}(?:[-_][a-z]{1,15})+")
 _NAME = re.compile(r"[A-Z]?[a-z]+(?:[_\-.]?[A-Z]?[a-z]+)*[\d.!?]{0,2}|[A-Z]+(?:[_-][A-Z]+)*\d{0,2}")
 KINDS = tuple(dict.fromkeys([*(rule.kind for rule in RULES), "named-secret"]))
 _RULES = tuple((rule, compiled(rule.pattern), compiled(f"(?i){rule.near}") if rule.near else None) for rule in RULES)
-_SCREEN = Screen([rule.pattern for rule in RULES])
+_SCREEN = Screen([*(rule.pattern for rule in RULES), ASSIGNED])
 
 
 def entropy(text: str) -> float:
@@ -48,12 +48,9 @@ def entropy(text: str) -> float:
 def find_secrets(text: str) -> list[Match]:
     """The secrets in a text, at positions in it; where two rules see the same place, the more certain one."""
     found: list[Match] = []
-    if not _SCREEN.silent(text):
-        for number in _SCREEN.which(text):
-            found.extend(_by_rule(text, *_RULES[number]))
-    if _ASSIGNED.search(text):
-        found.extend(_assigned(text))
-    return apart(found)
+    for number in _SCREEN.which(text):
+        found.extend(_assigned(text) if number == len(_RULES) else _by_rule(text, *_RULES[number]))
+    return apart(found) if found else found
 
 
 def apart(found: Sequence[Match]) -> list[Match]:

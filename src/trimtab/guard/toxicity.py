@@ -43,15 +43,35 @@ _SLURS = (
     "nigg(?:er|a)s?|fagg?ots?|kikes?|chinks?|gooks?|spics?|wetbacks?|tranny|trannies|dykes?|pakis?|ragheads?|"
     "towelheads?|coons?|kanaken?|sandnigg\\w*|untermensch\\w*"
 )
-_DO = "kill|murder|shoot|stab|hurt|beat|burn|strangle|rape|gut|slaughter|destroy|hang|break your|smash|cut"
+_DO = (
+    "kill|murder|shoot|stab|hurt|beat|burn|strangle|rape|gut|slaughter|destroy|hang|break|smash|cut|choke|bury|torture"
+)
+_WILL = (
+    r"\b(?:i|we)(?:'ll| will| shall| am going to| are going to|'m going to|'re going to| gonna|'m gonna|'re gonna|"
+    r" want to)"
+)
+_YOURS = (
+    "family|kids|children|son|daughter|wife|husband|mother|father|legs?|arms?|neck|bones|fingers|face|teeth|skull|head|"
+    "throat|house|home"
+)
+#: Nouns that are an insult by themselves when they follow "you".
+_NAMES = (
+    "idiots?|morons?|imbeciles?|retards?|dumbass(?:es)?|dimwit|halfwit|scum(?:bag)?s?|bitch(?:es)?|bastards?|"
+    "assholes?|arseholes?|pricks?|dickheads?|wankers?|twats?|cunts?|sluts?|whores?|losers?|"
+    "piece of (?:shit|trash|garbage|crap|filth)"
+)
 #: Each kind with its score and its patterns.
 KINDS: Mapping[str, tuple[float, tuple[str, ...]]] = {
     "threat": (
         0.9,
         (
-            rf"\b(?:i|we)(?:'ll| will| am going to|'m going to| gonna|'m gonna| want to)\s+(?:\w+ )?(?:{_DO})\s+"
-            r"(?:you|him|her|them|your (?:family|kids|children|wife|mother))\b",
-            r"\b(?:kill yourself|go (?:and )?die|kys|you (?:should|must|deserve to) (?:die|be (?:shot|killed|hanged))|"
+            rf"{_WILL}\s+(?:\w+ )?(?:{_DO})\s+(?:you|him|her|them|(?:your|his|their) (?:{_YOURS}))\b",
+            rf"{_WILL}\s+(?:come (?:over )?(?:and|to)|(?:come for|find|catch) you and|hunt you down and)\s+"
+            rf"(?:{_DO})\b",
+            r"\b(?:(?:kill|hang|shoot|drown) yourself|end your (?:own )?life|slit your (?:wrists|throat)|drink bleach|"
+            r"jump off a (?:bridge|roof|cliff)|(?:nobody|no one) (?:will|would) miss you|the world (?:is|would be) "
+            r"better (?:off )?without you|go (?:and )?die|kys|"
+            r"you (?:should|must|deserve to) (?:die|be (?:shot|killed|hanged))|"
             r"i hope you (?:die|get (?:cancer|raped|killed)))\b",
             r"\b(?:ich bring(?:e)? dich um|te voy a matar|je vais te tuer|ti ammazzo|vou te matar|я тебя убью)\b",
         ),
@@ -64,6 +84,12 @@ KINDS: Mapping[str, tuple[float, tuple[str, ...]]] = {
             rf"sont)\s+(?:all |just |nothing but |a bunch of )?"
             rf"(?:\w+ )?(?:{_INSULTS}|animals|criminals|thieves|inferior|monkeys|rats|evil|dirty|filth|"
             rf"a plague|a disease)\b",
+            r"\b(?:those|these|such|that kind of) people are (?:all |just |nothing but )?(?:subhuman|animals|vermin|"
+            r"scum|parasites|filth|cockroaches|savages|rats)\b",
+            rf"\b(?:the )?(?:{_GROUPS})\s+(?:control|run|own|rule)\s+"
+            r"(?:everything|the (?:banks|media|world|government))\b",
+            rf"\b(?:{_GROUPS})\s+(?:must|should) (?:all )?be "
+            r"(?:stopped|exterminated|removed|deported|gassed|shot|killed)\b",
             rf"\b(?:i hate|kill all|gas the|deport all|exterminate (?:all |the )?)\s*(?:the |all |these |"
             rf"those )?(?:{_GROUPS})\b",
         ),
@@ -72,19 +98,26 @@ KINDS: Mapping[str, tuple[float, tuple[str, ...]]] = {
         0.75,
         (
             rf"\byou(?:'re| are|r)?\s+(?:\w+ ){{0,3}}(?:{_INSULTS})\b",
+            rf"\b(?:you|what (?:a|an)|such (?:a|an)) (?:(?:fucking|stupid|dumb|damn|ugly|filthy|dirty|little|worthless|"
+            rf"total|complete|utter|absolute|pathetic|lying|fat) ){{0,3}}(?:{_NAMES})\b",
             rf"\b(?:he|she|they|he's|she's|they're)\s+(?:is |are )?(?:such |a |an |a total |a complete |"
             rf"fucking ){{1,3}}(?:{_INSULTS})\b",
             r"\b(?:shut (?:the fuck )?up|fuck (?:you|off)|screw you|go to hell|piss off|halt die fresse|"
             r"cállate|ta gueule|nobody (?:likes|loves) you)\b",
-            r"\bdu (?:bist )?(?:ein(?:e)? )?(?:idiot|arschloch|schlampe|hurensohn|wichser)\b",
-            r"\b(?:eres|tu es|sei|você é) (?:un |una |une |um |uma )?(?:idiota|imb[ée]cil\w*|est[úu]pid\w*|"
-            r"connard|salope|stronz\w*)\b",
+            r"\bdu (?:bist )?(?:so )?(?:ein(?:e)? )?(?:(?:dumm|blöd|verdammt|mies|dreckig)(?:e|er|es) )?"
+            r"(?:idiot|arschloch|schlampe|hurensohn|wichser|trottel|depp|missgeburt)\b",
+            r"\b(?:eres|sos|tu es|sei|você é|t'es) (?:un |una |une |um |uma )?(?:gros |grosse |sale )?"
+            r"(?:idiota|idiot|imb[ée]cil\w*|est[úu]pid\w*|connard|salope|stronz\w*|cabr[oó]n|gilipollas|pendejo|"
+            r"hij[oa] de (?:puta|perra)|filh[oa] da puta|figlio di puttana|crétin|abruti)\b",
+            r"\bespèce d(?:e |')(?:con|conne|connard|salope|idiot|abruti|ordure)\b",
         ),
     ),
     "sexual": (
         0.6,
         (
             r"\b(?:suck my (?:dick|cock)|send (?:me )?nudes|show me your (?:tits|boobs|pussy|dick)|i want to fuck you|"
+            r"send (?:me )?(?:a |an |your |some )?(?:naked|nude|dirty|topless) (?:pictures?|photos?|pics?|selfies?)|"
+            r"touch your (?:body|breasts|thighs|ass)|(?:undress|lick|grope|spank) you\b|sit on my (?:face|lap)|"
             r"wanna fuck|cum (?:on|in) (?:my|your)|ride my (?:dick|cock))\b",
         ),
     ),

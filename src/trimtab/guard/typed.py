@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
+from trimtab.core import BadInput, Later
 
-from trimtab.core import BadInput
-
+from .rail import schema_of
 from .scanner import Match, Scan, Scanner, refuse_unknown
 from .text import Text
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+else:
+    jsonschema_rs = Later("jsonschema_rs")
 
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n([\s\S]*?)\n?\s*```\s*\Z", re.IGNORECASE)
 _LIMIT = 1 << 20
@@ -26,8 +30,12 @@ def unfenced(text: str) -> str:
 
 
 def _build(options: Mapping[str, Any]) -> Scan:
-    refuse_unknown(options, ("schema", "required"))
-    schema, required = options.get("schema"), options.get("required", [])
+    refuse_unknown(options, ("schema", "required", "rail"))
+    schema, required, rail = options.get("schema"), options.get("required", []), options.get("rail")
+    if rail is not None:
+        if schema is not None or not isinstance(rail, str):
+            raise BadInput("is text, in place of a schema", field="rail", mend="Give the schema or the specification.")
+        schema = schema_of(rail)
     if not isinstance(required, Sequence) or isinstance(required, str):
         raise BadInput("must be a list of keys", field="required", mend="List the keys that an object must have.")
     if schema is None:
@@ -65,6 +73,10 @@ SCANNERS = (
         stages=("output",),
         description="An answer that is not JSON or does not fit a JSON Schema; with reask it is asked for once more.",
         build=_build,
-        options={"schema": "a JSON Schema", "required": "keys that an object must have, in place of a schema"},
+        options={
+            "schema": "a JSON Schema",
+            "required": "keys that an object must have, in place of a schema",
+            "rail": "a RAIL specification, in place of a schema",
+        },
     ),
 )

@@ -33,6 +33,8 @@ class Finding:
     score: float = 1.0
     how: tuple[str, ...] = ()
     note: str = ""
+    #: How the text around it is to be marked for the model; ``screen`` where the finding is taken out.
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,10 @@ def named(finding: Finding, text: str) -> str:
     return placeholder(finding.rule)
 
 
+#: What stands in place of a sentence that was screened out of a text from outside.
+SCREENED = "[instruction removed]"
+
+
 def redacted(text: str, findings: Sequence[Finding], replace: Replace = named) -> str:
     """The text with what is to be redacted replaced. Overlapping redactions become one, named after the first."""
     return "".join(_pieces(text, findings, replace))
@@ -98,6 +104,7 @@ def _pieces(text: str, findings: Sequence[Finding], replace: Replace) -> Iterato
             continue
         if finding.start >= done:
             yield text[done : finding.start]
-            yield replace(finding, text[finding.start : finding.end])
+            found = text[finding.start : finding.end]
+            yield SCREENED if finding.mark == "screen" else replace(finding, found)
         done = max(done, finding.end)
     yield text[done:]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from .expressions import compiled
+from .expressions import Screen, compiled
 
 #: Pieces of one message, and quotations, at most.
 MOST = 24
@@ -40,9 +39,11 @@ _JOIN = compiled(
     r"|\b[a-z]\w{0,8}\s?\+\s?[a-z]\w{0,8}\b|(?:\{\w{1,12}\}\s?){2}|拼接|合并|连接|つなげ|結合|합쳐"
 )
 _NAMES = re.compile(r"\w+")
+#: Whether a message hands over pieces at all, and how: one pass.
+_HANDED = Screen([_NAMED.pattern, _NUMBERED.pattern, _ORDINAL.pattern, _KEEP.pattern])
 #: What pulls a conversation towards practice, each with its weight.
-_PULLS: Sequence[tuple[Any, float]] = tuple(
-    (compiled(f"(?i){pattern}"), weight)
+_PULLS: Sequence[tuple[str, float]] = tuple(
+    (f"(?i){pattern}", weight)
     for pattern, weight in (
         (
             r"\b(?:go|dig|dive|delve)\b[^.\n]{0,12}\bdeeper\b|\bin (?:more|greater) (?:depth|detail)\b|"
@@ -99,13 +100,17 @@ _PULLS: Sequence[tuple[Any, float]] = tuple(
         ),
     )
 )
+_PULLING = Screen([pattern for pattern, _ in _PULLS])
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:
     """The pieces that a message hands over, by name, in the order of the text."""
+    ways = _HANDED.which(text)
+    if not ways:
+        return
     found: list[tuple[int, str, str]] = []
-    for kind, pattern in (("", _NAMED), ("part ", _NUMBERED), ("part ", _ORDINAL)):
-        for match in pattern.finditer(text):
+    for number, (kind, pattern) in enumerate((("", _NAMED), ("part ", _NUMBERED), ("part ", _ORDINAL))):
+        for match in pattern.finditer(text) if number in ways else ():
             found.append((match.start(2), f"{kind}{match.group(1).strip('${}<>[]% ').lower()}", match.group(2)))
     taken = {start for start, _name, _piece in found}
     for match in _KEEP.finditer(text):
@@ -136,4 +141,4 @@ def orders(text: str, named: Mapping[str, str]) -> Iterator[list[str]]:
 
 def pull(text: str) -> float:
     """How much a message pulls towards practical detail, from 0 to 3."""
-    return min(3.0, sum((weight for pattern, weight in _PULLS if pattern.search(text) is not None), 0.0))
+    return min(3.0, sum((_PULLS[number][1] for number in _PULLING.which(text)), 0.0))

@@ -10,17 +10,20 @@ import re2
 from trimtab.core import BadInput
 
 from .actions import ActionRules, read_rules
+from .adapters import SHORT
 from .catalogue import SCANNERS
 from .checks import CHECKS
+from .dialogue import Flows, read_flows
 from .entries import Rule, ScannerEntry, Stage
-from .expressions import Screen, compiled
+from .expressions import Screen, checked
 from .judge import JudgeSettings, read_judge
+from .provenance import OUTSIDE, SOURCES
 from .scanner import STAGES, Scanner
+from .untrusted import MARKS, SCREEN, Untrusted, mark_of, read_untrusted
 from .verdicts import ACTIONS
 
 TIERS = ("low", "medium", "high")
-SOURCES = ("user", "assistant", "document", "tool")
-_KEYS = ("stages", "fail", "note", "budget", "risk", "judge", "stream")
+_KEYS = ("stages", "fail", "note", "budget", "risk", "judge", "stream", "flows", "untrusted")
 _RULE_KEYS = ("name", "patterns", "action", "reason", "message", "check")
 _ENTRY_KEYS = (
     "scanner", "name", "action", "threshold", "fail", "within", "from", "sources", "options", "reason", "message",
@@ -56,6 +59,8 @@ class Written(NamedTuple):
     judge: JudgeSettings | None
     stream: Literal["auto", "window", "hold"]
     actions: ActionRules | None
+    flows: Flows | None
+    untrusted: Untrusted
 
 
 def read_policy(content: Mapping[str, Any]) -> Written:
@@ -83,6 +88,8 @@ def read_policy(content: Mapping[str, Any]) -> Written:
         judge=judge,
         stream=_choice(content, "stream", ("auto", "window", "hold"), ""),
         actions=actions,
+        flows=read_flows(content["flows"]) if content.get("flows") is not None else None,
+        untrusted=read_untrusted(content.get("untrusted")),
     )
 
 
@@ -153,6 +160,7 @@ def _rule(rule: Mapping[str, Any], field: str) -> Rule:
 
 def _entry(item: Mapping[str, Any], stage: str, field: str, fail: Literal["open", "closed"]) -> ScannerEntry:
     _known(item, _ENTRY_KEYS, field)
+    item = _unfolded(item, field)
     scanner = SCANNERS.get(item["scanner"]) if isinstance(item["scanner"], str) else None
     if scanner is None:
         known = ", ".join(SCANNERS)
@@ -166,10 +174,13 @@ def _entry(item: Mapping[str, Any], stage: str, field: str, fail: Literal["open"
     sources = item.get("sources", list(scanner.sources))
     if not isinstance(sources, Sequence) or isinstance(sources, str) or not set(sources) <= set(SOURCES):
         raise BadInput("must be a list of sources", field=f"{field}.sources", mend=f"Choose from {', '.join(SOURCES)}.")
+    mark = _mark(item, sources, field)
+    usual = {**item, "action": ("redact" if mark == SCREEN else "flag")} if mark else item
     return ScannerEntry(
         name=name,
         scanner=scanner,
-        action=_action(item, name, field),
+        action=_action(usual, name, field),
+        mark=mark,
         threshold=_share(item, "threshold", scanner.threshold, field),
         fail=_choice(item, "fail", (fail, "open", "closed"), f"{field}."),
         within=seconds(item["within"], f"{field}.within") if "within" in item else WITHIN,
@@ -183,6 +194,27 @@ def _entry(item: Mapping[str, Any], stage: str, field: str, fail: Literal["open"
         ),
         reask=_flag(item, "reask", field, stage == "output", "Only an output can be asked for again."),
     )
+
+
+def _unfolded(item: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """An entry whose scanner is written short, as LIBRARY:PATH, with the scanner of that library and its option."""
+    library, colon, path = str(item["scanner"]).partition(":")
+    if not colon or library not in SHORT:
+        return item
+    options = item.get("options", {})
+    if not isinstance(options, Mapping) or "use" in options:
+        raise BadInput("name the class twice", field=f"{field}.options", mend="Leave `use` out of the options.")
+    name = item.get("name", path.replace(":", ".").rpartition(".")[2])
+    return {**item, "scanner": SHORT[library], "name": name, "options": {**options, "use": path}}
+
+
+def _mark(item: Mapping[str, Any], sources: Sequence[str], field: str) -> str:
+    """How an entry marks texts from outside; only such texts can be marked."""
+    mark = mark_of(item.get("action"))
+    if mark and (not sources or not set(sources) <= set(OUTSIDE)):
+        mend = f"Name sources among {', '.join(OUTSIDE)}."
+        raise BadInput(f"{mark} is for texts from outside only", field=f"{field}.action", mend=mend)
+    return mark
 
 
 def _built(scanner: Scanner, options: object, field: str) -> Any:
@@ -201,15 +233,15 @@ def _action(item: Mapping[str, Any], name: str, field: str) -> Any:
         raise BadInput(
             f"rule {name!r} has the unknown action {action!r}",
             field=f"{field}.action",
-            mend=f"Use one of {', '.join(ACTIONS[1:])}.",
+            mend=f"Use one of {', '.join((*ACTIONS[1:], *((SCREEN, *MARKS) if 'scanner' in item else ())))}.",
         )
     return action
 
 
 def _pattern(pattern: object, rule: str, field: str) -> Any:
     try:
-        found = compiled(pattern)  # type: ignore[arg-type]
-        compiled(f"(?:{pattern})")  # as it will stand among the others: an open quotation would swallow them
+        found = checked(pattern)  # type: ignore[arg-type]
+        checked(f"(?:{pattern})")  # as it will stand among the others: an open quotation would swallow them
     except (re2.error, TypeError, UnicodeEncodeError) as error:
         reason = error.args[0] if isinstance(error, re2.error) and error.args else "it must be valid text"
         if isinstance(reason, bytes):

@@ -1,33 +1,53 @@
 """From an alarm to a lesson: incidents with an owner, a cause, an action, a timeline and regression cases."""
 
+from .acting import Offer
+from .actions import TITLES, Wanted
 from .desk import DATASET, Desk
-from .incident import STATES, Incident, IncidentEvent, State, blamed
+from .incident import STATES, Deed, Incident, IncidentEvent, State, blamed, causes
 from .loop import Loop
-from .paging import Channel, Pager, Person, Quiet, Rota
+from .monitor_routes import routes as monitor_routes
+from .outside import Sign
+from .paging import Burner, Channel, Pager, Person, Quiet, Rota
 from .paging.routes import routes as paging_routes
 from .recovery import Recovery, recovery
 from .replay import Replay
 from .routes import routes
-from .sentences import recovered
+from .sentences import recovered, together
+from .watching import MonitorRow, SliceSight, row_of, rows, sights, unreachable
 
 __all__ = [
     "DATASET",
     "STATES",
+    "TITLES",
+    "Burner",
     "Channel",
+    "Deed",
     "Desk",
     "Incident",
     "IncidentEvent",
     "Loop",
+    "MonitorRow",
+    "Offer",
     "Pager",
     "Person",
     "Quiet",
     "Recovery",
     "Replay",
     "Rota",
+    "Sign",
+    "SliceSight",
     "State",
+    "Wanted",
     "blamed",
+    "causes",
+    "monitor_routes",
     "paging_routes",
     "recovered",
     "recovery",
     "routes",
+    "row_of",
+    "rows",
+    "sights",
+    "together",
+    "unreachable",
 ]

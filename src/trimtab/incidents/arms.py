@@ -1,42 +1,55 @@
-"""Replay plans: which pins to put back, one layer at a time, beside an arm in which nothing changed. Pure."""
+"""Replay plans: which pins to put back, one change at a time, all at once, and all but one; beside an arm in which
+nothing changed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trimtab.attribution import PROVEN_AT, Arm, Candidate, Report
-from trimtab.core import LAYER_OF_KIND, Layer, Span
+from trimtab.attribution import Arm, Candidate, Report, proof_at
+from trimtab.core import LAYER_OF_KIND, UNSERVED, Layer, Span
 from trimtab.stats import paired_e_value
 
 #: A value below this is a failure, here as in the report.
 PASSES_AT = 0.5
-#: One arm a layer.
-MAX_ARMS = len(Layer)
+#: Changes that are put back, and how many of them may be of one layer.
+MAX_RESTORES, MOST_OF_A_LAYER = len(Layer) + 1, 2
 #: An arm with less than this is far from proof: the contest is decided once one arm proves and the others are here.
 _FAR = 20.0
+#: After so many requests an arm that says nothing will say nothing, and putting back everything says enough.
+_ENOUGH, _SOME = 60, 20
+#: The arms' names: nothing changed, everything put back, and what stands before the change that alone was not.
+_SAME, _ALL, _BUT = "", "*", "!"
 
 Pins = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
-    """Put one layer back: of requests that ``after`` served, ask again with ``before``."""
+    """Put one change back: of requests that ``after`` served, ask again with ``before``."""
 
     kind: str
     before: str
     after: str
+    change_id: str = ""
 
     @property
     def restored(self) -> str:
         """What was put back, for people."""
         return f"{self.kind} {self.before}"
 
+    @property
+    def key(self) -> str:
+        """The arm's name."""
+        return f"{self.kind} {self.after}"
+
+    def reached(self, served: Pins) -> bool:
+        """Whether the change reached the request."""
+        return served.get(self.kind) == self.after
+
     def pins(self, served: Pins) -> Pins | None:
         """The pins to ask again with; None where the change did not reach the request."""
-        if served.get(self.kind) != self.after:
-            return None
-        return {**_asked(served), self.kind: self.before}
+        return {**_asked(served), self.kind: self.before} if self.reached(served) else None
 
 
 def unchanged(served: Pins) -> Pins:
@@ -45,62 +58,153 @@ def unchanged(served: Pins) -> Pins:
 
 
 def restores(report: Report, alternative: Callable[[Candidate], str]) -> list[Restore]:
-    """The arms worth asking: for each layer its most believed change, if there is something to put back.
+    """The changes worth putting back, the most believed first, if there is something to put back: the best of each
+    layer, and a second one of it while the records do not clear it.
 
     ``alternative`` answers the pin that stands in for what was before: the earlier version, for a vendor's change
     another model; empty when there is none.
     """
-    chosen: dict[int, Restore] = {}
+    chosen: list[Restore] = []
+    layers: dict[int, int] = {}
     for candidate in report.candidates:
         layer = candidate.layer
-        if layer is None or layer in chosen or not candidate.change_id or not candidate.after:
+        if layer is None or not candidate.change_id or not candidate.after or candidate.since_ns:
+            continue
+        taken = layers.get(layer, 0)
+        if taken and (candidate.cleared or taken >= MOST_OF_A_LAYER):
             continue
         if before := alternative(candidate):
-            chosen[layer] = Restore(kind=candidate.kind, before=before, after=candidate.after)
-    return list(chosen.values())[:MAX_ARMS]
+            layers[layer] = taken + 1
+            chosen.append(
+                Restore(kind=candidate.kind, before=before, after=candidate.after, change_id=candidate.change_id)
+            )
+    return chosen[:MAX_RESTORES]
 
 
 def served_by(root: Span, judge: str) -> Pins:
     """The pins by registry kind that served a recorded request, and the judge that is none of its stamp."""
-    pins = {kind: root.stamp.pin(layer) for kind, layer in LAYER_OF_KIND.items() if kind not in ("judges", "datasets")}
+    pins = {kind: root.stamp.pin(layer) for kind, layer in LAYER_OF_KIND.items() if kind not in UNSERVED}
     return {kind: pin for kind, pin in (*pins.items(), ("judges", judge)) if pin}
+
+
+def asks(plan: Sequence[Restore], served: Pins, *, breaking: bool) -> dict[str, Pins]:
+    """The arms that one request is asked in, by name, with their pins.
+
+    With several changes in the plan also the arm with all of them put back, and, when ``breaking``, for each change
+    that reached the request together with another one the arm with all but it put back.
+    """
+    reached = [arm for arm in plan if arm.reached(served)]
+    found: dict[str, Pins] = {_SAME: unchanged(served)}
+    whole = {**_asked(served), **{arm.kind: arm.before for arm in reached}}
+    for arm in reached:
+        found[arm.key] = {**_asked(served), arm.kind: arm.before}
+    if len(plan) > 1 and reached:
+        found[_ALL] = whole
+        if breaking and len(reached) > 1:
+            asked = _asked(served)
+            for arm in reached:
+                kept = {arm.kind: asked[arm.kind]} if arm.kind in asked else {}
+                rest = {kind: pin for kind, pin in whole.items() if kind != arm.kind}
+                found[f"{_BUT}{arm.key}"] = {**rest, **kept}
+    return found
 
 
 @dataclass(slots=True)
 class Tally:
-    """The arms' results, counted in pairs against the arm in which nothing changed."""
+    """The arms' results: of each request whether it had failed, and whether it passes in each arm it was asked in."""
 
     plan: Sequence[Restore]
-    asked: int = 0
-    passed: int = 0
-    won: dict[str, list[int]] = field(default_factory=dict)
+    rows: list[tuple[bool, dict[str, bool]]] = field(default_factory=list)
 
-    def add(self, same: float, put_back: Sequence[float | None]) -> None:
-        """One request: its value with nothing changed, and in each arm of the plan (None: it was not asked)."""
-        self.asked += 1
-        self.passed += same >= PASSES_AT
-        for arm, value in zip(self.plan, put_back, strict=True):
-            if value is not None:
-                counts = self.won.setdefault(arm.kind, [0, 0, 0, 0])
-                counts[0] += 1
-                counts[1] += value >= PASSES_AT
-                counts[2] += value >= PASSES_AT > same
-                counts[3] += same >= PASSES_AT > value
+    def add(self, failed: bool, values: Mapping[str, float | None]) -> dict[str, bool] | None:
+        """One request's values by arm (None: that replay failed); None when the arm with nothing changed has none."""
+        passes = {arm: value >= PASSES_AT for arm, value in values.items() if value is not None}
+        if _SAME not in passes:
+            return None
+        self.rows.append((failed, passes))
+        return passes
 
     def arms(self) -> tuple[Arm, ...]:
         """The results so far; nothing changed comes first."""
-        found = [Arm(layer=None, restored="", passed=self.passed, n=self.asked, e_value=1.0)]
-        for arm in self.plan:
-            n, passed, wins, losses = self.won.get(arm.kind, (0, 0, 0, 0))
-            layer, e_value = int(LAYER_OF_KIND[arm.kind]), paired_e_value(wins, losses)
-            found.append(Arm(layer=layer, restored=arm.restored, passed=passed, n=n, e_value=e_value))
+        found = [self._arm(_SAME, "same")]
+        found += [self._arm(arm.key, "restore", arm) for arm in self.plan]
+        if len(self.plan) > 1:
+            found.append(self._arm(_ALL, "all"))
+        broken = {name for _, passes in self.rows for name in passes if name.startswith(_BUT)}
+        found += [self._arm(f"{_BUT}{arm.key}", "break", arm) for arm in self.plan if f"{_BUT}{arm.key}" in broken]
         return tuple(found)
 
     @property
+    def breaking(self) -> bool:
+        """Whether single changes have to be broken to know more: several repair, or only all together do, or all
+        together repair more than the best one."""
+        if len(self.plan) < 2 or len(self.rows) < _SOME:
+            return False
+        proving = [arm for arm in self._restoring() if arm.e_value >= self._needed]
+        if len(proving) != 1:
+            return len(proving) > 1 or self._arm(_ALL, "all").e_value >= self._needed
+        return self._left_over() >= self._needed
+
+    @property
     def decided(self) -> bool:
-        """One arm proves its layer and no other comes near: asking on would only cost. The e-values allow peeking."""
-        values = sorted((arm.e_value for arm in self.arms() if arm.layer is not None), reverse=True)
-        return bool(values) and values[0] >= PROVEN_AT and all(value < _FAR for value in values[1:])
+        """Whether asking on would only cost: one arm proves its change, no other comes near and nothing is left to
+        repair; of broken ones each is proof or far from it; or nothing has said anything. The e-values allow peeking.
+        """
+        breaks = [arm.e_value for arm in self.arms() if arm.role == "break"]
+        if breaks:
+            asked = min(arm.n + arm.sound for arm in self.arms() if arm.role == "break")
+            settled = all(value >= self._needed or value < _FAR for value in breaks)
+            return asked >= _SOME and settled and any(value >= self._needed for value in breaks)
+        values = sorted((arm.e_value for arm in self._restoring()), reverse=True)
+        if not values or (len(self.rows) >= _ENOUGH and max(values[0], self._arm(_ALL, "all").e_value) < 2.0):
+            return True
+        clear = values[0] >= self._needed and all(value < _FAR for value in values[1:])
+        return clear and self._left_over() < _FAR
+
+    @property
+    def _needed(self) -> float:
+        n = len(self.plan)
+        return proof_at(n + (n > 1) + sum(arm.role == "break" for arm in self.arms()))
+
+    def _restoring(self) -> list[Arm]:
+        return [self._arm(arm.key, "restore", arm) for arm in self.plan]
+
+    def _left_over(self) -> float:
+        """The evidence that putting back everything repairs more than the best single change does."""
+        if len(self.plan) < 2:
+            return 1.0
+        best = max(self.plan, key=lambda arm: self._arm(arm.key, "restore", arm).e_value)
+        return self._evidence(_ALL, best.key)
+
+    def _arm(self, name: str, role: str, about: Restore | None = None) -> Arm:
+        seen = [(failed, passes[name]) for failed, passes in self.rows if name in passes]
+        against = {"same": name, "break": _ALL}.get(role, _SAME)
+        e_value = self._evidence(against, name) if role == "break" else self._evidence(name, against)
+        return Arm(
+            layer=int(LAYER_OF_KIND[about.kind]) if about else None,
+            restored=_words(role, about),
+            passed=sum(passes for failed, passes in seen if failed),
+            n=sum(failed for failed, _ in seen),
+            e_value=1.0 if role == "same" else e_value,
+            role=role,  # type: ignore[arg-type]  # one of the four, as the callers give it
+            change_id=about.change_id if about else "",
+            sound=sum(not failed for failed, _ in seen),
+            spoilt=sum(not passes for failed, passes in seen if not failed),
+        )
+
+    def _evidence(self, better: str, worse: str) -> float:
+        """The paired evidence that one arm passes where the other fails more often than the other way round."""
+        pairs = [(p[better], p[worse]) for _, p in self.rows if better in p and worse in p]
+        return paired_e_value(sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs))
+
+
+def _words(role: str, about: Restore | None) -> str:
+    match role:
+        case "all":
+            return "everything"
+        case "break":
+            return f"everything but {about.kind} {about.after}" if about else ""
+    return about.restored if about else ""
 
 
 def _asked(served: Pins) -> dict[str, str]:

@@ -7,19 +7,22 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from trimtab.attribution import Evidence, Report, attribute, failing, with_replay
+from trimtab.attribution import Report, attribute, failing, reached, with_replay
 from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
 from trimtab.evals import add_cases
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Spans
-from trimtab.watch import Alarm, Watch
+from trimtab.watch import SCORED, Alarm, Watch
 
-from . import joining, remedy, sentences, states
+from . import joining, outside, sentences, states
+from .acting import Acts
+from .actions import Wanted
 from .cases import cases_of, roots_of
 from .incident import MACHINE, STATES, Incident, IncidentEvent, blamed
 from .records import Records, Written
 from .recovery import Recovery, recovery
-from .replay import MAX_REQUESTS, Replay, Replaying
+from .replay import MAX_CALLS, MAX_REQUESTS, Replay, Replaying
+from .sight import sight
 
 log = logging.getLogger("trimtab.incidents")
 
@@ -59,8 +62,9 @@ class Desk:
         self._clock = clock
         self._window_ns = window_s * 10**9
         self._waits = WAITS
+        self._calls: dict[int, int] = {}
         self._working = asyncio.Lock()
-        self._acting = asyncio.Lock()
+        self.acts = Acts(registry, self._records.get, self._change, clock)
         self.on_event: list[Callable[[Incident, IncidentEvent], None]] = []
 
     def now(self) -> int:
@@ -70,7 +74,7 @@ class Desk:
     async def load(self) -> list[Incident]:
         """Take up what a crash interrupted; returns the incidents that are not closed, open ones first."""
         for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
-            if incident.pending:
+            if incident.pending or incident.unfinished:
                 await self._work(incident.id)
         return await self._records.listed(_LIVE, _MAX_CHANGES)
 
@@ -120,19 +124,18 @@ class Desk:
         Raises NotFound, BadInput without a name, and Conflict when there is no cause, it was taken back already or
         cannot be.
         """
-        if not actor.strip():
-            raise BadInput("Nobody rolls back.", field="actor", mend="Say who you are.")
-        async with self._acting:
-            incident = await self._records.get(incident_id)
-            states.check_mitigable(incident, self._clock())
-            if incident.cause is None:
-                mend = "Roll an asset back yourself where you know better."
-                raise Conflict(f"No cause is known of incident {incident_id}.", field="id", mend=mend)
-            outcome = await remedy.take_back(self._registry, incident.cause, actor=actor, note=_note(incident))
-            if not outcome.done:
-                raise Conflict(f"{outcome.text}.", field="id", mend="Move the asset's label by hand.")
-            await self._change(incident_id, lambda i, now: states.mitigated(i, actor, outcome.text, now))
+        return await self.act(incident_id, Wanted(action="rollback"), actor)
+
+    async def act(self, incident_id: int, wanted: Wanted, actor: str) -> Incident:
+        """Take an action by hand. Raises what ``Acts.by_hand`` raises."""
+        await self.acts.by_hand(incident_id, wanted, actor)
         incident = await self._keep_cases(incident_id)
+        self._rearm(incident)
+        return incident
+
+    async def undo(self, incident_id: int, deed_id: str, actor: str) -> Incident:
+        """Take an action back; without ``deed_id`` the last one. Raises what ``Acts.undo`` raises."""
+        incident = await self.acts.undo(incident_id, deed_id, actor)
         self._rearm(incident)
         return incident
 
@@ -144,6 +147,7 @@ class Desk:
         """
         known = await self._records.get(incident_id)
         watched = any(monitor.signal == known.signal for monitor in self._watch.monitors)
+        watched = watched or known.signal.startswith(outside.PROBE)
         incident = await self._change(
             incident_id, lambda i, now: states.closed(i, actor, lesson, reason, now, watched=watched)
         )
@@ -159,6 +163,16 @@ class Desk:
         await self._keep_cases(incident_id)
         self._rearm(incident)
         return await self._records.get(incident.id)
+
+    async def external(self, sign: outside.Sign) -> Incident | None:
+        """Open, join or open again the incident of what a probe saw; resolve it where that is over, None if none is."""
+        if not sign.over:
+            now = self._clock()
+            return await self._told(self._records.place(lambda known: outside.placed(known, sign, now)))
+        known = [i for i in await self._records.listed(_LIVE, _MAX_REVIEWED) if i.signal == sign.signal]
+        if not known or known[0].state == "resolved":
+            return None
+        return await self._change(known[0].id, _resolving(sign.text))
 
     async def review(self) -> list[Incident]:
         """Look at the dead-man's switch, and resolve the mitigated incidents whose signal is back; returns those."""
@@ -204,6 +218,10 @@ class Desk:
             raise BadInput("A note needs words.", field="text", mend="Write what you saw or did.")
         return await self._change(incident_id, lambda i, now: states.noted(i, kind, actor, text.strip(), now))
 
+    async def place(self, place: Callable[[Sequence[Incident]], Written]) -> Incident:
+        """Choose among the incidents and write what ``place`` made of one, or a new one; the listeners are told."""
+        return await self._told(self._records.place(place))
+
     async def get(self, incident_id: int) -> Incident:
         """One incident. Raises NotFound."""
         return await self._records.get(incident_id)
@@ -224,7 +242,7 @@ class Desk:
                 await self._ask_again(incident, self._replay)
                 incident = await self._act(incident_id)
             if not incident.mitigated_ns and incident.state != "closed":
-                text = sentences.waiting(incident.owner, incident.report, incident.action)
+                text = sentences.waiting(incident)
                 incident = await self._note_once(incident_id, "page", text)
             if incident.state != "closed":
                 await self._keep_cases(incident_id)
@@ -233,54 +251,46 @@ class Desk:
             return incident
 
     async def _act(self, incident_id: int) -> Incident:
-        """Take the cause back where the machine may."""
-        async with self._acting:
-            incident = await self._records.get(incident_id)
-            done = incident.mitigated_ns or incident.state == "closed"
-            cause = incident.cause
-            if done or cause is None or not remedy.may_act(self._registry, incident.action, incident.report):
-                return incident
-            outcome = await remedy.take_back(self._registry, cause, actor=MACHINE, note=_note(incident))
-            if outcome.done:
-                return await self._change(incident_id, lambda i, now: states.mitigated(i, MACHINE, outcome.text, now))
-        return await self._note_once(incident_id, "page", outcome.text)
+        """Act as the monitor allows, where the machine may."""
+        incident, stuck = await self.acts.by_machine(incident_id)
+        return await self._note_once(incident_id, "page", stuck) if stuck else incident
 
     async def _ask_again(self, incident: Incident, replay: Replay) -> None:
-        """Replay failing requests and write down what that proves.
+        """Replay requests that the suspects reached and write down what that proves.
 
-        Right after an alarm few requests have failed, so it waits for more of them where they are needed.
+        Right after an alarm they are few, so it waits for more of them where they are needed.
         """
         report = incident.report
         assert report is not None
-        replaying = Replaying(replay, self._registry, report, (report.signal,))
-        traces: Sequence[str] = incident.traces
+        if all(monitor.signal != report.signal for monitor in self._watch.monitors):
+            return  # its monitor was turned off meanwhile, and nothing is remembered of what it saw
+        signals = tuple(dict.fromkeys((report.signal, *report.signals)))
+        left = MAX_CALLS - self._calls.get(incident.id, 0)
+        replaying = Replaying(replay, self._registry, report, signals, self._watch.inside, left)
         for wait in self._waits:
-            fresh = replaying.fresh(traces)
+            served = await self._reached(report, replaying)
+            fresh = replaying.fresh(list(served))
             if replaying.over or not fresh:
                 break
-            await replaying.ask(await roots_of(self._store, fresh))
+            await replaying.ask(await roots_of(self._store, fresh), served)
             if not replaying.over:
                 await asyncio.sleep(wait)
-                traces = self._failing(report)
+        self._calls[incident.id] = MAX_CALLS - left + replaying.calls
+        if len(self._calls) > _MAX_CHANGES:
+            self._calls.pop(next(iter(self._calls)))
         if arms := replaying.arms():
             found = with_replay(report, arms)
             await self._change(incident.id, lambda i, now: states.replayed(i, found, now))
 
-    def _failing(self, report: Report) -> Sequence[str]:
-        """The requests that failed by now under the report's suspect, newest first."""
-        suspect = report.cause or next(iter(report.candidates), None)
-        if suspect is None:
-            return []
-        observations, baselines = self._watch.evidence(report.signal, report.slice)
-        evidence = Evidence(
-            signal=report.signal,
-            slice=report.slice,
-            alarm_ns=self._clock(),
-            onset_ns=report.onset_low_ns,
-            observations=observations,
-            baselines={name: baseline.mean for name, baseline in baselines.items()},
-        )
-        return failing(evidence, suspect, MAX_REQUESTS * 2)
+    async def _reached(self, report: Report, replaying: Replaying) -> dict[str, bool]:
+        """The requests that the suspects reached by now, newest first, and whether each had failed."""
+        taken = sight(self._watch, report.signal, report.slice, self._clock(), report.onset_low_ns)
+        if not taken.kept[report.signal][0] and report.signal in SCORED:  # the watch remembers nothing after a restart
+            scores = await self._store.scores(
+                since_ns=report.onset_low_ns, until_ns=0, name=report.signal, limit=_MAX_SCORES
+            )
+            taken = taken.of_scores(scores)
+        return await asyncio.to_thread(lambda: reached(taken.evidence(), replaying.candidates, MAX_REQUESTS * 2))
 
     async def _keep_cases(self, incident_id: int) -> Incident:
         """Add the failing requests to the dataset; what is there already stays as it is."""
@@ -308,19 +318,17 @@ class Desk:
         self, signal: str, slice_name: str, until_ns: int, onset_ns: int
     ) -> tuple[Report, Sequence[str]]:
         """The report on a signal, and its failing requests."""
-        observations, baselines = self._watch.evidence(signal, slice_name)
-        evidence = Evidence(
-            signal=signal,
-            slice=slice_name,
-            alarm_ns=until_ns,
-            onset_ns=onset_ns,
-            observations=observations,
-            baselines={name: baseline.mean for name, baseline in baselines.items()},
-        )
+        taken = sight(self._watch, signal, slice_name, until_ns, onset_ns)
+        changes = self._suspects(onset_ns)
+
+        def work() -> tuple[Report, Sequence[str]]:
+            evidence = taken.evidence()
+            report = attribute(evidence, changes, taken.others(), taken.quiet())
+            whose = blamed(report) or next((c for c in report.candidates if not c.change_id), None)
+            return report, failing(evidence, whose, states.MAX_TRACES) if whose else []
+
         # In a thread, because thousands of observations would hold up the requests being served.
-        report = await asyncio.to_thread(attribute, evidence, self._suspects(onset_ns))
-        whose = blamed(report) or next((c for c in report.candidates if not c.change_id), None)
-        return report, failing(evidence, whose, states.MAX_TRACES) if whose else []
+        return await asyncio.to_thread(work)
 
     def _suspects(self, onset_ns: int) -> Sequence[Change]:
         """The changes of the window, and those of rollouts that still run, however long ago they began."""
@@ -331,7 +339,7 @@ class Desk:
             for change in self._registry.changes(limit=_MAX_CHANGES)
             if (change.time_ns >= since or change.rollout in running)
             and (change.kind, change.name) != ("datasets", DATASET)
-            and change.kind != "data"
+            and change.kind not in ("data", "monitors")
         ]
 
     def _rearm(self, incident: Incident) -> None:

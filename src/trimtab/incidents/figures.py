@@ -36,7 +36,8 @@ class LayerShare:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """A period's incidents. ``without_action`` are those that nobody acknowledged and nothing mitigated; ``by_machine``
-    were mitigated without a person; ``reopened`` came back; ``owners`` counts them by owner."""
+    were mitigated without a person; ``reopened`` came back; of ``undone`` an action was taken back; ``owners`` counts
+    them by owner."""
 
     n: int
     open: int
@@ -45,6 +46,7 @@ class Figures:
     without_action: tuple[int, ...]
     by_machine: int
     reopened: int
+    undone: int
     owners: Mapping[str, int]
 
 
@@ -65,6 +67,7 @@ def figures(incidents: Sequence[Incident]) -> Figures:
         ),
         by_machine=sum(any(e.kind == "action" and e.actor == MACHINE for e in i.events) for i in incidents),
         reopened=sum(any(e.kind == "reopened" for e in i.events) for i in incidents),
+        undone=sum(any(d.state == "undone" for d in i.deeds) for i in incidents),
         owners=dict(Counter(i.owner for i in incidents).most_common()),
     )
 

@@ -18,8 +18,8 @@ MACHINE = "trimtab"
 class IncidentEvent:
     """One line of the timeline: machine and people in one list.
 
-    ``kind`` is alarm, joined, symptom, reopened, verdict, replay, page, action, cases, acknowledged, escalated,
-    rollback, resolved, note or closed.
+    ``kind`` is alarm, joined, symptom, reopened, verdict, replay, page, action, contained, undone, cases, acknowledged,
+    escalated, burning, rollback, resolved, note or closed.
     """
 
     time_ns: int
@@ -29,12 +29,46 @@ class IncidentEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One move of an action: ``label`` of an asset from version ``before`` to ``after``, or the ``rollout`` paused."""
+
+    kind: str
+    name: str
+    label: str = "production"
+    before: int = 0
+    after: int = 0
+    rollout: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """An action that was taken, written down before it begins, so that a crash neither loses it nor repeats it.
+
+    ``state`` is planned (it may be half done), done, failed, undoing or undone. ``mends`` says that the harm ends with
+    it; a pause only keeps it from growing. ``changes`` are the changes of the ledger that it made; each of them has
+    ``id`` in its note. ``undone_by`` is who takes it back, or did.
+    """
+
+    id: str
+    action: str
+    actor: str
+    time_ns: int
+    text: str = ""
+    state: str = "planned"
+    mends: bool = True
+    steps: tuple[Step, ...] = ()
+    changes: tuple[str, ...] = ()
+    undone_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """Times are nanoseconds since 1970 UTC, 0 where it has not happened.
 
     ``layer`` is the cause's, None while no cause is known. ``slice`` "" is all slices. ``signals`` are all that fell,
-    ``signal`` is the first of them. ``action`` is what the monitor allows: page or rollback. ``traces`` are failing
-    requests, newest first: they become cases. ``pending`` says that the machine is not done with it.
+    ``signal`` is the first of them. ``action`` is what the monitor allows, one of ``watch.ACTIONS``. ``traces`` are
+    failing requests, newest first: they become cases. ``pending`` says that the machine is not done with it. ``deeds``
+    are the actions that were taken, oldest first.
     """
 
     id: int
@@ -62,6 +96,18 @@ class Incident:
     runbook: str = ""
     traces: tuple[str, ...] = ()
     pending: bool = False
+    deeds: tuple[Deed, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an action was begun and its end is not written down: a crash came between."""
+        return any(deed.state in ("planned", "undoing") for deed in self.deeds)
+
+    @property
+    def since_ns(self) -> int:
+        """When this bout of the incident began: it was opened, or opened again."""
+        again = [event.time_ns for event in self.events if event.kind == "reopened"]
+        return again[-1] if again else self.opened_ns
 
     @property
     def cause(self) -> Candidate | None:
@@ -73,6 +119,12 @@ def blamed(report: Report) -> Candidate | None:
     """The recorded change that a report blames; "no recorded change" and a mere guess are nobody."""
     cause = report.cause
     return cause if cause is not None and cause.change_id and report.certainty != "unknown" else None
+
+
+def causes(incident: Incident) -> tuple[Candidate, ...]:
+    """Every change that is blamed, the first one first; empty while none is."""
+    cause, report = incident.cause, incident.report
+    return (cause, *report.also) if cause is not None and report is not None else ()
 
 
 def same_cause(one: Candidate, other: Candidate) -> bool:

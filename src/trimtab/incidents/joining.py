@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from trimtab.attribution import Report
 from trimtab.watch import Alarm
 
-from .incident import Incident, blamed, same_cause
+from .incident import Incident, blamed, causes, same_cause
 
 #: Scores of requests served before a rollback arrive after it; a fall that starts later than this is a new failure.
 GRACE_NS = 60 * 10**9
 #: Unexplained falls that start this close together are one failure until shown otherwise.
 NEAR_NS = 300 * 10**9
+#: The belief in an incident's cause with which an alarm that nothing explains for sure joins it.
+MAY_BE = 0.2
 #: A failure that comes back within this time is the same incident again; later it is a new one.
 REPEAT_NS = 30 * 86_400 * 10**9
 
@@ -20,24 +22,35 @@ REPEAT_NS = 30 * 86_400 * 10**9
 def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident | None:
     """The incident to join, None for a new one.
 
-    One with the same cause comes first. Else, an alarm of a signal that an unexplained incident already has; and an
-    alarm that nothing explains while an incident is under way, or that began together with an unexplained one. Two
-    explanations stay two incidents.
+    One with the same cause comes first, be it the first or the second of a pair. Else, an alarm of a signal that an
+    unexplained incident already has; and an alarm that nothing explains where the cause of an incident under way may be
+    its own, or that began together with an unexplained one. Two explanations stay two incidents.
     """
     under_way = [i for i in sorted(live, key=lambda i: i.id, reverse=True) if _under_way(i, alarm)]
     cause = blamed(report)
     if cause is not None:
         for incident in under_way:
-            if incident.cause is not None and same_cause(cause, incident.cause):
+            if any(same_cause(cause, known) for known in causes(incident)):
                 return incident
     for incident in under_way:
         if incident.cause is None and alarm.signal in incident.signals:
             return incident
     if cause is None:
         for incident in under_way:
-            if incident.cause is not None or abs(alarm.onset_ns - incident.onset_ns) <= NEAR_NS:
+            near = incident.cause is None and abs(alarm.onset_ns - incident.onset_ns) <= NEAR_NS
+            if near or _may_be(report, incident):
                 return incident
     return None
+
+
+def _may_be(report: Report, incident: Incident) -> bool:
+    """Whether what is blamed for the incident may have moved this signal too: its alarm alone would not say so, but
+    nothing speaks against it. A change that fits it badly does not swallow it."""
+    return any(
+        candidate.posterior >= MAY_BE and same_cause(candidate, known)
+        for candidate in report.candidates
+        for known in causes(incident)
+    )
 
 
 def repeated(known: Sequence[Incident], alarm: Alarm, report: Report) -> Incident | None:

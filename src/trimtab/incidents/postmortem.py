@@ -10,7 +10,7 @@ from trimtab.attribution import Report
 from trimtab.core import Layer
 
 from . import sentences
-from .incident import Incident
+from .incident import Deed, Incident
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
@@ -33,6 +33,8 @@ def postmortem(incident: Incident) -> str:
         *(f"| {_time(e.time_ns)} | {_plain(e.actor)} | {_plain(e.text)} |" for e in incident.events),
         "",
     ]
+    if incident.deeds:
+        lines += ["## What was done", "", *(_deed(deed) for deed in incident.deeds), ""]
     if incident.report is not None:
         lines += ["## Evidence", "", *_evidence(incident.report), ""]
     lines += [
@@ -99,6 +101,11 @@ def _evidence(report: Report) -> Iterable[str]:
     yield ""
     for text in report.not_tested or ("everything was testable",):
         yield f"- {_plain(text)}"
+
+
+def _deed(deed: Deed) -> str:
+    back = f"; taken back by {_plain(deed.undone_by)}" if deed.undone_by else ""
+    return f"- {_time(deed.time_ns)}: {_plain(deed.text)} ({deed.state}, by {_plain(deed.actor)}{back})."
 
 
 def _durations(incident: Incident) -> Iterable[str]:

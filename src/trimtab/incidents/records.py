@@ -14,7 +14,7 @@ from trimtab.attribution import Report
 from trimtab.core import NotFound
 from trimtab.store import Metadata, tables
 
-from .incident import STATES, Incident, IncidentEvent
+from .incident import STATES, Deed, Incident, IncidentEvent
 
 #: Incidents looked at when an alarm is placed: those that are not closed, and the newest of the closed ones.
 MAX_LIVE, MAX_CLOSED = 200, 200
@@ -35,6 +35,7 @@ class _Evidence(msgspec.Struct, kw_only=True):
     action: str = "page"
     runbook: str = ""
     pending: bool = False
+    deeds: tuple[Deed, ...] = ()
 
 
 _COLUMNS = (

@@ -23,11 +23,12 @@ class Outcome:
 
 
 def may_act(registry: Registry, action: str, report: Report | None) -> bool:
-    """Whether the machine may act by itself: the monitor says so, and the cause is proven or a running candidate."""
+    """Whether the machine may act by itself: the monitor names more than a word to somebody, and the cause is proven or
+    a running candidate."""
     cause = blamed(report) if report else None
-    if report is None or cause is None or action != "rollback":
+    if report is None or cause is None or action in ("note", "page"):
         return False
-    return report.certainty == "proven" or _is_candidate(registry, cause)
+    return report.certainty == "proven" or is_candidate(registry, cause)
 
 
 async def take_back(registry: Registry, cause: Candidate, *, actor: str, note: str) -> Outcome:
@@ -59,7 +60,8 @@ def number_of(pin: str) -> int:
 
 def fallbacks(registry: Registry, model: str) -> list[str]:
     """Other models that live routes with this target fall back to, each once."""
-    found = [f for content in _live_routes(registry).values() if model in _targets(content) for f in _fallback(content)]
+    live = live_routes(registry).values()
+    found = [other for content in live if model in targets_of(content) for other in _fallback(content)]
     return [other for other in dict.fromkeys(found) if other != model]
 
 
@@ -69,8 +71,8 @@ async def _divert(registry: Registry, cause: Candidate, *, actor: str, note: str
     moved: list[str] = []
     stuck: list[str] = []
     last: list[str] = []
-    for route, content in _live_routes(registry).items():
-        if model not in _targets(content):
+    for route, content in live_routes(registry).items():
+        if model not in targets_of(content):
             last += [route] if model in _fallback(content) else []
             continue
         diverted = around(content, model)
@@ -86,7 +88,7 @@ async def _divert(registry: Registry, cause: Candidate, *, actor: str, note: str
         except TrimtabError as error:
             stuck.append(f"{route}: {error.message}")
         else:
-            moved.append(f"{route} to {_targets(diverted)[0]} ({version.pin})")
+            moved.append(f"{route} to {targets_of(diverted)[0]} ({version.pin})")
     if moved:
         rest = f"; could not divert {'; '.join(stuck)}" if stuck else ""
         return Outcome(done=True, text=f"diverted {', '.join(moved)} around {model}{rest}")
@@ -111,7 +113,8 @@ def around(content: Mapping[str, Any], model: str) -> dict[str, Any] | None:
     return {**content, "targets": targets, "fallback": [*fallback, model]}
 
 
-def _live_routes(registry: Registry) -> dict[str, Mapping[str, Any]]:
+def live_routes(registry: Registry) -> dict[str, Mapping[str, Any]]:
+    """The content of each route's production version, by route."""
     found: dict[str, Mapping[str, Any]] = {}
     for route in registry.names("routes"):
         number = registry.labels("routes", route).get(PRODUCTION)
@@ -120,7 +123,8 @@ def _live_routes(registry: Registry) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _targets(content: Mapping[str, Any]) -> list[str]:
+def targets_of(content: Mapping[str, Any]) -> list[str]:
+    """The models that a route asks first."""
     return [str(target.get("model", "")) for target in content.get("targets", [])]
 
 
@@ -128,13 +132,14 @@ def _fallback(content: Mapping[str, Any]) -> list[str]:
     return [str(model) for model in content.get("fallback", [])]
 
 
-def _is_candidate(registry: Registry, cause: Candidate) -> bool:
+def is_candidate(registry: Registry, cause: Candidate) -> bool:
+    """Whether the cause is the candidate of a running rollout."""
     running = registry.running(cause.kind, asset_name(cause))
     return running is not None and f"{running.name}/{running.candidate}" == cause.after
 
 
 def _in_force(registry: Registry, cause: Candidate, label: str) -> bool:
-    if _is_candidate(registry, cause):
+    if is_candidate(registry, cause):
         return True
     number = registry.labels(cause.kind, asset_name(cause)).get(label, 0)
     return number > 0 and number == number_of(cause.after)
@@ -142,7 +147,7 @@ def _in_force(registry: Registry, cause: Candidate, label: str) -> bool:
 
 def _label(registry: Registry, cause: Candidate) -> str:
     running = registry.running(cause.kind, asset_name(cause))
-    if running is not None and _is_candidate(registry, cause):
+    if running is not None and is_candidate(registry, cause):
         return running.label
     found = (change for change in registry.changes(limit=10_000) if change.id == cause.change_id)
     change = next(found, None)

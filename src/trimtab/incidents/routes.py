@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, actor_of
 
+from .actions import Wanted
 from .desk import Desk
 from .figures import figures
 from .postmortem import postmortem
 
+_ACT = 'Send {"actor": "...", "text": "...", "lesson": "...", "reason": "..."}.'
 #: A report looks back so many days, at so many incidents at most.
 MAX_DAYS, MAX_REPORTED = 366, 5000
 _DAY_NS = 86_400 * 10**9
+
+T = TypeVar("T")
+
+
+class Taken(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of an action beyond a rollback. ``target`` and ``to`` say on what, where that is not clear."""
+
+    action: str
+    actor: str = ""
+    target: str = ""
+    to: str = ""
+
+
+class Undone(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body that takes an action back; without ``deed`` the last one."""
+
+    actor: str = ""
+    deed: str = ""
 
 
 class Act(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -40,24 +60,24 @@ def routes(desk: Desk) -> list[Route]:
         return _json(await desk.get(_id(request)))
 
     async def acknowledge(request: Request) -> Response:
-        body = await _body(request)
-        return _json(await desk.acknowledge(_id(request), _actor(request, body)))
+        body = await _body(request, Act, _ACT)
+        return _json(await desk.acknowledge(_id(request), actor_of(request.scope, body.actor)))
 
     async def rollback(request: Request) -> Response:
-        body = await _body(request)
-        return _json(await desk.rollback(_id(request), _actor(request, body)))
+        body = await _body(request, Act, _ACT)
+        return _json(await desk.rollback(_id(request), actor_of(request.scope, body.actor)))
 
     async def close(request: Request) -> Response:
-        body = await _body(request)
-        return _json(await desk.close(_id(request), _actor(request, body), body.lesson, body.reason))
+        body = await _body(request, Act, _ACT)
+        return _json(await desk.close(_id(request), actor_of(request.scope, body.actor), body.lesson, body.reason))
 
     async def resolve(request: Request) -> Response:
-        body = await _body(request)
-        return _json(await desk.resolve(_id(request), _actor(request, body), body.text))
+        body = await _body(request, Act, _ACT)
+        return _json(await desk.resolve(_id(request), actor_of(request.scope, body.actor), body.text))
 
     async def note(request: Request) -> Response:
-        body = await _body(request)
-        return _json(await desk.note(_id(request), "note", _actor(request, body), body.text))
+        body = await _body(request, Act, _ACT)
+        return _json(await desk.note(_id(request), "note", actor_of(request.scope, body.actor), body.text))
 
     async def written(request: Request) -> Response:
         text = postmortem(await desk.get(_id(request)))
@@ -78,7 +98,30 @@ def routes(desk: Desk) -> list[Route]:
         Route("/api/incidents/{id:int}", one, methods=["GET"]),
         Route("/api/incidents/{id:int}/acknowledge", acknowledge, methods=["POST"]),
         Route("/api/incidents/{id:int}/rollback", rollback, methods=["POST"]),
+        *_actions(desk),
         Route("/api/incidents/{id:int}/close", close, methods=["POST"]),
+    ]
+
+
+def _actions(desk: Desk) -> list[Route]:
+    """What can be done about an incident, doing it, and taking it back."""
+
+    async def offers(request: Request) -> Response:
+        return _json({"actions": desk.acts.offers(await desk.get(_id(request)))})
+
+    async def act(request: Request) -> Response:
+        body = await _body(request, Taken, 'Send {"action": "switch_route", "actor": "...", "target": "..."}.')
+        wanted = Wanted(action=body.action, target=body.target[:200], to=body.to[:40])
+        return _json(await desk.act(_id(request), wanted, actor_of(request.scope, body.actor)))
+
+    async def undo(request: Request) -> Response:
+        body = await _body(request, Undone, 'Send {"deed": "act_...", "actor": "..."}.')
+        return _json(await desk.undo(_id(request), body.deed[:100], actor_of(request.scope, body.actor)))
+
+    return [
+        Route("/api/incidents/{id:int}/actions", offers, methods=["GET"]),
+        Route("/api/incidents/{id:int}/actions", act, methods=["POST"]),
+        Route("/api/incidents/{id:int}/undo", undo, methods=["POST"]),
     ]
 
 
@@ -91,14 +134,13 @@ def _id(request: Request) -> int:
     return min(int(request.path_params["id"]), 2**63 - 1)
 
 
-async def _body(request: Request) -> Act:
+async def _body(request: Request, shape: type[T], mend: str) -> T:
     try:
-        return msgspec.json.decode(await request.body() or b"{}", type=Act)
+        return msgspec.json.decode(await request.body() or b"{}", type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec ends its message with the path of the field: "Expected `str`, got `int` - at `$.lesson`".
         what, _, where = str(error).partition(" - at `$")
         field = where.rstrip("`").lstrip(".") or "body"
-        mend = 'Send {"actor": "...", "text": "...", "lesson": "...", "reason": "..."}.'
         raise BadInput(f"The body does not fit: {what}.", field=field, mend=mend) from error
 
 
@@ -107,8 +149,3 @@ def _number(request: Request, name: str, usual: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most):
         raise BadInput(f"The {name} {text[:40]!r} is out of range.", field=name, mend=f"Give 1 to {most}.")
     return int(text)
-
-
-def _actor(request: Request, body: Act) -> str:
-    """Who acts: the name that the web layer authenticated, else what the caller says of itself."""
-    return str(getattr(request.state, "actor", "") or body.actor or "api")

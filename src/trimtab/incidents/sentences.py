@@ -8,7 +8,7 @@ from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import Layer
 from trimtab.watch import SIGNALS, Alarm, Silence
 
-from .incident import blamed
+from .incident import Incident, blamed
 from .recovery import Recovery
 
 #: What people see when a signal falls.
@@ -34,7 +34,11 @@ def title(report: Report) -> str:
         signal = SIGNALS.get(report.signal)
         what = f"{signal.title if signal else report.signal} fell"
     cause = blamed(report)
-    whom = f" with {name(cause)}" if cause else ", cause not known"
+    if cause is None:
+        layer = report.layer
+        whom = ", cause not known" if layer is None else f", cause not recorded, {layer_name(layer)}"
+    else:
+        whom = f" with {' and '.join(name(each) for each in (cause, *report.also))}"
     return f"{what}: {_fall(report.signal, report.baseline, report.now, report.slice)}{whom}"
 
 
@@ -53,6 +57,8 @@ def verdict(report: Report) -> str:
     if cause is None:
         best = report.candidates[0] if report.candidates else None
         guess = f"; the best guess is {name(best)} with a belief of {best.posterior:.2f}" if best else ""
+        if report.layer is not None:
+            guess += f"; the signals that moved speak for {layer_name(report.layer)} ({report.layers[0].belief:.2f})"
         return f"cause not known{guess}"
     grounds = ""
     if cause.effect is not None:
@@ -61,17 +67,45 @@ def verdict(report: Report) -> str:
             f": {signed(effect.value)} where it was served ({signed(effect.low)} to {signed(effect.high)}; "
             f"{effect.n_exposed} scores with it, {effect.n_unexposed} without)"
         )
-    layer = f", layer {cause.layer} {Layer(cause.layer).title.lower()}" if cause.layer is not None else ""
-    return f"{report.certainty}: {name(cause)}{layer}{grounds}"
+    layer = f", {layer_name(cause.layer)}" if cause.layer is not None else ""
+    return f"{report.certainty}: {name(cause)}{layer}{grounds}{together(report)}"
+
+
+def together(report: Report) -> str:
+    """How several causes act, as the rest of a sentence; empty for one."""
+    if not report.also:
+        return ""
+    others = " and ".join(
+        name(each) + (f", {layer_name(each.layer)}" if each.layer is not None else "") for each in report.also
+    )
+    how = {
+        "pair": "each breaks answers by itself, so both have to be taken back",
+        "chain": "it takes both to break an answer, so taking back either mends them",
+    }.get(report.together, "they act together")
+    return f"; together with {others}: {how}"
+
+
+def layer_name(layer: int) -> str:
+    """``layer 3 prompt``."""
+    return f"layer {layer} {Layer(layer).title.lower()}"
 
 
 def replayed(arms: tuple[Arm, ...]) -> str:
-    """How often the failing requests passed, one layer put back at a time."""
-    return "replayed failing requests: " + "; ".join(
-        f"{arm.passed} of {arm.n} pass with "
-        + (f"{arm.restored} put back (evidence {_large(arm.e_value)})" if arm.layer is not None else "nothing changed")
-        for arm in arms
-    )
+    """How often requests passed that had failed, one change put back at a time."""
+    return "replayed failing requests: " + "; ".join(_arm(arm) for arm in arms)
+
+
+def _arm(arm: Arm) -> str:
+    spoilt = f", {arm.spoilt} of {arm.sound} others fail" if arm.spoilt else ""
+    counts = f"{arm.passed} of {arm.n} pass"
+    match arm.role:
+        case "same":
+            return f"{counts} with nothing changed{spoilt}"
+        case "break":
+            return f"{counts} with {arm.restored} put back{spoilt} (evidence against it {_large(arm.e_value)})"
+    if arm.layer is None and not arm.restored:  # a record of before there were roles
+        return f"{counts} with nothing changed"
+    return f"{counts} with {arm.restored} put back{spoilt} (evidence {_large(arm.e_value)})"
 
 
 def cases(count: int, dataset: str) -> str:
@@ -80,11 +114,16 @@ def cases(count: int, dataset: str) -> str:
     return f"{what} kept as regression cases in datasets:/{dataset}"
 
 
-def waiting(owner: str, report: Report | None, action: str) -> str:
+def waiting(incident: Incident) -> str:
     """Why nothing was taken back by itself."""
-    if report is None or blamed(report) is None:
+    owner, report = incident.owner, incident.report
+    if any(d.state == "done" and not d.mends and d.time_ns >= incident.since_ns for d in incident.deeds):
+        why = "the rollout is paused, and whether it ends is for people to say"
+    elif any(d.state == "undone" and d.time_ns >= incident.since_ns for d in incident.deeds):
+        why = "its action was taken back by hand"
+    elif report is None or blamed(report) is None:
         why = "no cause is known"
-    elif action != "rollback":
+    elif incident.action in ("note", "page"):
         why = "its monitor pages only"
     else:
         why = f"the cause is {report.certainty}, not proven, and not part of a running rollout"

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from trimtab.attribution import Candidate, Report
 from trimtab.core import BadInput, Conflict, Layer
-from trimtab.watch import Alarm, Monitor, Silence
+from trimtab.watch import SIGNALS, Alarm, Monitor, Silence
 
 from . import sentences
-from .incident import MACHINE, Incident, IncidentEvent, blamed, same_cause
+from .incident import MACHINE, Deed, Incident, IncidentEvent, State, blamed, same_cause
 
 MAX_TRACES = 50
 SILENT_RUNBOOK = (
@@ -75,6 +75,35 @@ def silenced(silence: Silence, monitor: Monitor, now_ns: int) -> Incident:
     return noted(incident, "alarm", MACHINE, title, now_ns)
 
 
+def burnt(monitor: Monitor, text: str, severity: int, now_ns: int) -> Incident:
+    """A new incident, not yet numbered: an objective is missed so fast that somebody has to look, and no fall from what
+    is usual explains it."""
+    known = SIGNALS.get(monitor.signal)
+    incident = Incident(
+        id=0,
+        opened_ns=now_ns,
+        severity=min(severity, monitor.severity),
+        signal=monitor.signal,
+        slice=monitor.slice,
+        owner=monitor.owner,
+        title=f"{known.title if known else monitor.signal}: {text}",
+        signals=(monitor.signal,),
+        onset_ns=now_ns,
+        alarm_ns=now_ns,
+        action="page",
+        runbook=monitor.runbook,
+    )
+    return noted(incident, "alarm", MACHINE, text, now_ns)
+
+
+def burning(incident: Incident, text: str, severity: int, now_ns: int) -> Incident:
+    """The budget burns: as severe as that, and never milder than it was."""
+    if incident.state == "closed" or incident.severity <= severity:
+        return incident
+    incident = replace(incident, severity=severity)
+    return noted(incident, "burning", MACHINE, f"severity {severity}: {text}", now_ns)
+
+
 def joined(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
     """Another alarm of the same failure. A better verdict on it replaces the one there is."""
     _refuse_closed(incident)
@@ -100,7 +129,7 @@ def judged(incident: Incident, report: Report, now_ns: int) -> Incident:
         incident,
         report=report,
         title=sentences.title(report),
-        layer=cause.layer if cause else None,
+        layer=report.layer,
         verdict_ns=_since(incident, cause, now_ns),
     )
     return noted(incident, "verdict", MACHINE, sentences.verdict(report), now_ns)
@@ -131,11 +160,55 @@ def check_mitigable(incident: Incident, now_ns: int) -> None:
         raise Conflict(f"Incident {incident.id} was mitigated {ago} ago by {who}.", field="id", mend=mend)
 
 
-def mitigated(incident: Incident, actor: str, text: str, now_ns: int) -> Incident:
-    """The cause was taken back. Raises what ``check_mitigable`` raises."""
+def check_open(incident: Incident) -> None:
+    """Raises Conflict when the incident is closed."""
+    _refuse_closed(incident)
+
+
+def mitigated(incident: Incident, actor: str, text: str, now_ns: int, *, action: str = "rollback") -> Incident:
+    """The harm has ended: the cause was taken back, or somebody went around it. Raises what ``check_mitigable``
+    raises."""
     check_mitigable(incident, now_ns)
-    kind = "action" if actor == MACHINE else "rollback"
+    kind = "rollback" if actor != MACHINE and action == "rollback" else "action"
     return noted(replace(incident, state="mitigated", mitigated_ns=now_ns), kind, actor, text, now_ns)
+
+
+def with_deed(incident: Incident, deed: Deed) -> Incident:
+    """The incident with this action as it stands; one that is new comes last."""
+    if all(known.id != deed.id for known in incident.deeds):
+        return replace(incident, deeds=(*incident.deeds, deed))
+    return replace(incident, deeds=tuple(deed if known.id == deed.id else known for known in incident.deeds))
+
+
+def planned(incident: Incident, deed: Deed) -> Incident:
+    """An action is about to begin. Raises Conflict when the incident is closed, or another action is under way."""
+    _refuse_closed(incident)
+    if incident.unfinished:
+        mend = "Wait until it has ended."
+        raise Conflict(f"Another action of incident {incident.id} is under way.", field="id", mend=mend)
+    return with_deed(incident, deed)
+
+
+def acted(incident: Incident, deed: Deed, now_ns: int) -> Incident:
+    """An action has ended, done or failed. What mends ends the harm; a pause keeps it from growing."""
+    incident = with_deed(incident, deed)
+    if deed.state != "done":
+        return incident
+    if not deed.mends:
+        return noted(incident, "contained", deed.actor, deed.text, now_ns)
+    if incident.mitigated_ns or incident.state == "closed":
+        return noted(incident, "action", deed.actor, deed.text, now_ns)
+    return mitigated(incident, deed.actor, deed.text, now_ns, action=deed.action)
+
+
+def undone(incident: Incident, deed: Deed, text: str, now_ns: int) -> Incident:
+    """An action was taken back. Where nothing else mends, the incident is open again."""
+    incident = with_deed(incident, deed)
+    mends = any(d.state == "done" and d.mends and d.time_ns >= incident.since_ns for d in incident.deeds)
+    if deed.mends and not mends and incident.state in ("mitigated", "resolved"):
+        back: State = "acknowledged" if incident.acknowledged_by else "open"
+        incident = replace(incident, state=back, mitigated_ns=0)
+    return noted(incident, "undone", deed.undone_by, text, now_ns)
 
 
 def with_cases(incident: Incident, cases: int, now_ns: int) -> Incident:

@@ -1,8 +1,8 @@
 """Corpora: documents, their immutable snapshots, and the passages found in them."""
 
 from .chunking import Chunk, chunks_of
-from .corpora import Corpora
+from .corpora import Corpora, quarantined
 from .documents import Document, Passage, render
 from .markdown import load_markdown
 
-__all__ = ["Chunk", "Corpora", "Document", "Passage", "chunks_of", "load_markdown", "render"]
+__all__ = ["Chunk", "Corpora", "Document", "Passage", "chunks_of", "load_markdown", "quarantined", "render"]

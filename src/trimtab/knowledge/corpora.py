@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from .chunking import Chunk, chunks_of
 from .documents import Document, Passage
 
 KIND = "corpora"
+#: What finds sentences that speak to a model in a document: each with ``start``, ``end``, ``score`` and ``quote``.
+Screen = Callable[[str], list[dict[str, Any]]]
 #: How many snapshots keep their index in memory.
 LOADED = 8
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
@@ -39,8 +41,9 @@ class _Loaded:
 class Corpora:
     """Builds snapshots and searches them."""
 
-    def __init__(self, registry: Registry, blobs: Blobs) -> None:
+    def __init__(self, registry: Registry, blobs: Blobs, screen: Screen | None = None) -> None:
         self._registry = registry
+        self._screen = screen
         self._blobs = blobs
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._lock = asyncio.Lock()
@@ -50,9 +53,11 @@ class Corpora:
     ) -> Version:
         """Keep the documents as a new version of the corpus; no label moves. Raises BadInput.
 
-        The same documents with the same ``chunk_words`` are the same version.
+        The same documents with the same ``chunk_words`` are the same version. Sentences of a document that speak to a
+        model are found now and kept with it: a policy may keep such a document from being retrieved.
         """
         _check(documents, chunk_words)
+        found = await asyncio.to_thread(_screened, documents, self._screen)
         listed = [
             {
                 "id": document.id,
@@ -61,6 +66,7 @@ class Corpora:
                 "updated_ns": document.updated_ns,
                 "blob": await self._blobs.put(document.text.encode()),
                 "words": len(document.text.split()),
+                **({"findings": found[document.id]} if found[document.id] else {}),
             }
             for document in documents
         ]
@@ -71,12 +77,23 @@ class Corpora:
         """Make the snapshot's index unless it is in memory. Raises NotFound if a text is missing from the store."""
         await self._get(version)
 
-    async def search(self, version: Version, text: str, limit: int) -> list[Passage]:
-        """The best ``limit`` passages of a snapshot for a question, best first; none if no word occurs in it."""
+    async def search(
+        self, version: Version, text: str, limit: int, *, quarantine: float | None = None
+    ) -> list[Passage]:
+        """The best ``limit`` passages of a snapshot for a question, best first; none if no word occurs in it.
+
+        Documents with a finding whose score is at least ``quarantine`` are left out.
+        """
         loaded = await self._get(version)
+        kept_out = set(quarantined(version, quarantine))
+        more = sum(document["id"] in kept_out for document, _ in loaded.chunks) if kept_out else 0
         passages: list[Passage] = []
-        for position, score in loaded.index.search(_telling(text), limit):
+        for position, score in loaded.index.search(_telling(text), limit + more):
             document, chunk = loaded.chunks[position]
+            if document["id"] in kept_out:
+                continue
+            if len(passages) == limit:
+                break
             passages.append(
                 Passage(
                     number=len(passages) + 1,
@@ -107,6 +124,21 @@ class Corpora:
         documents: list[Mapping[str, Any]] = version.content["documents"]
         texts = [(await self._blobs.get(document["blob"])).decode() for document in documents]
         return await asyncio.to_thread(_build, documents, texts, version.content["chunk_words"])
+
+
+def quarantined(version: Version, threshold: float | None) -> list[str]:
+    """The ids of a snapshot's documents that have a finding with at least this score; none without a threshold."""
+    if threshold is None:
+        return []
+    return [
+        document["id"]
+        for document in version.content["documents"]
+        if any(finding["score"] >= threshold for finding in document.get("findings", ()))
+    ]
+
+
+def _screened(documents: Sequence[Document], screen: Screen | None) -> dict[str, list[dict[str, Any]]]:
+    return {document.id: screen(document.text) if screen is not None else [] for document in documents}
 
 
 def _build(documents: Sequence[Mapping[str, Any]], texts: Sequence[str], chunk_words: int) -> _Loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -159,6 +160,12 @@ class Response:
         self.fail(ModelError("the answer was closed before its end."))
 
 
+@functools.lru_cache(maxsize=1024)
+def _named(name: bytes) -> str:
+    """A header's name. A vendor sends the same few with every answer."""
+    return name.decode("latin-1").lower()
+
+
 class Connection(asyncio.Protocol):
     """A TCP or TLS connection that carries one exchange at a time."""
 
@@ -274,8 +281,8 @@ class Connection(asyncio.Protocol):
         """One header; repeated ones are joined, as RFC 9110 allows. Trailers are left out."""
         if self._in_body or self._whole:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+        key, text, headers = _named(name), value.decode("latin-1"), self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         """The head is whole; an interim (1xx) head is forgotten."""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trimtab.core import BadInput, Change, Layer, Version
+from trimtab.core import actor_of as acting
 
 from .books import May
 from .ledger import label_of
@@ -19,8 +20,6 @@ from .readings import Readings
 
 T = TypeVar("T")
 
-#: Who the web layer found to act, and may do what an admin may.
-_ADMINS = ("admin", "local operator")
 _LAYERS = {layer.name.lower(): int(layer) for layer in Layer}
 
 
@@ -77,16 +76,13 @@ def limit_of(request: Request, default: int = 200) -> int:
 
 
 def actor_of(request: Request, said: str) -> str:
-    """Who acts: the name that the web layer authenticated, else what the caller says of itself."""
-    return str(getattr(request.state, "actor", "") or said or "api")
+    """Who acts, as the whole server says it."""
+    return acting(request.scope, said)
 
 
 def may_of(request: Request, override: str = "") -> May:
     """What the caller may do, as far as the web layer found out who it is."""
-    role = request.scope.get("trimtab.role", "")
-    if not role and request.scope.get("trimtab.actor", "") in _ADMINS:
-        role = "admin"
-    return May(role=str(role), override=override)
+    return May(role=str(request.scope.get("trimtab.role", "")), override=override)
 
 
 def layer_of(said: str | int) -> int:

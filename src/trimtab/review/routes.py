@@ -11,15 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, actor_of, person_of
 
 from .queue import Plan
 from .reviews import Reviews
 
 #: Largest body, in bytes.
 MAX_BODY = 1 << 20
-#: What the door calls callers of whom it knows no name.
-_NOBODY = frozenset({"", "local operator", "client", "admin", "member", "viewer"})
 WORDS: Mapping[str, float | None] = {"yes": 1.0, "no": 0.0, "cannot tell": None}
 
 
@@ -39,10 +37,9 @@ def routes(reviews: Reviews) -> list[Route]:
 def signed_in(request: Request) -> str:
     """The name of whoever signed in, where the door knows one; else "", and people say who they are.
 
-    A key tells the door a role and no person: two experts with admin keys must not become one reviewer.
+    A key without an owner tells the door a role and no person: two experts with such keys must not become one reviewer.
     """
-    name = str(request.scope.get("trimtab.actor", ""))
-    return "" if name in _NOBODY else name
+    return person_of(request.scope)
 
 
 class _Desk:
@@ -56,7 +53,7 @@ class _Desk:
 
     async def create(self, request: Request) -> Response:
         body = await _body(request)
-        actor = _who(request, body.pop("actor", "")) or "api"
+        actor = actor_of(request.scope, _who(request, body.pop("actor", "")))
         return _json(asdict(await self._reviews.create(Plan.of(body), actor)), 201)
 
     async def next(self, request: Request) -> Response:

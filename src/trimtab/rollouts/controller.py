@@ -170,6 +170,11 @@ class Controller:
         run = self._book.runs.get(rollout_id)
         return self._book.decision(run)[0] if run else None
 
+    def paused(self, rollout_id: str) -> str:
+        """By whom and why a rollout that is judged is paused; empty when it is not."""
+        run = self._book.runs.get(rollout_id)
+        return run.paused if run else ""
+
     def _runs_still(self, rollout_id: str) -> bool:
         try:
             return self._registry.rollout(rollout_id).state == "running"

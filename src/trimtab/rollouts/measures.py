@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trimtab.core import LAYER_OF_KIND, BadInput, Layer, Span
+from trimtab.core import LAYER_OF_KIND, UNSERVED, BadInput, Layer, Span
 
 from .plan import COST, LATENCY
 
@@ -42,7 +42,7 @@ def column_of(kind: str) -> str:
     """
     if kind not in LAYER_OF_KIND:
         raise BadInput(f"{kind[:40]!r} is no kind of asset.", field="kind", mend=f"Use {', '.join(LAYER_OF_KIND)}.")
-    return _COLUMNS[LAYER_OF_KIND[kind]] if kind not in ("judges", "datasets") else ""
+    return _COLUMNS[LAYER_OF_KIND[kind]] if kind not in UNSERVED else ""
 
 
 def taken(span: Span) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Rollout
+from trimtab.core import BadInput, Rollout, actor_of
 from trimtab.registry import PRODUCTION, Registry, change_json, may_of
 
 from .book import View
@@ -94,14 +94,14 @@ def routes(controller: Controller, registry: Registry) -> list[Route]:
         body = await _body(request, NewRollout)
         change = await controller.begin(
             body.kind, body.name, body.number, body.plan(), share=body.share, sticky=body.sticky, label=body.label,
-            actor=_actor(request, body.actor), note=body.note, may=may_of(request, body.override),
+            actor=actor_of(request.scope, body.actor), note=body.note, may=may_of(request, body.override),
         )  # fmt: skip
         return _json(change_json(change), 201)
 
     async def step(request: Request) -> Response:
         rollout_id, what = request.path_params["id"], request.path_params["step"]
         body = await _body(request, Step)
-        actor, reason, hands = _actor(request, body.actor), body.reason or body.note, controller.by_hand
+        actor, reason, hands = actor_of(request.scope, body.actor), body.reason or body.note, controller.by_hand
         match what:
             case "pause" | "resume":
                 act = hands.pause if what == "pause" else hands.resume
@@ -177,8 +177,3 @@ def _limit(request: Request) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 1000):
         raise BadInput(f"The limit {text[:40]!r} is out of range.", field="limit", mend="Give 1 to 1000.")
     return int(text)
-
-
-def _actor(request: Request, said: str) -> str:
-    """Who acts: the name that the web layer authenticated, else what the caller says of itself."""
-    return str(getattr(request.state, "actor", "") or said or "api")

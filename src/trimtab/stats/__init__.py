@@ -27,6 +27,7 @@ from .blocks import PER_ARM, Block, Blocks
 from .bounds import binomial_tail, lower_bound, wilson
 from .components import Components, variance_components
 from .corrected import Corrected, ErrorRates, JudgeTooWeak, Labelled, ppi_rate, rogan_gladen
+from .delay import delay
 from .difference import Estimate, Stratum, difference_interval
 from .distributions import binomial_two_sided, incomplete_beta, normal_cdf, normal_quantile, t_cdf, t_quantile
 from .edetector import EDetector
@@ -77,6 +78,7 @@ __all__ = [
     "clustered_variance",
     "cohen_kappa",
     "confusion",
+    "delay",
     "design_effect",
     "deviance",
     "difference_interval",

@@ -8,6 +8,9 @@ from trimtab.core import BadInput
 
 from .distributions import incomplete_beta
 
+#: Bounds are searched to within this; the lower end is returned, so that they hold.
+_FINE = 1e-13
+
 
 def binomial_tail(k: int, n: int, p: float) -> float:
     """P(at least ``k`` of ``n`` succeed) at success rate ``p``: the incomplete beta I_p(k, n - k + 1) (DLMF 8.17.5)."""
@@ -38,7 +41,7 @@ def lower_bound(successes: float, n: int, alpha: float, *, binary: bool | None =
     if binary is None:
         binary = float(successes).is_integer()
     low, high = 0.0, successes / n
-    for _ in range(60):
+    while high - low > _FINE:
         middle = (low + high) / 2.0
         if _too_good(successes, n, middle, binary) < alpha:
             low = middle

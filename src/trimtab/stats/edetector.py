@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trimtab.core import BadInput
 
 #: Falls of the mean that the bets are made for.
@@ -21,7 +23,7 @@ def _bets(center: float) -> tuple[float, ...]:
 
 
 class EDetector:
-    """Mixture Shiryaev-Roberts e-detector for values in [0, 1].
+    """Mixture Shiryaev-Roberts e-detector for values in [0, 1]. Feed single values, or runs of ones in one step.
 
     Null: given the past, each value's mean is at least the ``m0`` it is bet against; nothing else is assumed (no
     identical distribution, no independence beyond that). For each bet b the statistic is
@@ -33,7 +35,7 @@ class EDetector:
     ``fired`` stays true once the threshold was reached, until ``reset``.
     """
 
-    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_still", "_sums", "fired", "threshold", "value")
+    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_sums", "fired", "threshold", "value")
 
     def __init__(self, threshold: float, center: float) -> None:
         if not threshold > 1.0:
@@ -42,11 +44,14 @@ class EDetector:
         self.aim(center)
         self.reset()
 
-    def aim(self, center: float) -> None:
-        """Choose the bets of the observations to come for a healthy mean near ``center``; what was won stays."""
-        self._bets = _bets(center)
+    def aim(self, center: float, caution: float = 1.0) -> None:
+        """Choose the bets of the observations to come for a healthy mean near ``center``; what was won stays.
+
+        ``caution`` divides the bets: where neighbours share their luck, sums vary by so much more than those of
+        independent values, and the bets that grow fastest are so much smaller.
+        """
+        self._bets = tuple(bet / caution for bet in _bets(center))
         self._known: dict[tuple[float, float], tuple[float, ...]] = {}
-        self._still: tuple[float, float] | None = None
 
     def reset(self) -> None:
         """Forget all evidence."""
@@ -55,7 +60,6 @@ class EDetector:
         self._sums = [0.0] * len(_DROPS)
         self._peaks = [0.0] * len(_DROPS)
         self._ages = [0] * len(_DROPS)
-        self._still = None
 
     @property
     def n_since(self) -> int:
@@ -65,10 +69,7 @@ class EDetector:
 
     def update(self, x: float, m0: float) -> float:
         """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1]."""
-        seen = (x, m0)
-        if seen == self._still:
-            return self.value
-        factors = self._known.get(seen) or self._factors(x, m0)
+        factors = self._known.get((x, m0)) or self._factors(x, m0)
         sums, peaks, ages = self._sums, self._peaks, self._ages
         total = 0.0
         for j, factor in enumerate(factors):
@@ -83,18 +84,37 @@ class EDetector:
                 peak = factor
                 ages[j] = 1
             peaks[j] = peak if peak < _CAP else _CAP
-        value = total / len(factors)
-        # In steady health every sum reaches what one more of the same leaves as it is, to the last digit.
-        self._still = seen if value == self.value and self._stands(factors) else None
-        self.value = value
+        self.value = total / len(factors)
         if self.value >= self.threshold:
             self.fired = True
         return self.value
 
-    def _stands(self, factors: tuple[float, ...]) -> bool:
-        """Whether another observation with these factors would change nothing at all."""
-        rows = zip(factors, self._sums, self._peaks, self._ages, strict=True)
-        return all((held + 1.0) * f == held and peak == f <= 1.0 and age == 1 for f, held, peak, age in rows)
+    def passed(self, runs: Sequence[tuple[int, float]]) -> None:
+        """Take ones that came in a row, as (how many, their bound), the highest bound first.
+
+        Healthy streams are mostly ones, and only a value below its bound raises the evidence, so ones may wait for the
+        next of those. n ones in a row with the factor f take M to M f^n + f + f^2 + ... + f^n. Ones with different
+        bounds came in some other order, but never in one that leaves less: ``b`` after ``a`` leaves (M + 1) a b + b,
+        so the smallest factor, which belongs to the lowest bound, goes last. The evidence is therefore at most that of
+        one step at a time, and the guarantee holds.
+        """
+        sums, peaks, ages = self._sums, self._peaks, self._ages
+        for n, m0 in runs:
+            for j, factor in enumerate(self._known.get((1.0, m0)) or self._factors(1.0, m0)):
+                if factor >= 1.0:
+                    sums[j] += n
+                    ages[j] += n
+                    continue
+                shrunk = factor**n
+                sums[j] = sums[j] * shrunk + factor * (1.0 - shrunk) / (1.0 - factor)
+                # The peak falls below 1 on the way or with the last of them, and starts anew there.
+                if peaks[j] * shrunk > factor:
+                    peaks[j] *= shrunk
+                    ages[j] += n
+                else:
+                    peaks[j] = factor
+                    ages[j] = 1
+        self.value = sum(sums) / len(sums)
 
     def _factors(self, x: float, m0: float) -> tuple[float, ...]:
         if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):

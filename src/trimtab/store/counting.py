@@ -12,6 +12,7 @@ from trimtab.core import Breakdown
 
 from . import cube
 from .answers import Group
+from .blocks import JOIN
 from .breakdown import Groups, Plan, plan, seconds_of
 from .buckets import ZERO
 from .conditions import check
@@ -21,7 +22,6 @@ from .reader import Scan, Where
 from .shelf import Shelf
 
 _NS: Final = 10**9
-_PAYLOADS: Final = "CROSS JOIN payloads p ON p.seq = s.seq"
 
 
 def groups(breakdown: Breakdown) -> Callable[[Shelf, tuple[DayFile, ...]], list[Group]]:
@@ -78,7 +78,7 @@ class _Rows:
         self._keys = [sql for sql, _ in keys]
         self._parameters = tuple(parameter for _, parameters in keys for parameter in parameters)
         payload = scan.reads_payload or any(reads_payload(column) for column in asked.by)
-        self._from = f"FROM spans s {self._where.hint} {_PAYLOADS if payload else ''}"
+        self._from = f"FROM spans s {self._where.hint} {JOIN if payload else ''}"
 
     def count(self, counted: Groups) -> None:
         """Add what is asked of these spans to the groups."""

@@ -15,13 +15,18 @@ from trimtab.core import ConfigError, Conflict
 from . import cube
 
 #: The schema below, as ``PRAGMA user_version``. Files of schema 1 are read and written as they are: they have no cube
-#: and fewer indexes.
-SCHEMA_VERSION = 2
+#: and fewer indexes. Those of schema 2 have no blocks; they get them when something is written to them.
+SCHEMA_VERSION = 3
+#: The schema version from which on a file has blocks.
+BLOCKS_SINCE = 3
 _DAY_NS = 86_400 * 10**9
 _NAME = re.compile(r"spans-(\d{4}-\d{2}-\d{2})\.db")
 
 # ``seq`` numbers the rows of all files and of both tables in the order of their commits. Rows of spans stay narrow
 # because payloads lie in their own table: a scan over a window never reads them.
+_BLOCKS = "CREATE TABLE blocks (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);"
+#: What stands for the table where a file has none, so that all are read by the same SQL.
+_NO_BLOCKS = _BLOCKS.replace("CREATE TABLE", "CREATE TEMP TABLE")
 _SCHEMA = f"""
 CREATE TABLE spans (
   seq INTEGER PRIMARY KEY,
@@ -41,6 +46,7 @@ CREATE INDEX spans_model ON spans (model, start_ns) WHERE model != '';
 CREATE INDEX spans_prompt ON spans (stamp_prompt, start_ns) WHERE parent_id = '' AND stamp_prompt != '';
 CREATE INDEX spans_session ON spans (session, start_ns) WHERE parent_id = '' AND session != '';
 CREATE TABLE payloads (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);
+{_BLOCKS}
 CREATE TABLE scores (
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL, trace_id NOT NULL, span_id NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
@@ -188,15 +194,28 @@ def create(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA {pragma}").close()
     connection.create_function("add_spread", 2, cube.add_spread, deterministic=True)
     connection.create_aggregate("spread", 1, cube.Spread)  # type: ignore[arg-type]  # typeshed knows numbers only
-    if _version(connection, path) == 0:
+    version = _version(connection, path)
+    if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    elif version == BLOCKS_SINCE - 1:
+        connection.executescript(f"BEGIN IMMEDIATE; {_BLOCKS} PRAGMA user_version = {BLOCKS_SINCE}; COMMIT;")
+    elif version < BLOCKS_SINCE:
+        connection.execute(_NO_BLOCKS).close()
     return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A reader's connection to a day file that exists; it refuses to write."""
+def has_blocks(connection: sqlite3.Connection) -> bool:
+    """Whether a day file has the table; one that has it not may get it from whoever writes to it."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0]) >= BLOCKS_SINCE
+
+
+def connect(path: Path, *, blocks: bool = False) -> sqlite3.Connection:
+    """A reader's connection to a day file that exists; it refuses to write. ``blocks`` is for who reads payloads: where
+    the file has no such table, the connection has an empty one."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10, isolation_level=None, check_same_thread=False
     )
+    if blocks and not has_blocks(connection):
+        connection.execute(_NO_BLOCKS).close()
     connection.execute("PRAGMA query_only=ON").close()
     return connection

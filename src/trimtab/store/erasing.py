@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from trimtab.core import BadInput
 
 from .answers import Outline
-from .payload import Codec, stripped
+from .blocks import JOIN, Entry, decoded, encoded
+from .payload import Codec, Said, said_in, stripped
 from .rows import id_in, id_out
 
 #: Traces that one call may name.
@@ -40,9 +44,13 @@ def known(connection: sqlite3.Connection, ids: Sequence[bytes | str]) -> bool:
     return bool(found[0])
 
 
-def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str]) -> tuple[int, int]:
+def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Codec) -> tuple[int, int]:
     """Delete their spans, payloads and scores inside the caller's transaction; returns how many spans and scores."""
     marks = _marks(ids)
+    for block in _blocks(connection, ids, codec):
+        for seq in block.seqs:
+            block.entries.pop(seq, None)
+        _write(connection, block, codec)
     connection.execute(
         f"DELETE FROM payloads WHERE seq IN (SELECT seq FROM spans WHERE trace_id IN ({marks}))", tuple(ids)
     )
@@ -53,18 +61,71 @@ def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str]) -> tuple[i
 
 def strip(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Codec) -> int:
     """Drop their texts inside the caller's transaction; returns how many spans had any."""
+    in_blocks: dict[int, Entry] = {}
+    done = 0
+    for block in _blocks(connection, ids, codec):
+        for seq in block.seqs & block.entries.keys():
+            entry = block.entries[seq]
+            if entry.said is None:
+                in_blocks[seq] = block.entries.pop(seq)
+            elif (rest := stripped(_payload(entry.said, entry.attributes))) is not None:
+                block.entries[seq] = Entry(said_in(rest), rest.partition(b"\n")[2])
+                done += 1
+        _write(connection, block, codec)
     rows = connection.execute(
         "SELECT p.seq, p.dictionary, p.data FROM spans s JOIN payloads p ON p.seq = s.seq"
         f" WHERE s.trace_id IN ({_marks(ids)})",
         tuple(ids),
     ).fetchall()
-    smaller = [
-        (codec.current, codec.pack(rest), seq)
-        for seq, dictionary, data in rows
-        if (rest := stripped(codec.unpack(dictionary, data))) is not None
-    ]
+    smaller = []
+    for seq, dictionary, data in rows:
+        payload = codec.unpack(dictionary, data)
+        if (told := in_blocks.get(seq)) is not None:
+            payload = _payload(said_in(payload), told.attributes)
+        if (rest := stripped(payload)) is not None:
+            smaller.append((codec.current, codec.pack(rest), seq))
     connection.executemany("UPDATE payloads SET dictionary = ?, data = ? WHERE seq = ?", smaller)
-    return len(smaller)
+    return done + len(smaller)
+
+
+class _Block(NamedTuple):
+    """A block, and the numbers of the spans in question that may lie in it."""
+
+    first: int
+    data: bytes
+    entries: dict[int, Entry]
+    seqs: set[int]
+
+
+def _blocks(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Codec) -> list[_Block]:
+    """The blocks in which spans of these traces may lie."""
+    found: dict[int, _Block] = {}
+    for seq, first, dictionary, data in connection.execute(
+        f"SELECT s.seq, b.seq, b.dictionary, b.data FROM spans s {JOIN}"
+        f" WHERE s.trace_id IN ({_marks(ids)}) AND b.seq IS NOT NULL",
+        tuple(ids),
+    ):
+        if first not in found:
+            block = codec.unpack(dictionary, data)
+            found[first] = _Block(first, block, decoded(first, block), set())
+        found[first].seqs.add(seq)
+    return list(found.values())
+
+
+def _write(connection: sqlite3.Connection, block: _Block, codec: Codec) -> None:
+    """Put a block back, if it was changed; one in which nothing is left is deleted."""
+    data = encoded(block.first, block.entries)
+    if not block.entries:
+        connection.execute("DELETE FROM blocks WHERE seq = ?", (block.first,))
+    elif data != block.data:
+        connection.execute(
+            "UPDATE blocks SET dictionary = ?, data = ? WHERE seq = ?", (codec.current, codec.pack(data), block.first)
+        )
+
+
+def _payload(said: Said, attributes: bytes) -> bytes:
+    """A span's payload, put together again."""
+    return msgspec.json.encode(said) + b"\n" + attributes
 
 
 def settle(connection: sqlite3.Connection) -> bool:

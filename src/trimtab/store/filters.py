@@ -1,7 +1,7 @@
 """A checked query as SQL over one day file. Pure: only the fixed texts below reach the database, every value is bound.
 
-Some columns are read by functions of ours that a reader's connection has: ``folds`` (contains), ``tag``, ``error`` and
-``said`` (both of a payload), ``score_elsewhere`` (scores that lie in other files than their span).
+Some columns are read by functions of ours that a reader's connection has: ``folds`` (contains), ``tag``, ``error``,
+``said`` and ``said_block`` (of a payload or a block), ``score_elsewhere`` (scores that lie in other files).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from trimtab.core import COLUMNS, NUMBERS
 
+from .blocks import COLUMNS as STORED
 from .conditions import Checked, Condition
 from .rows import id_in
 
@@ -19,7 +20,10 @@ _NUMBERS: Final = {name: f"s.{name}" for name in NUMBERS} | {
     "duration_ms": "(max(0, s.end_ns - s.start_ns) / 1e6)",
     "ttft_ms": "(s.ttft_ns / 1e6)",
 }
-_ERROR: Final = "error(p.dictionary, p.data)"
+_ERROR: Final = f"error({STORED})"
+#: The texts of a root lie by themselves, those of other spans mostly in blocks.
+_SAID: Final = "said(p.dictionary, p.data)"
+_SAID_ANYWHERE: Final = f"CASE WHEN p.seq IS NULL THEN said_block(s.seq, b.seq, b.dictionary, b.data) ELSE {_SAID} END"
 _TEXTS: Final = (
     {name: f"s.{name.replace('.', '_')}" for name in COLUMNS if name not in NUMBERS}
     | {name: f"(CASE typeof(s.{name}) WHEN 'blob' THEN lower(hex(s.{name})) ELSE s.{name} END)" for name in _IDS}
@@ -67,7 +71,7 @@ class ScoreTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A condition on ``spans s``, with ``payloads p`` joined where ``payload`` says so; ``score_elsewhere`` gets an
+    """A condition on ``spans s``, with what ``blocks`` joins where ``payload`` says so; ``score_elsewhere`` gets an
     index of ``tests``."""
 
     where: str
@@ -95,7 +99,7 @@ def compile_query(query: Checked, *, apart: bool = False) -> Compiled:
         where.append(f"NOT coalesce({sql}, 0)" if condition.negated else sql)
         parameters.extend(values)
     if query.text:
-        where.append("said(p.dictionary, p.data)")
+        where.append(_SAID if query.roots else _SAID_ANYWHERE)
     return Compiled(
         where=" AND ".join(where) or "1",
         parameters=tuple(parameters),

@@ -24,7 +24,7 @@ class Pace(NamedTuple):
     """
 
     rows: int = 1000
-    offered_s: float = 0.050
+    offered_s: float = 0.100
     written_s: float = 0.002
 
 

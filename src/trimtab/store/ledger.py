@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trimtab.core import Overloaded, Score, Span
 
-from . import cube, dayfile, erasing
+from . import blocks, cube, dayfile, erasing
 from .answers import Erased
 from .dayfile import DayFile
 from .intake import Item, PackedScore, PackedSpan
@@ -51,6 +51,7 @@ class Insert:
 _SPANS = Insert("spans", SPAN_COLUMNS, " ON CONFLICT (trace_id, span_id) DO NOTHING")
 _SCORES = Insert("scores", SCORE_COLUMNS, " ON CONFLICT (id) DO NOTHING")
 _PAYLOADS = Insert("payloads", ("dictionary", "data"))
+_BLOCKS = Insert("blocks", ("dictionary", "data"))
 
 
 class Ledger:
@@ -125,7 +126,7 @@ class Ledger:
             with self._writing(file) as connection:
                 connection.execute("PRAGMA secure_delete=ON").close()
                 with _transaction(connection):
-                    gone = erasing.erase(connection, ids)
+                    gone = erasing.erase(connection, ids, self._codec)
                 spans, scores = spans + gone[0], scores + gone[1]
             self._unsettled.add(file.path)
         if found:
@@ -162,13 +163,10 @@ class Ledger:
         first = self.last_seq + 1
         numbered_spans = dict(enumerate(spans, first))
         numbered_scores = dict(enumerate(scores, first + len(spans)))
-        payloads = [
-            (seq, self._codec.current, self._codec.pack(payload)) for seq, (_, _, payload) in numbered_spans.items()
-        ]
         with _transaction(connection):
             _insert(connection, _SPANS, numbered_spans)
             _insert(connection, _SCORES, numbered_scores)
-            _PAYLOADS.run(connection, [one for one in payloads if one[0] in numbered_spans])
+            self._write_payloads(connection, numbered_spans)
             rollup = Rollup()
             rollup.add((one[0] for one in numbered_spans.values()), (one[0] for one in numbered_scores.values()))
             rollup.write(connection)
@@ -193,6 +191,15 @@ class Ledger:
         )
         self.last_seq = last_seq
         self._learn([(_owner(span), payload) for span, _, payload in numbered_spans.values()])
+
+    def _write_payloads(self, connection: sqlite3.Connection, spans: Mapping[int, PackedSpan]) -> None:
+        codec = self._codec
+        if dayfile.has_blocks(connection):
+            payloads, packed = blocks.packed(spans, codec)
+            _BLOCKS.run(connection, packed)
+        else:
+            payloads = [(seq, codec.current, codec.pack(payload)) for seq, (_, _, payload) in spans.items()]
+        _PAYLOADS.run(connection, payloads)
 
     def _learn(self, payloads: list[tuple[str, bytes]]) -> None:
         try:

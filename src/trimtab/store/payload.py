@@ -51,7 +51,11 @@ def said_in(payload: bytes) -> Said:
 
 def attributes_in(payload: bytes) -> Mapping[str, Any]:
     """The attributes of a payload."""
-    line = payload.partition(b"\n")[2]
+    return read_attributes(payload.partition(b"\n")[2])
+
+
+def read_attributes(line: bytes) -> Mapping[str, Any]:
+    """Attributes from their line of JSON, which is empty where there are none."""
     return _decode_attributes(line) if line else {}
 
 
@@ -172,21 +176,29 @@ class Codec:
         return zstandard.ZstdCompressor(level=_LEVEL, dict_data=self._dictionaries[self.current])
 
 
-def sayer(codec: Codec, needle: str) -> Callable[[int, bytes], bool]:
-    """Whether the case-folded ``needle`` occurs in the input or output of a payload, as a function of its dictionary
-    and data.
+def may_say(needle: str) -> Callable[[bytes], bool]:
+    """Whether the letters of a case-folded text stand in the first line of some JSON, case aside.
 
-    Nearly every payload has not even its letters: they are looked for in the payload's JSON as it stands, case aside,
-    and only what has them is read. JSON writes a text in one way only, so nothing is missed.
+    Nearly nothing has them, and only what has them is read. JSON writes a text in one way only, so nothing is missed.
     """
-    unpack = codec.unpack
     letters = _encode(needle)[1:-1].decode().casefold()
     plain = letters.encode()
 
+    def may(payload: bytes) -> bool:
+        texts = payload[: payload.find(b"\n")]
+        return plain in texts.lower() if texts.isascii() else letters in texts.decode().casefold()
+
+    return may
+
+
+def sayer(codec: Codec, needle: str) -> Callable[[int, bytes], bool]:
+    """Whether the case-folded ``needle`` occurs in the input or output of a payload, as a function of its dictionary
+    and data."""
+    unpack, may = codec.unpack, may_say(needle)
+
     def said(dictionary: int, data: bytes) -> bool:
         payload = unpack(dictionary, data)
-        texts = payload[: payload.find(b"\n")]
-        if plain not in texts.lower() if texts.isascii() else letters not in texts.decode().casefold():
+        if not may(payload):
             return False
         read = said_in(payload)
         return needle in read.input.casefold() or needle in read.output.casefold()

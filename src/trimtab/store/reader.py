@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 from trimtab.core import BadInput, Score, SpanQuery
 
 from .answers import Batch, Page, Trace
+from .blocks import JOIN, SPAN, Opener, block_sayer
 from .conditions import Checked, check, make_cursor
 from .dayfile import DayFile
 from .filters import Compiled, compile_query
-from .payload import Codec
-from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row, id_in, score_of, span_of
+from .payload import Codec, sayer
+from .rows import SCORE_COLUMNS, Row, id_in, score_of
 from .shelf import Shelf
 
 T = TypeVar("T")
@@ -28,9 +29,7 @@ MOST_TRACES = 1000
 #: Traces with a wanted score up to which their spans are looked up one by one; more are met soon on the way from the
 #: newest span to the oldest.
 _FEW_TRACES = 5000
-_SPAN = ", ".join(f"s.{name}" for name in SPAN_COLUMNS) + ", p.dictionary, p.data"
-_PAYLOADS = "CROSS JOIN payloads p ON p.seq = s.seq"
-_FROM = f"FROM spans s {_PAYLOADS}"
+_FROM = f"FROM spans s {JOIN}"
 _SCORE = ", ".join(f'"{name}"' for name in SCORE_COLUMNS)
 
 
@@ -85,7 +84,7 @@ def query(question: SpanQuery) -> Callable[[Shelf, tuple[DayFile, ...]], Page]:
                 break
             connection, where = scan.ready(file)
             found += connection.execute(
-                f"SELECT s.seq, s.start_ns, {_SPAN} FROM spans s {where.hint} {_PAYLOADS} WHERE {where.sql}"
+                f"SELECT s.seq, s.start_ns, {SPAN} FROM spans s {where.hint} {JOIN} WHERE {where.sql}"
                 " ORDER BY s.start_ns DESC, s.seq DESC LIMIT ?",
                 (*where.parameters, wanted),
             )
@@ -93,7 +92,8 @@ def query(question: SpanQuery) -> Callable[[Shelf, tuple[DayFile, ...]], Page]:
             del found[wanted:]
         rows = found[: checked.limit]
         cursor = make_cursor(rows[-1][1], rows[-1][0]) if len(found) == wanted else ""
-        return Page(spans=tuple(span_of(row[2:], shelf.codec) for row in rows), cursor=cursor)
+        opener = Opener(shelf.codec)
+        return Page(spans=tuple(opener.span(row[2:]) for row in rows), cursor=cursor)
 
     return answer
 
@@ -121,7 +121,8 @@ class Scan:
         """The connection to a file, with the functions that the condition on its spans calls."""
         connection = self._shelf.open(file)
         if self._text:
-            connection.create_function("said", 2, self._shelf.sayer(self._text))
+            connection.create_function("said", 2, sayer(self._shelf.codec, self._text))
+            connection.create_function("said_block", 4, block_sayer(self._shelf.codec, self._text))
         others = self.others(file) if self._near.tests else []
         compiled = self._apart if others else self._near
         if others:
@@ -179,11 +180,12 @@ def trace(trace_id: str) -> Callable[[Shelf, tuple[DayFile, ...]], Trace | None]
         scores = []
         for file in files:
             connection = shelf.open(file)
-            spans += connection.execute(f"SELECT s.seq, {_SPAN} {_FROM} WHERE s.trace_id = ?", (stored,)).fetchall()
+            spans += connection.execute(f"SELECT s.seq, {SPAN} {_FROM} WHERE s.trace_id = ?", (stored,)).fetchall()
             scores += connection.execute(f"SELECT seq, {_SCORE} FROM scores WHERE trace_id = ?", (stored,)).fetchall()
         if not spans and not scores:
             return None
-        found = [(row[0], span_of(row[1:], shelf.codec)) for row in spans]
+        opener = Opener(shelf.codec)
+        found = [(row[0], opener.span(row[1:])) for row in spans]
         said = [(row[0], score_of(row[1:])) for row in scores]
         return Trace(
             spans=tuple(span for _, span in sorted(found, key=lambda one: (one[1].start_ns, one[0]))),
@@ -263,10 +265,11 @@ def tail(after: int, until: int, limit: int) -> Callable[[Shelf, tuple[DayFile, 
         judged: list[Row] = []
         for file in {place.file.path: place.file for place in places[:limit]}.values():
             connection = shelf.open(file)
-            spans += connection.execute(f"SELECT s.seq, {_SPAN} {_FROM} WHERE s.seq > ? AND s.seq <= ?", (after, end))
+            spans += connection.execute(f"SELECT s.seq, {SPAN} {_FROM} WHERE s.seq > ? AND s.seq <= ?", (after, end))
             judged += connection.execute(f"SELECT seq, {_SCORE} FROM scores WHERE seq > ? AND seq <= ?", (after, end))
+        opener = Opener(shelf.codec)
         return Batch(
-            spans=tuple(span_of(row[1:], shelf.codec) for row in sorted(spans, key=_seq)),
+            spans=tuple(opener.span(row[1:]) for row in sorted(spans, key=_seq)),
             scores=tuple(score_of(row[1:]) for row in sorted(judged, key=_seq)),
             position=str(max(end, after)),
         )

@@ -27,6 +27,7 @@ BUCKET_NS = BUCKET_S * _NS
 HOUR_S = 3600
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[int, int]).decode
+_decode_all = msgspec.json.Decoder(list[dict[int, int]]).decode
 
 
 @dataclass(slots=True)
@@ -51,8 +52,9 @@ class _Spans:
         self.merge({bucket_of(span.duration_ns / 1e6): 1})
 
     def merge(self, latency: Mapping[int, int]) -> None:
+        have = self.latency
         for bucket, n in latency.items():
-            self.latency[bucket] = self.latency.get(bucket, 0) + n
+            have[bucket] = have.get(bucket, 0) + n
 
 
 class Rollup:
@@ -182,12 +184,14 @@ def span_series(connections: Iterable[sqlite3.Connection], window: Window) -> li
     where, parameters = window.where
     found: dict[int, _Spans] = {}
     for connection in connections:
+        # The histograms of a bucket are read as one text: one by one they would take most of the time.
         for start_s, *row in connection.execute(
-            "SELECT start_s, n, errors, refused, input_tokens, output_tokens, cost_usd, unpriced, latency"
-            f" FROM span_rollup WHERE {where}",
-            parameters,
+            "SELECT start_s / ? * ?, sum(n), sum(errors), sum(refused), sum(input_tokens), sum(output_tokens),"
+            f" sum(cost_usd), sum(unpriced), '[' || group_concat(latency) || ']' FROM span_rollup WHERE {where}"
+            " GROUP BY 1",
+            (window.bucket_s, window.bucket_s, *parameters),
         ):
-            sums = found.setdefault(window.start_ns(start_s), _Spans())
+            sums = found.setdefault(start_s * _NS, _Spans())
             sums.n += row[0]
             sums.errors += row[1]
             sums.refused += row[2]
@@ -195,7 +199,8 @@ def span_series(connections: Iterable[sqlite3.Connection], window: Window) -> li
             sums.output_tokens += row[4]
             sums.cost_usd += row[5]
             sums.unpriced += row[6]
-            sums.merge(_decode(row[7]))
+            for latency in _decode_all(row[7]):
+                sums.merge(latency)
     return [
         SpanBucket(
             start_ns=start_ns,

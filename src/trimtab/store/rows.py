@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.core import Score, Span, Stamp
 
-from .payload import Codec, attributes_in, said_in
+from .payload import Codec, Said, attributes_in, said_in
 
 #: The columns of ``spans`` after ``seq``, in the order of ``span_row``.
 SPAN_COLUMNS = (
@@ -118,7 +118,11 @@ def score_row(score: Score) -> Row:
 def span_of(row: Row, codec: Codec) -> Span:
     """The span of a row of ``SPAN_COLUMNS`` followed by its payload's dictionary and data."""
     payload = codec.unpack(row[26], row[27])
-    said = said_in(payload)
+    return span_with(row, said_in(payload), attributes_in(payload))
+
+
+def span_with(row: Row, said: Said, attributes: Mapping[str, Any]) -> Span:
+    """The span of a row that begins with ``SPAN_COLUMNS``, with what it says."""
     return Span(
         trace_id=id_out(row[0]),
         span_id=id_out(row[1]),
@@ -145,7 +149,7 @@ def span_of(row: Row, codec: Codec) -> Span:
         input=said.input,
         output=said.output,
         error=said.error,
-        attributes=attributes_in(payload),
+        attributes=attributes,
     )
 
 

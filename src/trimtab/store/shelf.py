@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import dayfile
+from .blocks import Opener
 from .dayfile import DayFile
-from .payload import Codec, said_in, sayer
+from .payload import Codec
 from .rows import tags_in
 
 #: Connections that one thread keeps open between reads; more than a fortnight is rarely looked at twice.
@@ -22,6 +23,7 @@ class Shelf:
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self._open: dict[Path, sqlite3.Connection] = {}
+        self._old: set[Path] = set()
 
     def tidy(self, files: Iterable[DayFile]) -> None:
         """Close what is gone, and the longest open beyond what a thread keeps."""
@@ -32,11 +34,18 @@ class Shelf:
 
     def open(self, file: DayFile) -> sqlite3.Connection:
         """The connection to a file. Raises sqlite3.OperationalError when the file is gone."""
-        if (connection := self._open.get(file.path)) is None:
-            connection = dayfile.connect(file.path)
+        connection = self._open.get(file.path)
+        if connection is not None and file.path in self._old and dayfile.has_blocks(connection):
+            self._old.discard(file.path)  # Somebody has written to it since.
+            connection.close()
+            connection = None
+        if connection is None:
+            connection = dayfile.connect(file.path, blocks=True)
+            if not dayfile.has_blocks(connection):
+                self._old.add(file.path)
             connection.create_function("folds", 2, _folds, deterministic=True)
             connection.create_function("tag", 2, _tag, deterministic=True)
-            connection.create_function("error", 2, self._error)
+            connection.create_function("error", 6, Opener(self.codec).error)
             try:
                 connection.execute("SELECT floor(log2(2.0))").close()
             except sqlite3.OperationalError:  # SQLite may be built without its mathematics.
@@ -49,13 +58,6 @@ class Shelf:
         """Close them all."""
         while self._open:
             self._open.popitem()[1].close()
-
-    def sayer(self, needle: str) -> Callable[[int, bytes], bool]:
-        """The function ``said`` of a case-folded text."""
-        return sayer(self.codec, needle)
-
-    def _error(self, dictionary: int, data: bytes) -> str:
-        return said_in(self.codec.unpack(dictionary, data)).error
 
 
 def _folds(text: object, needle: str) -> bool:

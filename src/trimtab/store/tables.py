@@ -25,21 +25,26 @@ from .columns import schema
 from .columns import values as _json
 from .columns import words as _text
 from .evaluation_tables import eval_calibrations, eval_cases, eval_labels, eval_outputs, eval_runs, eval_scores
-from .guard_tables import approvals
+from .guard_tables import approvals, conversations, guard_measurements, tool_pins
+from .probe_tables import probe_runs
 from .review_tables import review_items, review_marks, review_queues
 
 __all__ = [
     "approvals",
+    "conversations",
     "eval_calibrations",
     "eval_cases",
     "eval_labels",
     "eval_outputs",
     "eval_runs",
     "eval_scores",
+    "guard_measurements",
+    "probe_runs",
     "review_items",
     "review_marks",
     "review_queues",
     "schema",
+    "tool_pins",
 ]
 
 

@@ -7,16 +7,18 @@ extra ``grpc`` and is loaded only when an address is configured.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-
-from trimtab.core import ConfigError, TrimtabError
+from trimtab.core import ConfigError, Later, TrimtabError
 
 from .logs import encode_logs_response
 from .otlp import encode_response, encode_status
 from .receiver import CODES, DECODED_LIMIT, Keep, Receiver, told
+
+if TYPE_CHECKING:
+    from . import proto
+else:
+    proto = Later("trimtab.traces.proto")
 
 _SERVICE = "opentelemetry.proto.collector.{0}.v1.{1}Service"
 _DETAILS = "grpc-status-details-bin"
@@ -117,6 +119,6 @@ def status_with_retry(code: int, error: TrimtabError) -> bytes:
     Field 3 of Status are the details; field 1 of RetryInfo is the delay.
     """
     seconds = max(1.0, error.retry_after or 1.0)
-    delay = Duration(seconds=int(seconds), nanos=round(seconds % 1 * 1e9)).SerializeToString()
-    detail = AnyMessage(type_url=_RETRY_INFO, value=bytes((0x0A, len(delay))) + delay).SerializeToString()
+    delay = proto.Duration(seconds=int(seconds), nanos=round(seconds % 1 * 1e9)).SerializeToString()
+    detail = proto.Any(type_url=_RETRY_INFO, value=bytes((0x0A, len(delay))) + delay).SerializeToString()
     return encode_status(code, str(error), json=False) + bytes((0x1A, len(detail))) + detail

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, actor_of
 
 from .erasing import Erasing, Erasure, Whose
 from .sampling import Sampler
@@ -45,8 +45,7 @@ def keeping_routes(erasing: Erasing, sampler: Sampler) -> list[Route]:
     async def answer(request: Request, whose: Whose, dry_run: bool, actor: str) -> Response:
         if dry_run:
             return _json(_told(await erasing.preview(whose)))
-        who = str(getattr(request.state, "actor", "") or actor or "api")
-        done = await erasing.erase(whose, actor=who)
+        done = await erasing.erase(whose, actor=actor_of(request.scope, actor))
         return _json(_told(done), 200 if done.state == "done" else 202)
 
     async def listed(request: Request) -> Response:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, Later
 
 from .otlp import AnyValue, Pair, Resource, Scope, integer, json_pairs, json_value, pairs, value_of
+
+if TYPE_CHECKING:
+    from . import proto
+else:
+    proto = Later("trimtab.traces.proto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ def encode_logs_response(rejected: int, reason: str, *, json: bool) -> bytes:
     if json:
         partial = {"partialSuccess": {"rejectedLogRecords": str(rejected), "errorMessage": reason}} if rejected else {}
         return msgspec.json.encode(partial)
-    answer = ExportLogsServiceResponse()
+    answer = proto.ExportLogsServiceResponse()
     if rejected:
         answer.partial_success.rejected_log_records = rejected
         answer.partial_success.error_message = reason
@@ -52,8 +55,8 @@ def encode_logs_response(rejected: int, reason: str, *, json: bool) -> bytes:
 
 def _from_protobuf(body: bytes) -> Iterator[RawLog]:
     try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except DecodeError as error:
+        request = proto.ExportLogsServiceRequest.FromString(body)
+    except proto.DecodeError as error:
         raise BadInput(
             f"the body is not an OTLP logs request: {error}",
             field="body",

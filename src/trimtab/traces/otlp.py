@@ -9,17 +9,16 @@ import base64
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.common.v1 import common_pb2
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, Later
+
+if TYPE_CHECKING:
+    from . import proto
+else:
+    proto = Later("trimtab.traces.proto")
 
 STATUS_ERROR = 2
 
@@ -65,7 +64,7 @@ def encode_response(rejected: int, reason: str, *, json: bool) -> bytes:
     if json:
         partial = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": reason}} if rejected else {}
         return msgspec.json.encode(partial)
-    answer = ExportTraceServiceResponse()
+    answer = proto.ExportTraceServiceResponse()
     if rejected:
         answer.partial_success.rejected_spans = rejected
         answer.partial_success.error_message = reason
@@ -98,8 +97,8 @@ def _varint(number: int) -> bytes:
 
 def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
     try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
+        request = proto.ExportTraceServiceRequest.FromString(body)
+    except proto.DecodeError as error:
         raise BadInput(
             f"the body is not an OTLP trace request: {error}",
             field="body",
@@ -133,7 +132,7 @@ def pairs(pairs: Any) -> dict[str, Any]:
     return {pair.key: value_of(pair.value) for pair in pairs}
 
 
-def value_of(value: common_pb2.AnyValue) -> Any:
+def value_of(value: proto.AnyValue) -> Any:
     kind = value.WhichOneof("value")
     match kind:
         case None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
-
-from trimtab.core import Score, Span
+from trimtab.core import Later, Score, Span
 
 from .messages import messages_of
+
+if TYPE_CHECKING:
+    from . import proto
+else:
+    proto = Later("trimtab.traces.proto")
 
 _OPERATIONS = {
     "llm": "chat", "embedding": "embeddings", "retriever": "retrieval", "tool": "execute_tool", "agent": "invoke_agent",
@@ -57,9 +58,9 @@ def _stamp(span: Span) -> dict[str, str]:
     return {**pins, "gen_ai.prompt.name": name, "gen_ai.prompt.version": version if name else ""}
 
 
-def request_of(spans: Iterable[Span], scores: Sequence[Score] = ()) -> ExportTraceServiceRequest:
+def request_of(spans: Iterable[Span], scores: Sequence[Score] = ()) -> proto.ExportTraceServiceRequest:
     """One request, a resource for each project. Scores become events of the span (or root) that they judge."""
-    request = ExportTraceServiceRequest()
+    request = proto.ExportTraceServiceRequest()
     groups: dict[str, Any] = {}
     for span in spans:
         group = groups.get(span.project)
@@ -88,9 +89,9 @@ def request_of(spans: Iterable[Span], scores: Sequence[Score] = ()) -> ExportTra
     return request
 
 
-def scores_of(scores: Iterable[Score]) -> ExportLogsServiceRequest:
+def scores_of(scores: Iterable[Score]) -> proto.ExportLogsServiceRequest:
     """Scores as ``gen_ai.evaluation.result`` log records, which is how they travel after their trace."""
-    request = ExportLogsServiceRequest()
+    request = proto.ExportLogsServiceRequest()
     groups: dict[str, Any] = {}
     for score in scores:
         group = groups.get(score.project)
@@ -121,30 +122,30 @@ def _verdict(score: Score) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value != ""}
 
 
-def pairs_of(values: Mapping[str, Any]) -> list[KeyValue]:
+def pairs_of(values: Mapping[str, Any]) -> list[proto.KeyValue]:
     """Attributes in protobuf."""
-    return [KeyValue(key=str(name), value=_value(value)) for name, value in values.items()]
+    return [proto.KeyValue(key=str(name), value=_value(value)) for name, value in values.items()]
 
 
-def _value(value: Any) -> AnyValue:
+def _value(value: Any) -> proto.AnyValue:
     match value:
         case None:
-            return AnyValue()
+            return proto.AnyValue()
         case bool():
-            return AnyValue(bool_value=value)
+            return proto.AnyValue(bool_value=value)
         case int() if -(1 << 63) <= value < 1 << 63:
-            return AnyValue(int_value=value)
+            return proto.AnyValue(int_value=value)
         case float():
-            return AnyValue(double_value=value)
+            return proto.AnyValue(double_value=value)
         case Mapping():
-            return AnyValue(kvlist_value=KeyValueList(values=pairs_of(value)))
+            return proto.AnyValue(kvlist_value=proto.KeyValueList(values=pairs_of(value)))
         case list() | tuple():
-            return AnyValue(array_value=ArrayValue(values=[_value(item) for item in value]))
+            return proto.AnyValue(array_value=proto.ArrayValue(values=[_value(item) for item in value]))
         case _:
-            return AnyValue(string_value=str(value))
+            return proto.AnyValue(string_value=str(value))
 
 
-def as_json(request: ExportTraceServiceRequest) -> dict[str, Any]:
+def as_json(request: proto.ExportTraceServiceRequest) -> dict[str, Any]:
     """The request in OTLP's JSON: hex ids, numbers for enums, text for 64-bit integers."""
     return {
         "resourceSpans": [
@@ -181,11 +182,11 @@ def _json_span(span: Any) -> dict[str, Any]:
     return sent
 
 
-def _json_pairs(pairs: Iterable[KeyValue]) -> list[dict[str, Any]]:
+def _json_pairs(pairs: Iterable[proto.KeyValue]) -> list[dict[str, Any]]:
     return [{"key": pair.key, "value": _json_value(pair.value)} for pair in pairs]
 
 
-def _json_value(value: AnyValue) -> dict[str, Any]:
+def _json_value(value: proto.AnyValue) -> dict[str, Any]:
     kind = value.WhichOneof("value")
     match kind:
         case None:

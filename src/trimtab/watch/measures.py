@@ -10,10 +10,13 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from trimtab.core import Layer, Span
-from trimtab.evals import OWN_PROJECTS, content_words, declines, passage_words
+from trimtab.evals import OWN_PROJECTS, content_words, declines
+from trimtab.guard.indirect import KIND as INDIRECT
+from trimtab.guard.untrusted import SURE, orders_in
 
 from .band import Worse
 
@@ -21,27 +24,26 @@ from .band import Worse
 _MOST, _SHOWN = 200, 4000
 _NS = 10**9
 _DAY_NS = 86_400 * _NS
-#: Instruction-like wording in what should be data. The guard's own scanner finds far more; this one costs nothing.
-_ORDERS = ("ignore previous", "ignore all previous", "disregard the above", "you must now", "new instructions:")
+#: Passages, and characters of each, that are looked at.
+_PASSAGES, _LOOKED_AT = 4, 1000
 
 
-@dataclass(frozen=True, slots=True)
 class Traffic:
-    """One request as the gateway recorded it: its root and all of its spans."""
+    """One request as the gateway recorded it, with what several measures ask of it.
 
-    root: Span
-    spans: Sequence[Span]
+    ``passages`` are those that the model was given, ``text`` all that they say, in lower case. ``ok`` tells whether it
+    was answered by a model and not by a cache.
+    """
 
-    @property
-    def passages(self) -> Sequence[Mapping[str, Any]]:
-        """The passages that the model was given."""
-        found = self.root.attributes.get("passages")
-        return [p for p in found if isinstance(p, Mapping)] if isinstance(found, list | tuple) else ()
+    __slots__ = ("ok", "passages", "root", "spans", "text")
 
-    @property
-    def ok(self) -> bool:
-        """Whether it was answered by a model and not by a cache."""
-        return self.root.status == "ok" and "cache" not in self.root.attributes
+    def __init__(self, root: Span, spans: Sequence[Span]) -> None:
+        self.root, self.spans = root, spans
+        found = root.attributes.get("passages")
+        listed = found if isinstance(found, list | tuple) else ()
+        self.passages: Sequence[Mapping[str, Any]] = [p for p in listed if type(p) is dict or isinstance(p, Mapping)]
+        self.text = "\n".join([f"{p.get('title', '')} {p.get('text', '')}"[:_SHOWN] for p in self.passages]).lower()
+        self.ok = root.status == "ok" and "cache" not in root.attributes
 
 
 Rule = Callable[[Traffic], float | None]
@@ -91,9 +93,9 @@ def same_script(seen: Traffic) -> float | None:
     """0 when more than a fifth of the answer's letters are of scripts that neither question nor passages use."""
     if not seen.ok or not seen.root.output:
         return None
-    known = {"LATIN", *_scripts(seen.root.input[:_SHOWN])}
-    for passage in seen.passages:
-        known |= _scripts(str(passage.get("text", ""))[:_SHOWN]).keys()
+    if seen.root.output.isascii():
+        return 1.0
+    known = {"LATIN", *_scripts(seen.root.input[:_SHOWN]), *_scripts(seen.text)}
     used = _scripts(seen.root.output[:_SHOWN])
     letters = sum(used.values())
     foreign = sum(n for script, n in used.items() if script not in known)
@@ -102,9 +104,8 @@ def same_script(seen: Traffic) -> float | None:
 
 def top_score(seen: Traffic) -> float | None:
     """The retrieval score of the best passage."""
-    scores = [p.get("score") for p in seen.passages]
-    numbers = [float(s) for s in scores if isinstance(s, int | float)]
-    return max(numbers) if numbers else None
+    scores = [score for p in seen.passages if isinstance(score := p.get("score"), (int, float))]
+    return float(max(scores)) if scores else None
 
 
 def passages_found(seen: Traffic) -> float | None:
@@ -113,28 +114,48 @@ def passages_found(seen: Traffic) -> float | None:
 
 
 def coverage(seen: Traffic) -> float | None:
-    """The share of the question's content words that occur in the passages."""
+    """The share of the question's content words that occur in the passages, with whatever ending."""
     if not seen.passages:
         return None
     asked = content_words(seen.root.input[:_SHOWN])
-    held: set[str] = set()
-    for passage in seen.passages:
-        held |= passage_words(passage)
-    return len(asked & held) / len(asked) if asked else None
+    text = seen.text
+    return sum([word in text for word in asked]) / len(asked) if asked else None
 
 
 def age(seen: Traffic) -> float | None:
     """Days since the youngest passage was updated: it grows when an index job has died."""
-    dated = [p["updated_ns"] for p in seen.passages if isinstance(p.get("updated_ns"), int) and p["updated_ns"] > 0]
+    dated = [at for p in seen.passages if isinstance(at := p.get("updated_ns"), int) and at > 0]
     return max(0.0, (seen.root.end_ns - max(dated)) / _DAY_NS) if dated else None
 
 
 def plain_passages(seen: Traffic) -> float | None:
-    """0 when a passage gives orders."""
+    """0 when a passage gives orders: the guard found it when the passage was used, or would find it now."""
     if not seen.passages:
         return None
-    texts = (str(p.get("text", ""))[:_SHOWN].lower() for p in seen.passages)
-    return float(not any(order in text for text in texts for order in _ORDERS))
+    found = [each for span in seen.spans[:_MOST] for each in _findings(span)]
+    if any(_is_order(each) and str(each.get("where", "")).startswith("passages.") for each in found):
+        return 0.0
+    if seen.root.stamp.guard:
+        return 1.0
+    return float(not any(_gives_orders(str(p.get("text", ""))[:_LOOKED_AT]) for p in seen.passages[:_PASSAGES]))
+
+
+def _findings(span: Span) -> Sequence[Mapping[str, Any]]:
+    """What a guard found."""
+    found = span.attributes.get("findings") if span.kind == "guardrail" else None
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list | tuple) else ()
+
+
+def _is_order(finding: Mapping[str, Any]) -> bool:
+    """Whether a finding is a sentence that speaks to a model, and a sure one."""
+    score = finding.get("score")
+    return finding.get("kind") == INDIRECT and (not isinstance(score, int | float) or score >= SURE)
+
+
+@lru_cache(maxsize=4096)
+def _gives_orders(passage: str) -> bool:
+    """Whether a passage speaks to a model. The same passages are found again and again."""
+    return bool(orders_in(passage))
 
 
 def filled(seen: Traffic) -> float | None:
@@ -162,7 +183,7 @@ def tool_arguments(seen: Traffic) -> float | None:
 
 def steps(seen: Traffic) -> float | None:
     """Calls of models and tools for one answer."""
-    return float(sum(span.kind in ("llm", "tool", "agent") for span in seen.spans)) if seen.ok else None
+    return float(sum([span.kind in ("llm", "tool", "agent") for span in seen.spans])) if seen.ok else None
 
 
 def no_repeats(seen: Traffic) -> float | None:
@@ -300,9 +321,11 @@ def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
         traces.setdefault(span.trace_id, []).append(span)
     found = []
     for trace in traces.values():
-        root = next((s for s in trace if not s.parent_id and s.attributes.get("gateway") is True), None)
-        if root is not None and not root.project.startswith(OWN_PROJECTS):
-            found.append(Traffic(root, trace))
+        for span in trace:
+            if not span.parent_id and span.attributes.get("gateway") is True:
+                if not span.project.startswith(OWN_PROJECTS):
+                    found.append(Traffic(span, trace))
+                break
     return found
 
 

@@ -5,29 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trimtab.core import LAYER_OF_KIND, Score, Stamp, swift
+import msgspec
+
+from trimtab.core import LAYER_OF_KIND, UNSERVED, Score, Stamp
 
 from .monitors import Monitor
 
 
-@swift
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One value of a signal in [0, 1] with the versions that served it, by the registry's kinds."""
+class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request that values come from: the versions that served it by the registry's kinds, and whose it was.
+
+    One record is shared by all values of a request. ``session`` and ``user`` are what a rollout may stick to. Hundreds
+    of thousands are kept and none is part of a cycle, so the garbage collector is spared them.
+    """
 
     time_ns: int
-    slice: str
-    value: float
     trace_id: str
     pins: Mapping[str, str]
+    session: str = ""
+    user: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, gc=False):
+    """One value of a signal in [0, 1], and the request that it is of."""
+
+    served: Served
+    slice: str
+    value: float
+
+    @property
+    def time_ns(self) -> int:
+        """When it was answered, nanoseconds since 1970 UTC."""
+        return self.served.time_ns
+
+    @property
+    def trace_id(self) -> str:
+        """The request's trace."""
+        return self.served.trace_id
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """The versions that served it."""
+        return self.served.pins
+
+    @property
+    def session(self) -> str:
+        """The session that it belongs to, empty if none."""
+        return self.served.session
+
+    @property
+    def user(self) -> str:
+        """The user who asked, empty if unknown."""
+        return self.served.user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """A slice's frozen reference: ``n`` observations, their ``mean``, and ``low``, what the true mean is surely above.
+    """A slice's reference: ``n`` observations, their ``mean``, and ``low``, what the true mean is surely above.
 
-    ``low`` is the 99.9 % lower bound, the null that detectors bet against: a short reference makes it low, so that it
-    costs power and not false alarms.
+    ``low`` is the lower bound, the null that detectors bet against: a short reference makes it low, so that it costs
+    power and not false alarms. All bounds that a slice ever has hold at once with 99.9 %.
     """
 
     slice: str
@@ -58,7 +95,7 @@ class Alarm:
 
 
 #: Kinds whose pin stands in the stamp; the judges' pin comes with the verdict itself.
-_STAMPED = tuple(kind for kind in LAYER_OF_KIND if kind not in ("judges", "datasets"))
+_STAMPED = tuple(kind for kind in LAYER_OF_KIND if kind not in UNSERVED)
 
 
 def pins_of(stamp: Stamp, judge: str) -> Mapping[str, str]:
@@ -70,14 +107,9 @@ def pins_of(stamp: Stamp, judge: str) -> Mapping[str, str]:
 
 
 def observation_of(score: Score) -> Observation:
-    """A score as an observation: the stamp's pins, and the judge's version when a judge gave it."""
-    return Observation(
-        time_ns=score.time_ns,
-        slice=score.slice,
-        value=min(1.0, max(0.0, score.value)),
-        trace_id=score.trace_id,
-        pins=pins_of(score.stamp, judge_of(score)),
-    )
+    """A stored score as an observation; whose request it was is not in it."""
+    served = Served(time_ns=score.time_ns, trace_id=score.trace_id, pins=pins_of(score.stamp, judge_of(score)))
+    return Observation(served, score.slice, min(1.0, max(0.0, score.value)))
 
 
 def judge_of(score: Score) -> str:

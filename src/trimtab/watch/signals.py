@@ -27,6 +27,12 @@ class Signal:
     help: str
     diagnostic: bool = False
 
+    @property
+    def tells(self) -> float:
+        """How surely a move is the doing of its own layer, in [0, 1]. What is measured before the model is asked can be
+        moved by nothing behind it; what is measured of the answer shows the faults of every layer."""
+        return _TELLS.get(self.name, 0.4 if self.layer is not None else 0.0)
+
 
 def _signals(*signals: Signal) -> dict[str, Signal]:
     return {signal.name: signal for signal in signals}
@@ -46,6 +52,14 @@ _HARM = frozenset(
         "priced",
     }
 )
+
+#: See ``Signal.tells``; 0.4 where nothing is said.
+_TELLS = {
+    "answered": 0.9, "first_token": 0.9, "speed": 0.9, "same_script": 0.9, "complete": 0.6,
+    "retrieved": 1.0, "fresh": 1.0, "top_score": 1.0, "passages_found": 1.0, "coverage": 0.9, "age": 1.0,
+    "plain_passages": 1.0, "filled": 1.0, "prompt_length": 0.6, "assertions": 0.5, "tool_arguments": 0.5,
+    "guarded": 1.0, "guard_sound": 1.0, "allowed": 0.8, "judge_agreement": 1.0, "priced": 0.8, "first_choice": 0.6,
+}  # fmt: skip
 
 SIGNALS: dict[str, Signal] = _signals(
     Signal(

@@ -52,12 +52,12 @@ class Silences:
                 ear.offered /= 2
                 ear.heard /= 2
 
-    def hear(self, signal: str, time_ns: int) -> None:
-        """A value of the signal came."""
+    def hear(self, signal: str, time_ns: int, n: int = 1) -> None:
+        """So many values of the signal came, the last of them then."""
         ear = self._ears.get(signal)
         if ear is None:
             ear = self._ears[signal] = _Ear()
-        ear.heard += 1
+        ear.heard += n
         ear.since = 0
         ear.last_ns = time_ns
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
-from .measures import MEASURES, traffic_of
+from .measures import MEASURES, Rule, traffic_of
 from .monitors import Monitor
-from .observation import Alarm, Baseline, Observation, judge_of, pins_of
+from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
+from .roster import grouped
 from .silence import Silence, Silences
+from .standing import Standing
 from .stream import Stream
 
 _STATE_VERSION = 1
+_NOBODY = ("", "")
 _REMEMBERED_PINS = 4096
+#: Requests whose session or user is remembered until their scores come.
+_REMEMBERED_OWNERS = 50_000
+#: Requests of one second of traffic that are measured, whatever the load: more of them would see no more, and cost the
+#: gateway's processor a twentieth and more. Which ones are left out depends on the clock alone.
+MEASURED_A_SECOND = 500
 
 
 class Watch:
@@ -23,19 +32,32 @@ class Watch:
 
     The first ``reference`` observations of a slice are its reference and are not bet on; then the slice is armed. Each
     later observation is bet against the lower bound of its own slice's mean, so a shift of the traffic between slices
-    cannot alarm; one detector a signal collects the bets of all slices, one a slice its own. Every threshold is
-    ``false_alarms_per`` times the number of detectors of this watch: together, on healthy traffic, they alarm at most
-    once in ``false_alarms_per`` observations, as long as the bounds hold (each of them does with 99.9 %).
+    cannot alarm; one detector a signal collects the bets of all slices, one a slice its own. The reference goes on
+    growing while it agrees with itself (see ``Reference``), for a longer past shows a smaller fall, and the detector of
+    all slices bets against a bound of all of them together (see ``pooled``).
 
-    What the guarantee rests on: given the past, the next value of a slice averages what the reference averaged.
+    Each value of a signal is a bet of two detectors, its slice's and the one of all slices, and each detector alarms
+    falsely once in as many of its own bets as its threshold says, on average. A request brings one value of each signal
+    at most, so with a threshold of ``false_alarms_per`` times twice the number of signals all of them together alarm at
+    most once in ``false_alarms_per`` healthy requests, however many slices there are, as long as the bounds hold (each
+    slice's do with 99.5 %).
+
+    What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
     Requests of one session that share their luck bend that; ``bench/false_alarms.py`` measures by how much. Slices
     beyond the 64th of a signal share one, inside which a shift of traffic can alarm.
 
     A detector that alarmed is quiet until ``rearm``. Pure and in memory; not thread-safe.
     """
 
-    def __init__(self, monitors: Iterable[Monitor], *, reference: int = 60, false_alarms_per: int = 1_000_000) -> None:
-        """Raises BadInput for an invalid monitor, two monitors of one signal, or a useless setting."""
+    def __init__(
+        self,
+        monitors: Iterable[Monitor],
+        *,
+        reference: int = 60,
+        false_alarms_per: int = 1_000_000,
+        measured_a_second: int = MEASURED_A_SECOND,
+    ) -> None:
+        """Raises BadInput for an invalid monitor, two monitors of one signal and slice, or a useless setting."""
         if reference < 1:
             raise BadInput(
                 f"a reference of {reference}", field="reference", mend="Give 1 or more; 60 is a sound least."
@@ -46,25 +68,44 @@ class Watch:
         self._false_alarms_per = false_alarms_per
         self._streams: dict[str, Stream] = {}
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
+        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._silences = Silences()
-        for monitor in monitors:
-            monitor.validate()
-            if monitor.signal in self._streams:
-                mend = "Keep one; its owner may pass the word on."
-                raise BadInput(f"signal {monitor.signal!r} has two monitors", field="signal", mend=mend)
-            self._streams[monitor.signal] = Stream(monitor, reference, float(false_alarms_per))
-        self._measured = [(stream, MEASURES[name].of) for name, stream in self._streams.items() if name in MEASURES]
+        self._most, self._second, self._measured_now = measured_a_second, 0, 0
+        self._measured: dict[str, list[tuple[Stream, Rule]]] = {}
+        self.adopt(monitors)
+
+    def adopt(self, monitors: Iterable[Monitor]) -> None:
+        """Watch with these monitors from now on. References and evidence of the signals that stay are kept; a signal
+        that comes new begins with its reference. Raises BadInput for an invalid monitor and for two of one signal and
+        slice; then nothing has changed."""
+        streams: dict[str, Stream] = {}
+        for watchers in grouped(monitors):
+            known = self._streams.get(watchers.signal)
+            if known is None:
+                known = Stream(watchers, self._reference, float(self._false_alarms_per))
+            else:
+                known.adopt(watchers)
+            streams[watchers.signal] = known
+        self._streams, self._measured = streams, {}
+        for name, stream in streams.items():
+            if name in MEASURES:
+                self._measured.setdefault(stream.project, []).append((stream, MEASURES[name].of))
         self._set_thresholds()
 
     @property
     def monitors(self) -> list[Monitor]:
-        """The monitors, in the order they were given."""
-        return [stream.monitor for stream in self._streams.values()]
+        """The monitors by signal, in the order they were given; the one of all slices comes last of its signal."""
+        return [monitor for stream in self._streams.values() for monitor in stream.watchers.every]
+
+    @property
+    def reference(self) -> int:
+        """Values of a slice that arm its detector."""
+        return self._reference
 
     @property
     def threshold(self) -> float:
         """The evidence that every detector must reach now."""
-        return float(self._false_alarms_per * sum(stream.n_detectors for stream in self._streams.values()))
+        return 2.0 * self._false_alarms_per * max(1, len(self._streams))
 
     def suspicion(self) -> float:
         """The most evidence that any detector holds now, an e-value: on healthy traffic one detector reaches a level at
@@ -74,50 +115,79 @@ class Watch:
     def observe(self, scores: Sequence[Score]) -> list[Alarm]:
         """Take scores in the order they were committed. Unwatched names, other projects and NaN are passed over."""
         alarms: list[Alarm] = []
+        heard: dict[str, int] = {}
+        trace_id = by = version = ""
+        stamp: Stamp | None = None
+        served: Served | None = None
         for score in scores:
             stream = self._streams.get(score.name)
-            if stream is None or score.project != stream.monitor.project or not math.isfinite(score.value):
+            if stream is None or score.project != stream.project:
                 continue
-            self._silences.hear(score.name, score.time_ns)
-            seen = Observation(
-                time_ns=score.time_ns,
-                slice=stream.slice_of(score.slice),
-                value=min(1.0, max(0.0, score.value)),
-                trace_id=score.trace_id,
-                pins=self._pins_of(score),
-            )
-            raised, armed = stream.take(seen)
-            alarms.extend(raised)
-            if armed:
-                self._set_thresholds()
+            value = score.value
+            if not 0.0 <= value <= 1.0:
+                if not math.isfinite(value):
+                    continue
+                value = min(1.0, max(0.0, value))
+            heard[score.name] = heard.get(score.name, 0) + 1
+            # The scores of a request come together: they share one record of it.
+            if (
+                served is None
+                or score.trace_id != trace_id
+                or score.by != by
+                or score.by_version != version
+                or (score.stamp is not stamp and score.stamp != stamp)
+            ):
+                trace_id, by, version, stamp = score.trace_id, score.by, score.by_version, score.stamp
+                session, user = self._owners.get(trace_id, _NOBODY)
+                served = Served(
+                    time_ns=score.time_ns, trace_id=trace_id, pins=self._pins_for(stamp, judge_of(score)),
+                    session=session, user=user,
+                )  # fmt: skip
+            if raised := stream.take(served, score.slice, value):
+                alarms += raised
+        for name, n in heard.items():
+            self._silences.hear(name, scores[-1].time_ns, n)
         return alarms
 
     def measure(self, spans: Iterable[Span]) -> list[Alarm]:
         """Take the requests among finished spans, in the order they were committed, and measure them."""
         alarms: list[Alarm] = []
-        for seen in traffic_of(spans):
+        requests = traffic_of(spans)
+        self._silences.request(len(requests))
+        for seen in requests:
             root = seen.root
-            self._silences.request()
+            session, user = root.session, root.tags.get("user", "")
+            if session or user:
+                self._own(root.trace_id, session, user)
+            measured = self._measured.get(root.project)
+            if measured is None or not self._affords(root.end_ns):
+                continue
             name = root.tags.get("topic", "")
-            pins = self._pins_for(root.stamp, "")
-            for stream, rule in self._measured:
-                if root.project != stream.monitor.project:
-                    continue
+            served = Served(
+                time_ns=root.end_ns, trace_id=root.trace_id, pins=self._pins_for(root.stamp, ""), session=session,
+                user=user,
+            )  # fmt: skip
+            for stream, rule in measured:
                 value = rule(seen)
                 if value is None or not math.isfinite(value):
                     continue
-                observed = Observation(
-                    time_ns=root.end_ns, slice=stream.slice_of(name), value=value, trace_id=root.trace_id, pins=pins
-                )
-                raised, armed = stream.take(observed)
-                alarms.extend(raised)
-                if armed:
-                    self._set_thresholds()
+                if raised := stream.take(served, name, value):
+                    alarms += raised
         return alarms
 
+    def inside(self, signal: str, slice: str, value: float) -> float | None:
+        """A value measured elsewhere (in a replay) as this watch keeps it: for a level 1 inside the band of its slice
+        and 0 outside. None for a signal that is not watched, and for a level without a band."""
+        stream = self._streams.get(signal)
+        return stream.inside(slice, value) if stream is not None and math.isfinite(value) else None
+
+    def standing(self, signal: str) -> Standing:
+        """How the detectors of a signal stand. Raises NotFound for one that is not watched."""
+        return self._stream(signal).standing()
+
     def silent(self) -> list[Silence]:
-        """The scored signals that have stopped coming although requests still do. Counted since the start."""
-        return self._silences.silent()
+        """The watched scores that have stopped coming although requests still do. Counted since the start."""
+        return [silence for silence in self._silences.silent() if silence.signal in self._streams]
 
     def evidence(self, signal: str, slice: str = "") -> tuple[tuple[Observation, ...], Mapping[str, Baseline]]:
         """The newest observations (at most 20,000), oldest first, and the baselines; of one slice if one is named."""
@@ -174,8 +244,18 @@ class Watch:
         for stream in self._streams.values():
             stream.raise_threshold(threshold)
 
-    def _pins_of(self, score: Score) -> Mapping[str, str]:
-        return self._pins_for(score.stamp, judge_of(score))
+    def _affords(self, time_ns: int) -> bool:
+        """Whether a request of this time is measured: so many a second are."""
+        second = time_ns // 10**9
+        if second > self._second:
+            self._second, self._measured_now = second, 0
+        self._measured_now += 1
+        return self._measured_now <= self._most
+
+    def _own(self, trace_id: str, session: str, user: str) -> None:
+        self._owners[trace_id] = session, user
+        if len(self._owners) > _REMEMBERED_OWNERS:
+            self._owners.popitem(last=False)
 
     def _pins_for(self, stamp: Stamp, judge: str) -> Mapping[str, str]:
         # Thousands of observations share a handful of stamps: they share the mapping too.

@@ -1,19 +1,8 @@
-"""The pages: server-rendered, small, and safe to leave open; and the door in front of them."""
+"""The pages: server-rendered, small, and safe to leave open; the door in front of them, and the server.
 
-from .app import create_app
-from .door import Door
-from .house import House
-from .security import SecureHeaders
-from .server import DRAIN_S, Server, application, listen, worker_application
+The pages are loaded when somebody first asks for one (``serving``), so nothing of them is named here.
+"""
 
-__all__ = [
-    "DRAIN_S",
-    "Door",
-    "House",
-    "SecureHeaders",
-    "Server",
-    "application",
-    "create_app",
-    "listen",
-    "worker_application",
-]
+from .serving import DRAIN_S, Server, application, listen, worker_application
+
+__all__ = ["DRAIN_S", "Server", "application", "listen", "worker_application"]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 _LIMITS = "rpm:i tpm:i max_parallel:i max_queue:i queue_timeout:n budget_usd:n period:s"
 _WHO = "actor:s note:s"
+_MONITOR = "signal:s owner:s action:s severity:i runbook:s project:s slice:s detector:s threshold:n objective:n " + _WHO
 _QUERY = (
     "q:s since:s until:s since_ns:i until_ns:i roots:b filters:a text:s limit:i cursor:s by:a measures:a order:s"
     " compare:s"
@@ -135,7 +136,11 @@ TABLE: tuple[Line, ...] = (
          "policy:s stage:s text:s messages:a source:s tool_call:o context:o"),
     Line("GET", "/api/guard/scanners", "The scanners."),
     Line("POST", "/api/guard/test", "Measure a policy: false blocks and recall.", "", "*"),
+    Line("GET", "/api/guard/tests", "What policies stopped when they were measured.", "name:s number:i limit:i"),
     Line("POST", "/api/guard/wrong", "Say that a block was wrong.", "", "trace_id:s! " + _WHO),
+    Line("GET", "/api/guard/pins", "Tools as they are pinned.", "scope:s changed:b limit:i"),
+    Line("POST", "/api/guard/pins", "Pin the tools of a tool server.", "", "scope:s! tools:a!"),
+    Line("POST", "/api/guard/pins/accept", "Accept a changed tool.", "", "scope:s! tool:s! actor:s"),
     Line("GET", "/api/approvals", "Calls that wait for a person.", "state:s limit:i"),
     Line("GET", "/api/approvals/{id}", "One call that waits."),
     Line("POST", "/api/approvals/{id}", "Approve or refuse a call.", "", "decision:s! note:s actor:s"),
@@ -159,6 +164,20 @@ TABLE: tuple[Line, ...] = (
     Line("POST", "/api/incidents/{id}/resolve", "Say that it is over.", "", "actor:s text:s!"),
     Line("POST", "/api/incidents/{id}/notes", "Add a line to the timeline.", "", "actor:s text:s!"),
     Line("POST", "/api/incidents/{id}/close", "Close it with its lesson.", "", "actor:s lesson:s! reason:s"),
+    # Probes
+    Line("GET", "/api/probes", "The probes: how each stands, when it runs next, what it spent."),
+    Line("GET", "/api/probes/{name}", "One probe with its newest runs.", "limit:i"),
+    Line("POST", "/api/probes/{name}/run", "Run a probe now.", "", "actor:s"),
+    Line("POST", "/api/probes/{name}/accept", "Take the present state for usual.", "", "actor:s"),
+    Line("GET", "/api/incidents/{id}/actions", "What can be done about it, and what cannot, with the reason."),
+    Line("POST", "/api/incidents/{id}/actions", "Take an action.", "", "action:s! actor:s target:s to:s"),
+    Line("POST", "/api/incidents/{id}/undo", "Take an action back.", "", "deed:s actor:s"),
+    Line("GET", "/api/monitors", "The monitors and how they stand."),
+    Line("POST", "/api/monitors", "Make a monitor.", "", "name:s! " + _MONITOR),
+    Line("POST", "/api/monitors/test", "How often a monitor would have alarmed.", "", "name:s hours:n monitor:o"),
+    Line("GET", "/api/monitors/{name}", "One monitor, with what falls it would see."),
+    Line("PATCH", "/api/monitors/{name}", "Change a monitor.", "", _MONITOR),
+    Line("DELETE", "/api/monitors/{name}", "Turn a monitor off.", "actor:s note:s"),
     Line("GET", "/api/channels", "How people are told of incidents."),
     Line("POST", "/api/channels/{name}/test", "Send a test by a channel."),
     Line("GET", "/api/notices", "The newest notices, and whether they arrived."),

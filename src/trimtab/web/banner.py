@@ -10,7 +10,7 @@ from trimtab.incidents import Incident
 from trimtab.watch import SIGNALS
 
 from . import words
-from .changes import cause_name, layer_name, layer_of, remedy, remedy_effect, sentence
+from .changes import PROBE, cause_name, layer_name, layer_of, remedy, remedy_effect, sentence
 from .frame import LIVE_STATES
 
 #: Sentences before the rest is only counted.
@@ -87,6 +87,9 @@ def headline(incident: Incident) -> str:
 def detail(incident: Incident, now_ns: int) -> str:
     """Signal, figures, cause and certainty in plain sentences, filled from the report's fields."""
     report = incident.report
+    if report is None and incident.signal.startswith(PROBE):
+        said = (event.text for event in reversed(incident.events) if event.kind in ("alarm", "reopened"))
+        return next(said, incident.title)
     if report is None:
         return f"{signal_title(incident.signal)} fell; what did it is being looked into."
     slice_text = f" on {report.slice}" if report.slice else ""

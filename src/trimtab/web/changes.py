@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trimtab.attribution import Candidate
-from trimtab.core import LAYER_OF_KIND, Change, Layer
+from trimtab.core import LAYER_OF_KIND, UNSERVED, Change, Layer
 from trimtab.incidents import Incident
 from trimtab.stats import Estimate
 
@@ -20,9 +20,12 @@ KIND_WORD = {
     "routes": "route",
     "judges": "judge",
     "datasets": "dataset",
+    "monitors": "monitor",
     "application": "application",
     "data": "data",
 }
+#: How the actor of an event begins that a probe saw.
+PROBE = "probe:"
 
 
 def short(change: Change) -> str:
@@ -36,9 +39,9 @@ def short(change: Change) -> str:
         case "promote":
             return f"{after} for all"
         case "external":
-            return words.snippet(words.pin(change.after), 28)
+            return "probe" if change.actor.startswith(PROBE) else words.snippet(words.pin(change.after), 28)
         case _:
-            return f"{change.name} {after}" if change.kind in ("judges", "datasets") else after
+            return f"{change.name} {after}" if change.kind in UNSERVED else after
 
 
 def sentence(change: Change) -> str:
@@ -55,6 +58,9 @@ def sentence(change: Change) -> str:
         case "promote":
             return f"{change.name} {after} to everybody"
         case "external":
+            if change.actor.startswith(PROBE):
+                what = "is as usual again" if ": back to usual" in change.note else "noticed a move"
+                return f"{words.snippet(change.name, 60)}: probe {change.actor.removeprefix(PROBE)} {what}"
             if change.kind == "data":
                 return f"personal data erased, {words.pin(change.after)}"
             what = "answered by" if change.kind == "models" else "changed outside to"
@@ -66,6 +72,8 @@ def sentence(change: Change) -> str:
 def exposure(change: Change) -> str:
     """For whom: ``50 % of sessions`` or ``everybody``."""
     if change.action == "external":
+        if change.actor.startswith(PROBE):
+            return "seen by a probe"
         return "seen at the vendor" if change.kind == "models" else "seen outside"
     if change.share < 1 or change.action in ("rollout", "share"):
         return f"{words.percent(change.share)} of {change.sticky or 'request'}s"

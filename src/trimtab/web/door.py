@@ -3,8 +3,11 @@
 On loopback everybody on this machine may, but only under a local host name (a page elsewhere whose name is re-bound to
 127.0.0.1 sends its own name) and only from our own pages when something is to change (a form elsewhere sends its own
 origin). On any other address the pages and the control API need a key that may do what is asked (``roles.py``): as a
-bearer token, or typed once into the login form, which sets a signed session cookie; a member's key is for programs and
-opens no session. The key itself is kept nowhere.
+bearer token, or typed once into the login form, which sets a signed session cookie. A member's key opens a session only
+where it has an owner: then it is a person's, who may review; else it is a program's. The key itself is kept nowhere.
+
+The door also says who acts, once for everything behind it (``core/actor.py``): the owner of the key, else "admin" for
+an admin key that belongs to nobody.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
@@ -40,6 +44,21 @@ LOGIN_FAILURES = 10
 LOGIN_BODY = 4096
 
 
+class Caller(NamedTuple):
+    """The role of a key and the person whose it is; both empty for a text that is the secret of none."""
+
+    role: str = ""
+    owner: str = ""
+
+    @property
+    def name(self) -> str:
+        """Who acts, for the ledger."""
+        return self.owner or self.role
+
+
+NOBODY = Caller()
+
+
 class Sessions:
     """Signed session cookies. The secret is made at start, so a restart ends every session. ``clock`` in seconds."""
 
@@ -47,19 +66,22 @@ class Sessions:
         self._secret = secret
         self._clock = clock
 
-    def issue(self, role: str = "admin") -> str:
+    def issue(self, caller: Caller) -> str:
         """A cookie value that is good for SESSION_S seconds."""
-        return self._signed(int(self._clock()) + SESSION_S, f"{role}-{secrets.token_hex(8)}")
+        nonce = f"{caller.role}-{caller.owner.encode().hex()}-{secrets.token_hex(8)}"
+        return self._signed(int(self._clock()) + SESSION_S, nonce)
 
-    def role(self, cookie: str) -> str:
-        """Whose the cookie is, if it is ours and not over; else empty."""
+    def caller(self, cookie: str) -> Caller:
+        """Whose the cookie is, if it is ours and not over; else nobody."""
         ends, _, rest = cookie.partition(".")
         nonce, _, _ = rest.partition(".")
         if not (ends.isascii() and ends.isdigit() and len(ends) < 16):
-            return ""
+            return NOBODY
         signed = self._signed(int(ends), nonce)
-        good = hmac.compare_digest(signed.encode(), cookie.encode()) and int(ends) > self._clock()
-        return nonce.partition("-")[0] if good else ""
+        if not hmac.compare_digest(signed.encode(), cookie.encode()) or int(ends) <= self._clock():
+            return NOBODY
+        role, owner, _ = nonce.split("-")
+        return Caller(role=role, owner=bytes.fromhex(owner).decode())
 
     def _signed(self, ends: int, nonce: str) -> str:
         mac = hmac.new(self._secret, f"{ends}.{nonce}".encode(), hashlib.sha256).hexdigest()
@@ -71,7 +93,8 @@ class Door:
 
     ``loopback`` says that only this machine can reach it, ``port`` is the port it listens on, and ``admin`` tells
     whether a text is the secret of a live admin key; without it no key is asked for here, because what is behind the
-    door asks for its own. ``role`` tells the role of any live key, and is empty for a text that is the secret of none.
+    door asks for its own. ``role`` and ``owner`` tell the role and the owner of any live key, and are empty for a text
+    that is the secret of none.
     """
 
     def __init__(
@@ -82,6 +105,7 @@ class Door:
         port: int,
         admin: Callable[[str], bool] | None,
         role: Callable[[str], str] | None = None,
+        owner: Callable[[str], str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
@@ -92,6 +116,7 @@ class Door:
         self._port = port
         self._admin = admin
         self._role = role
+        self._owner = owner
         self._clock = clock
         self._sessions = Sessions(secrets.token_bytes(32), clock)
         self._failures: deque[float] = deque(maxlen=LOGIN_FAILURES)
@@ -106,10 +131,12 @@ class Door:
         response: Response | None = None
         try:
             self._check_origin(scope)
-            if self._loopback or self._admin is None:
-                scope["trimtab.actor"] = "local operator" if self._loopback else "client"
+            if self._loopback:
+                _says(scope, Caller(role="admin"), "local operator")
+            elif self._admin is None:
+                scope["trimtab.actor"] = "client"
             elif (response := await self._own_page(Request(scope, receive))) is None:
-                scope["trimtab.actor"] = scope["trimtab.role"] = self._admitted(Request(scope, receive))
+                _says(scope, self._admitted(Request(scope, receive)))
         except TrimtabError as error:
             response = self._refusal(Request(scope, receive), error)
         if response is None:
@@ -147,30 +174,32 @@ class Door:
                 mend="Do it on Trimtab's own page, or call the API without a browser.",
             )
 
-    def _admitted(self, request: Request) -> str:
+    def _admitted(self, request: Request) -> Caller:
         """Who acts. Raises Unauthorized where a key is needed and none was shown, Forbidden where its role is not
         enough."""
         path = request.url.path
         if path in OPEN_EXACT or path.startswith(OPEN_PATHS):
-            return "client"
+            return Caller(role="client")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        role = self._role_of(token.strip()) if scheme.lower() == "bearer" else ""
-        role = role or self._sessions.role(request.cookies.get(COOKIE, ""))
-        if not role:
+        caller = self._caller(token.strip()) if scheme.lower() == "bearer" else NOBODY
+        if not caller.role:
+            caller = self._sessions.caller(request.cookies.get(COOKIE, ""))
+        if not caller.role:
             raise Unauthorized(
                 "This address asks for an admin key.",
                 field="authorization",
                 mend="Send 'Authorization: Bearer tt-...', or sign in at /login.",
             )
-        if not may(role, request.method, path):
-            what = f"A key of the role {role} may not do this."
+        if not may(caller.role, request.method, path, person=bool(caller.owner)):
+            what = f"A key of the role {caller.role} may not do this."
             raise Forbidden(what, field="authorization", mend="Use an admin key.")
-        return role
+        return caller
 
-    def _role_of(self, secret: str) -> str:
+    def _caller(self, secret: str) -> Caller:
         if not secret or self._admin is None:
-            return ""
-        return "admin" if self._admin(secret) else self._role(secret) if self._role else ""
+            return NOBODY
+        role = "admin" if self._admin(secret) else self._role(secret) if self._role else ""
+        return Caller(role=role, owner=self._owner(secret) if role and self._owner else "")
 
     def _refusal(self, request: Request, error: TrimtabError) -> Response:
         headers = wait_header(error)
@@ -215,14 +244,17 @@ class Door:
             raise Forbidden("The form is larger than a key.", field="key", mend="Paste only the key.")
         async with request.form(max_files=0, max_fields=4, max_part_size=LOGIN_BODY) as form:
             secret, target = str(form.get("key", "")), local_path(str(form.get("next", "/")))
-        role = self._role_of(secret.strip())
-        if role not in ("admin", "viewer"):
+        caller = self._caller(secret.strip())
+        if caller.role not in ("admin", "viewer") and not (caller.role == "member" and caller.owner):
             self._failures.append(now)
-            return self._form(request, Unauthorized("This is not a live admin key.", mend="Check it and try again."))
+            said = "This is not a live key of a person."
+            return self._form(request, Unauthorized(said, mend="Check it; a member's key needs an owner to sign in."))
+        if target == "/" and caller.role == "member":
+            target = "/review"
         response = RedirectResponse(target, status_code=303)
         response.set_cookie(
             COOKIE,
-            self._sessions.issue(role),
+            self._sessions.issue(caller),
             max_age=SESSION_S,
             path="/",
             httponly=True,
@@ -230,6 +262,14 @@ class Door:
             secure=request.url.scheme == "https",
         )
         return response
+
+
+def _says(scope: Scope, caller: Caller, name: str = "") -> None:
+    """Write into the scope who calls: the one place where that is said."""
+    scope["trimtab.actor"] = name or caller.name
+    scope["trimtab.role"] = caller.role
+    scope["trimtab.person"] = caller.owner
+    scope["trimtab.claims"] = caller.role == "admin" and not caller.owner
 
 
 def local_path(target: str) -> str:

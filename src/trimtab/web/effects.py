@@ -89,17 +89,22 @@ def arm_rows(incident: Incident) -> tuple[ArmRow, ...]:
     return tuple(_arm(arm, incident) for arm in (incident.report.arms if incident.report else ()))
 
 
+def blamed_layers(incident: Incident) -> set[int]:
+    """The layers of all causes: a pair has two."""
+    cause, report = incident.cause, incident.report
+    return {layer_of(each) for each in (cause, *report.also)} if cause is not None and report is not None else set()
+
+
 def _arm(arm: Arm, incident: Incident) -> ArmRow:
-    cause = incident.cause
     if arm.layer is None:
         verdict, css = ("everything put back", "muted") if arm.restored else ("baseline", "muted")
     elif arm.e_value >= PROVEN_AT:
-        verdict, css = ("the cause", "fail") if cause and layer_of(cause) == arm.layer else ("also restores", "unsure")
+        verdict, css = ("the cause", "fail") if arm.layer in blamed_layers(incident) else ("also restores", "unsure")
     else:
         verdict, css = "not the cause", "none"
     return ArmRow(
         layer=arm.layer or 0,
-        name=("All five" if arm.restored else "Nothing changed") if arm.layer is None else Layer(arm.layer).title,
+        name=("Everything" if arm.restored else "Nothing changed") if arm.layer is None else Layer(arm.layer).title,
         restored=arm.restored,
         passed=arm.passed,
         n=arm.n,

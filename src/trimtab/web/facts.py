@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from trimtab.attribution import PROVEN_AT, Arm, Candidate
-from trimtab.core import Change
+from trimtab.attribution import PROVEN_AT, Candidate, Report
+from trimtab.core import Change, Layer
 from trimtab.incidents import Incident
 
 from . import words
 from .banner import signal_title
-from .changes import cause_name, exposure, layer_of
+from .changes import PROBE, cause_name, exposure, layer_of
 
 #: When slices with this share of the exposed answers fell, it is said of all of them.
 MOST_OF_THEM = 0.9
@@ -44,6 +43,13 @@ def facts(incident: Incident, change: Change | None, now_ns: int, zone: tzinfo |
     since = f"{began}, for {words.span_of(onset, end)}"
     others = [signal_title(s) for s in incident.signals if s != incident.signal]
     also = f"also {', '.join(others)}" if others else "no other signal so far"
+    if report is None and incident.signal.startswith(PROBE):
+        return Facts(
+            what=incident.title, what_more=also, since=since, since_more="after the last run that was as usual",
+            whom="not seen in the traffic", whom_more="the probe asks by itself", layer=incident.layer or 0,
+            cause=f"{Layer(incident.layer).title} layer" if incident.layer else "not known", certainty="likely",
+            cause_more="named by the probe; no recorded change was compared",
+        )  # fmt: skip
     if report is None:
         return Facts(
             what=signal_title(incident.signal), what_more=also, since=since, since_more="onset not estimated yet",
@@ -68,15 +74,21 @@ def facts(incident: Incident, change: Change | None, now_ns: int, zone: tzinfo |
         whom=whom(incident, change),
         whom_more=whom_more,
         cause=cause_name(cause) if cause else "no change explains it",
-        layer=layer_of(cause) if cause else 0,
+        layer=layer_of(cause) if cause else report.layer or 0,
         certainty=report.certainty if cause else "unknown",
-        cause_more=_why(cause, report.arms) if cause else "the layers were compared; see what was not tested",
+        cause_more=_why(cause, report) if cause else _unexplained(report),
     )
 
 
-def _why(cause: Candidate, arms: Sequence[Arm]) -> str:
-    agrees = any(arm.layer == layer_of(cause) and arm.e_value >= PROVEN_AT for arm in arms)
+def _why(cause: Candidate, report: Report) -> str:
+    agrees = any(arm.layer == layer_of(cause) and arm.e_value >= PROVEN_AT for arm in report.arms)
     return f"certainty {words.fixed(cause.posterior)}" + (", replay agrees" if agrees else "")
+
+
+def _unexplained(report: Report) -> str:
+    if report.layer is None:
+        return "the layers were compared; see what was not tested"
+    return f"the signals that moved speak for this layer, with {words.fixed(report.layers[0].belief)}"
 
 
 def whom(incident: Incident, change: Change | None) -> str:

@@ -38,12 +38,15 @@ class Place:
 PLACES = (
     Place(name="Stack", path="/", key="s", group="Operate"),
     Place(name="Incidents", path="/incidents", key="i", group="Operate"),
+    Place(name="Monitors", path="/monitors", key="m", group="Operate"),
     Place(name="Traces", path="/traces", key="t", group="Operate"),
     Place(name="Dashboards", path="/dashboards", key="d", group="Operate"),
     Place(name="Review", path="/review", key="r", group="Operate"),
+    Place(name="Probes", path="/probes", key="b", group="Operate"),
     Place(name="Prompts", path="/prompts", key="p", group="Change"),
     Place(name="Rollouts", path="/rollouts", key="o", group="Change"),
     Place(name="Assets", path="/assets", key="a", group="Change"),
+    Place(name="Guard", path="/guard", key="g", group="Change"),
     Place(name="Gateway", path="/gateway", key="w", group="Change"),
     Place(name="Ledger", path="/ledger", key="l", group="Change"),
     Place(name="Evaluations", path="/evals", key="e", group="Prove"),
@@ -121,10 +124,18 @@ class Frame:
             notes=tuple(self.house.notes),
             dropped=self.house.spans.dropped,
             signed_in=self.house.admin_required,
+            places=_places(request),
             path=request.url.path,
             **context,
         )
         return HTMLResponse(html, status_code=status, headers={"vary": "HX-Request"})
+
+
+def _places(request: Request) -> tuple[Place, ...]:
+    """The navigation of whoever asks: a member who signed in is here to review, and is shown no closed doors."""
+    if request.scope.get("trimtab.role", "") == "member":
+        return tuple(place for place in PLACES if place.path == "/review")
+    return PLACES
 
 
 def newest_request() -> SpanQuery:
@@ -139,4 +150,4 @@ def wants_fragment(request: Request) -> bool:
 
 def actor(request: Request) -> str:
     """Who acts, for the ledger: what the door found out."""
-    return str(request.scope.get("trimtab.actor", "operator"))
+    return str(request.scope.get("trimtab.actor", "") or "operator")

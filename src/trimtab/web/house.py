@@ -8,12 +8,16 @@ from typing import Protocol
 from trimtab.evals import Reports as RunReports
 from trimtab.evals import Runs
 from trimtab.gateway import BreakerLog, Keys, Limits, Reports, RouteHealth, Teams
+from trimtab.guard import Measuring
+from trimtab.guard.approvals import Approvals
+from trimtab.guard.budget import Wrong
 from trimtab.incidents import Desk
+from trimtab.probes import Probes
 from trimtab.registry import Registry
 from trimtab.review import Reviews
 from trimtab.rollouts import Controller
 from trimtab.store import Spans
-from trimtab.watch import Watch
+from trimtab.watch import MonitorBook, Watch
 
 
 class Tenancy(Protocol):
@@ -25,6 +29,17 @@ class Tenancy(Protocol):
     def limits(self) -> Limits: ...
     @property
     def reports(self) -> Reports: ...
+
+
+class Guarding(Protocol):
+    """What people do about the guard."""
+
+    @property
+    def approvals(self) -> Approvals: ...
+    @property
+    def measuring(self) -> Measuring: ...
+    @property
+    def wrong(self) -> Wrong: ...
 
 
 class House(Protocol):
@@ -39,6 +54,10 @@ class House(Protocol):
     @property
     def watch(self) -> Watch: ...
     @property
+    def probes(self) -> Probes: ...
+    @property
+    def monitors(self) -> MonitorBook: ...
+    @property
     def rollouts(self) -> Controller: ...
     @property
     def runs(self) -> Runs: ...
@@ -50,6 +69,8 @@ class House(Protocol):
     def keys(self) -> Keys: ...
     @property
     def tenancy(self) -> Tenancy: ...
+    @property
+    def guarding(self) -> Guarding: ...
     @property
     def started_ns(self) -> int: ...
     @property
@@ -83,6 +104,10 @@ class House(Protocol):
 
     def loop_lag(self) -> Mapping[str, float]:
         """Seconds by which the event loops were late at most within the last minute, by kind of process."""
+        ...
+
+    def reaches(self, owner: str, /) -> bool:
+        """Whether an owner of monitors has a channel by which they are told."""
         ...
 
     def authenticate_admin(self, secret: str, /) -> bool:

@@ -1,32 +1,22 @@
-"""The server: one ASGI application in front of the house, and the socket under it."""
+"""What stands in front of the house besides the models: telemetry, pages and the control API, behind one door."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import os
-import socket
-import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 
-from trimtab import __version__, evals, gateway, guard, incidents, registry, review, rollouts, traces
-from trimtab.core import Conflict, Forbidden, Unauthorized
-from trimtab.guard.approvals import Approvals, approval_routes
-from trimtab.wiring import House, WorkerHouse, make_ask
-from trimtab.wiring.guarding import recent_requests, wrong_blocks
+from trimtab import __version__, evals, gateway, guard, incidents, probes, registry, review, rollouts, traces
+from trimtab.core import Forbidden, Unauthorized
+from trimtab.guard.approvals import approval_routes
+from trimtab.guard.pins import pin_routes
+from trimtab.wiring import House, make_ask
 
 from .app import create_app
 from .door import Door
-from .forward import Forward
-from .gathering import GatheringProtocol
 from .openapi import openapi_route
 from .problems import problem
 
@@ -35,18 +25,13 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DRAIN_S = 5
 
-
-def application(house: House, *, models: bool = True) -> App:
-    """The whole surface: the gateway's hot path first, then telemetry, then pages and the control API.
-
-    The gateway asks every request for a key, which a page of another site does not have; so it stands before the door.
-    Without ``models`` its paths are answered with 404: gateway processes serve them.
-    """
+def front(house: House) -> App:
+    """Telemetry, pages and the control API. They are loaded with this module, which ``serving`` does at first use."""
     config = house.config
     receiver = house.telemetry.receiver
     telemetry: dict[str, App] = {"/v1/traces": traces.otlp_app(receiver), "/v1/logs": traces.logs_app(receiver)}
+    pages = create_app(house, [*api_routes(house), openapi_route(__version__)])
 
     async def behind_the_door(scope: Scope, receive: Receive, send: Send) -> None:
         taking = telemetry.get(scope["path"]) if scope["type"] == "http" else None
@@ -56,23 +41,14 @@ def application(house: House, *, models: bool = True) -> App:
         else:
             await pages(scope, receive, send)
 
-    pages = create_app(house, [*api_routes(house), openapi_route(__version__)])
-    door = Door(
+    return Door(
         behind_the_door,
         loopback=config.loopback,
         port=config.port,
         admin=house.authenticate_admin,
         role=house.role_of,
+        owner=house.owner_of,
     )
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and gateway.serves(scope["path"]):
-            served = house.gateway.app if models else _no_models
-            await served(scope, receive, send)
-        else:
-            await door(scope, receive, send)
-
-    return app
 
 
 def api_routes(house: House) -> list[BaseRoute]:
@@ -86,45 +62,16 @@ def api_routes(house: House) -> list[BaseRoute]:
         *evals.case_routes(house.registry, house.spans),
         *incidents.routes(house.desk),
         *incidents.paging_routes(house.pager),
+        *incidents.monitor_routes(house.monitors, house.watch, house.desk, house.pager.rota),
+        *probes.routes(house.probes),
         *evals.run_routes(house.runs, house.reports),
         *review.routes(house.reviews),
         *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),
-        *approval_routes(Approvals(house.metadata)),
-        *guard.budget_routes(
-            lambda address: house.registry.resolve(address, kind="guards").version.content,
-            recent_requests(house.spans),
-            wrong_blocks(house.registry, house.spans),
-        ),
+        *approval_routes(house.guarding.approvals),
+        *pin_routes(house.gateway.tool_pins),
+        *guard.budget_routes(house.guarding.measuring, house.guarding.wrong),
     ]
-
-
-async def _no_models(scope: Scope, receive: Receive, send: Send) -> None:
-    said = "This process serves no models: ask a gateway process.\n"
-    await PlainTextResponse(said, status_code=404)(scope, receive, send)
-
-
-def worker_application(house: WorkerHouse, pages: Path | None) -> App:
-    """What a gateway worker serves: models itself, the rest by asking the control process at the socket ``pages``.
-
-    Without that socket there is only the word that it is alive and ready.
-    """
-    forward = Forward(pages) if pages is not None else None
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path = scope["path"]
-        if gateway.serves(path):
-            await house.gateway.app(scope, receive, send)
-        elif forward is not None:
-            await forward(scope, receive, send)
-        else:
-            known = path in ("/healthz", "/readyz")
-            said = "ok\n" if known else "This process serves models only; pages and API are at the control process.\n"
-            await PlainTextResponse(said, status_code=200 if known else 404)(scope, receive, send)
-
-    return app
 
 
 async def _has_key(house: House, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -141,94 +88,3 @@ async def _has_key(house: House, scope: Scope, receive: Receive, send: Send) -> 
         await refusal(scope, receive, send)
         return False
     return True
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises Conflict when the port is taken, naming the mend."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise Conflict(
-                f"port {port} on {host} is in use by another process.",
-                field="--port",
-                mend=f"Stop that process, or choose another: --port {port + 1}.",
-            ) from None
-        raise Conflict(f"cannot listen on {host}: {error.strerror}.", field="--host", mend="Try 127.0.0.1.") from None
-    return listener
-
-
-class Server:
-    """A running server: ``await start()`` returns when it accepts requests, ``await stop()`` when it has drained."""
-
-    def __init__(self, served: House | App, listener: socket.socket | Path) -> None:
-        """``served`` is a house with everything in it, or any application; ``listener`` a bound socket, or the path of
-        a unix socket."""
-        self._server = _Quiet(
-            uvicorn.Config(
-                application(served) if isinstance(served, House) else served,
-                uds=str(listener) if isinstance(listener, Path) else None,
-                http=GatheringProtocol,
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=DRAIN_S,
-            )
-        )
-        self._listener = listener
-        self._house = served if isinstance(served, House) else None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Accept requests from now on."""
-        _spare_generators()
-        if self._house is not None:
-            self._house.lag.start()
-            self._house.breakers.start(self._house.health, self._house.clock)
-        sockets = None if isinstance(self._listener, Path) else [self._listener]
-        self._task = asyncio.create_task(self._server.serve(sockets=sockets), name="trimtab-http")
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-            await asyncio.sleep(0.005)
-
-    async def wait(self) -> None:
-        """Until the server ends."""
-        if self._task:
-            await self._task
-
-    async def stop(self) -> None:
-        """Refuse new requests, let the running ones finish within DRAIN_S."""
-        self._server.should_exit = True
-        if self._task:
-            with suppress(asyncio.CancelledError):
-                await self._task
-        if isinstance(self._listener, Path):
-            with suppress(FileNotFoundError):
-                os.unlink(self._listener)
-        else:
-            self._listener.close()
-
-
-def _spare_generators() -> None:
-    """Do not keep a list of all running asynchronous generators: it costs two microseconds each, several a request.
-
-    The loop keeps it only to close them when it ends. Those of a request are closed by the request, and one that is
-    forgotten is closed when it is collected, as before.
-    """
-    sys.set_asyncgen_hooks(firstiter=None)
-
-
-class _Quiet(uvicorn.Server):
-    """uvicorn's server without its signal handlers: the command decides what a signal means."""
-
-    def capture_signals(self) -> Any:
-        return nullcontext()

@@ -25,7 +25,7 @@ WHISKER = 84
 KINDS = tuple(sorted(LAYER_OF_KIND, key=lambda kind: (LAYER_OF_KIND[kind], kind)))
 TITLES = {
     "prompts": "Prompts", "models": "Models", "corpora": "Corpora", "guards": "Guards", "routes": "Routes",
-    "judges": "Judges", "datasets": "Datasets",
+    "judges": "Judges", "datasets": "Datasets", "monitors": "Monitors",
 }  # fmt: skip
 _STAMPED = {Layer.MODEL: "models", Layer.KNOWLEDGE: "corpora", Layer.PROMPT: "prompts", Layer.SAFETY: "guards"}
 

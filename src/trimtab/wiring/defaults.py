@@ -12,6 +12,7 @@ from trimtab.core import BadInput, Conflict, Forbidden
 from trimtab.gateway import Keys, validate_route
 from trimtab.guard import DEFAULT_POLICY, compile_policy
 from trimtab.registry import Registry
+from trimtab.watch import check_content
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ CONTENT_CHECKS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "guards": compile_policy,
     "datasets": evals.validate,
     "judges": evals.validate_judge,
+    "monitors": check_content,
 }
 
 
@@ -64,5 +66,5 @@ async def seat_admin(keys: Keys, config: Config) -> str:
         return ""
     if any(key.role == "admin" and not key.disabled for key in keys.list()):
         return ""
-    _, secret = await keys.create("admin", owner="admin", role="admin")
+    _, secret = await keys.create("admin", role="admin")
     return secret

@@ -8,28 +8,34 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from trimtab.config import Config
 from trimtab.core import Layer, now_ns
 from trimtab.evals import Online, Reports, Runs
 from trimtab.gateway import BreakerLog, Gateway, Keys, RouteHealth, together
 from trimtab.guard import BudgetCheck
-from trimtab.guard.approvals import Approvals
+from trimtab.guard.dialogue.conversations import Conversations
+from trimtab.guard.pins import ToolPins
+from trimtab.guard.untrusted import orders_in
 from trimtab.incidents import Desk, Loop, Pager
 from trimtab.knowledge import Corpora
+from trimtab.probes import Probes
 from trimtab.providers import HttpClient, Providers, ProviderSpec, Scripted
 from trimtab.registry import Registry
 from trimtab.review import Reviews
 from trimtab.rollouts import Controller
 from trimtab.store import Blobs, DataFolder, Metadata, Settings, Spans, open_spans
 from trimtab.traces import Recorder
-from trimtab.watch import Monitor, Vendors, Watch, default_monitors
+from trimtab.watch import Monitor, MonitorBook, Vendors, Watch, default_monitors
 from trimtab.workers import CONTROL, Switchboard, figures_of, socket_path
 
 from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
-from .guarding import recent_requests
+from .guarding import Guarding, make_guarding, recent_requests, warm
 from .loop_lag import LoopLag
 from .paging import start_pager
 from .pricing import set_prices
+from .probing import declared_in, start_probes
 from .replaying import make_replay
 from .telemetry import Beside, Telemetry, make_mask, start_telemetry
 from .tenancy import Tenancy, make_tenancy
@@ -62,11 +68,14 @@ class House:
     reports: Reports
     reviews: Reviews
     watch: Watch
+    monitors: MonitorBook
     desk: Desk
     loop: Loop
     rollouts: Controller
     telemetry: Telemetry
     pager: Pager
+    probes: Probes
+    guarding: Guarding
     clock: Callable[[], int] = now_ns
     started_ns: int = field(default_factory=now_ns)
     first_key: str = field(default="", repr=False)
@@ -87,6 +96,10 @@ class House:
     def role_of(self, secret: str) -> str:
         """The role of the live key with this secret; empty when there is none."""
         return self.keys.role_of(secret)
+
+    def owner_of(self, secret: str) -> str:
+        """The owner of the live key with this secret; empty when there is none."""
+        return self.keys.owner_of(secret)
 
     @property
     def details(self) -> list[str]:
@@ -121,6 +134,10 @@ class House:
             "texts_dropped": float(sum(sampler.dropped.values())),
         }
 
+    def reaches(self, owner: str) -> bool:
+        """Whether an owner of monitors has a channel by which they are told."""
+        return bool(self.pager.rota.person(owner).channels)
+
     def loop_lag(self) -> Mapping[str, float]:
         """Seconds by which the event loops were late at most within the last minute, by kind of process."""
         workers = [report.figures.get(LAG, 0.0) for report in (self.board.reports() if self.board else ())]
@@ -143,6 +160,10 @@ class House:
         """Take in telemetry over gRPC too, where the configuration names an address. Raises ConfigError."""
         await self.telemetry.listen(self.config, self.keys.may_ask)
 
+    async def warm(self) -> None:
+        """Get ready what the first request would wait for; meanwhile others are served."""
+        await warm(self.registry)
+
     async def close(self) -> None:
         """Stop the chores, commit what is queued, release the folder."""
         await self.lag.stop()
@@ -150,6 +171,7 @@ class House:
         if self.board is not None:
             await self.board.close()
         await self.telemetry.close()
+        await self.probes.stop()
         await self.pager.stop()
         await self.runs.stop()
         await self.rollouts.stop()
@@ -178,12 +200,13 @@ async def build(config: Config, *, workers: int = 1) -> House:
 
 
 async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans: Spans, workers: int) -> House:
+    declared = declared_in(config)
     registry = await Registry.load(metadata, checks=CONTENT_CHECKS)
     keys = await Keys.load(metadata)
     http, scripted = HttpClient(), Scripted()
     set_prices(config)
     providers = Providers(specs_of(config), http=http, scripted=scripted)
-    corpora = Corpora(registry, Blobs(metadata))
+    corpora = Corpora(registry, Blobs(metadata), orders_in)
     settings = Settings(metadata)
     mask = await make_mask(config, settings)
     recorder = Recorder(spans, mask=mask)
@@ -191,39 +214,45 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     registry.know("models", providers.model)
     tenancy = await make_tenancy(config, metadata, workers=workers)
     gateway.limits = tenancy.limits
-    gateway.approvals = Approvals(metadata)
+    guarding = make_guarding(metadata, registry, spans)
+    gateway.approvals = guarding.approvals
+    gateway.tool_pins = ToolPins(metadata)
+    gateway.conversations = Conversations(metadata)
     await register_defaults(registry, config)
     registry.before_live("guards", BudgetCheck(recent_requests(spans)))
     if metadata.shared:
         registry.follow()
     first_key = await seat_admin(keys, config)
     online = _online(config, registry, gateway)
-    watch = Watch(
-        _monitors(config), reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per
-    )
+    defaults, own = _monitors(config)
+    watch = Watch([], reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per)
+    monitors = MonitorBook(registry=registry, watch=watch, store=spans, defaults=defaults, file=own)
     online.sampling.evidence = watch.suspicion
     again = make_replay(gateway, online, registry)
     desk = Desk(metadata=metadata, registry=registry, store=spans, watch=watch, replay=again)
     loop = Loop(
         store=spans, settings=settings, online=online, watch=watch, vendors=Vendors(), registry=registry, desk=desk
     )
-    await loop.start()
-    # What a crash interrupted is taken up once the baselines are back.
-    await desk.load()
-    rollouts = Controller(metadata=metadata, registry=registry, store=spans, again=again, judged=bool(online.judge))
+    desk.acts.rollouts = rollouts = Controller(
+        metadata=metadata, registry=registry, store=spans, again=again, judged=bool(online.judge)
+    )
     await rollouts.start()
+    await loop.start()
+    # What a crash interrupted is taken up once the baselines are back, and once rollouts can be paused.
+    await desk.load()
     beside = Beside(settings=settings, registry=registry, desk=desk, http=http)
     runs, reports = make_runs(gateway, metadata, folder.path)
     await runs.start()
     reviews = make_reviews(reports, metadata, registry, spans, desk)
     telemetry = await start_telemetry(config, spans, beside, mask)
-    pager = await start_pager(config, metadata, desk, loop, http)
+    pager = await start_pager(config, metadata, desk, loop, http, store=spans, watch=watch)
+    probes = await start_probes(declared, metadata, gateway, corpora, desk)
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
         tenancy=tenancy, corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder,
         gateway=gateway, online=online, runs=runs, reports=reports, reviews=reviews, watch=watch, desk=desk, loop=loop,
-        rollouts=rollouts, telemetry=telemetry, pager=pager,
-        first_key=first_key,
+        rollouts=rollouts, telemetry=telemetry, pager=pager, guarding=guarding, probes=probes,
+        monitors=monitors, first_key=first_key,
     )  # fmt: skip
 
 
@@ -259,15 +288,10 @@ def _online(config: Config, registry: Registry, gateway: Gateway) -> Online:
     )
 
 
-def _monitors(config: Config) -> list[Monitor]:
-    """The monitors that exist without configuration, those of the file in place of the defaults for the same signal."""
-    own = [
-        Monitor(name=m.name, signal=m.signal, owner=m.owner, action=m.action, severity=m.severity, runbook=m.runbook)
-        for m in config.monitors
-    ]
-    taken = {monitor.signal for monitor in own}
+def _monitors(config: Config) -> tuple[list[Monitor], list[Monitor]]:
+    """The monitors that exist without configuration, and those of the file."""
 
     def owner_of(layer: Layer | None) -> str:
         return config.owner(layer)
 
-    return own + [monitor for monitor in default_monitors(owner_of) if monitor.signal not in taken]
+    return default_monitors(owner_of), [Monitor(**msgspec.to_builtins(monitor)) for monitor in config.monitors]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from trimtab.config import Config, Paging
-from trimtab.incidents import Channel, Desk, Loop, Pager, Person, Quiet, Rota
+from trimtab.incidents import Burner, Channel, Desk, Loop, Pager, Person, Quiet, Rota
 from trimtab.providers import HttpClient
-from trimtab.store import Metadata
+from trimtab.store import Metadata, Spans
+from trimtab.watch import Watch
 
 #: The watch is alive while it is at most so far behind the traffic.
 _ALIVE_LAG_NS = 300 * 10**9
 
 
-async def start_pager(config: Config, metadata: Metadata, desk: Desk, loop: Loop, http: HttpClient) -> Pager:
+async def start_pager(
+    config: Config, metadata: Metadata, desk: Desk, loop: Loop, http: HttpClient, *, store: Spans, watch: Watch
+) -> Pager:
     """Start telling people of incidents."""
     base = (config.paging.said.public_url or f"http://{config.host}:{config.port}").rstrip("/")
     pager = Pager(
@@ -22,6 +25,7 @@ async def start_pager(config: Config, metadata: Metadata, desk: Desk, loop: Loop
         link=lambda incident: f"{base}/incidents/{incident}" if incident else base,
         alive=lambda: loop.lag_ns < _ALIVE_LAG_NS,
     )
+    pager.burner = Burner(store=store, desk=desk, monitors=lambda: watch.monitors)
     await pager.start()
     return pager
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from trimtab.core import Span
 from trimtab.evals import Online, Output
 from trimtab.gateway import Gateway
 from trimtab.registry import Registry
+from trimtab.watch import MEASURES, Traffic
 
 
 def make_replay(
@@ -22,6 +23,7 @@ def make_replay(
             return {}
         values = dict(await online.check(output))
         values["allowed"] = 0.0 if output.status == "refused" else 1.0
+        values.update(_measured(spans))
         if "judges" in pins:
             name, _, number = pins["judges"].rpartition("/")
             values.update(await online.judged(output, registry.version("judges", name, int(number))))
@@ -30,3 +32,14 @@ def make_replay(
         return values
 
     return replay
+
+
+def _measured(spans: Sequence[Span]) -> dict[str, float]:
+    """What is measured of every request, of the answer to this one. No tool is called again, so what is measured of
+    tools says as little in every arm."""
+    root = next((span for span in spans if not span.parent_id), None)
+    if root is None:
+        return {}
+    seen = Traffic(root, spans)
+    found = {name: measure.of(seen) for name, measure in MEASURES.items()}
+    return {name: value for name, value in found.items() if value is not None}

@@ -12,6 +12,8 @@ from trimtab.config import Config
 from trimtab.core import now_ns
 from trimtab.gateway import Gateway, Keys, Limits, Teams
 from trimtab.guard.approvals import Approvals
+from trimtab.guard.dialogue.conversations import Conversations
+from trimtab.guard.pins import ToolPins
 from trimtab.knowledge import Corpora
 from trimtab.providers import HttpClient, Providers, Scripted
 from trimtab.registry import Registry
@@ -19,6 +21,7 @@ from trimtab.store import Blobs, Metadata, Settings, SharedState, Spans, is_serv
 from trimtab.traces import Recorder
 from trimtab.workers import CONTROL, Link, LinkShared, Report, Sender, socket_path
 
+from .guarding import warm
 from .house import LAG, specs_of
 from .loop_lag import LoopLag
 from .pricing import set_prices
@@ -48,17 +51,20 @@ class WorkerHouse:
     spans: Spans | None = None
     lag: LoopLag = field(default_factory=LoopLag)
     reporting: asyncio.Task[None] | None = field(default=None, repr=False)
+    warming: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def ready(self) -> None:
         """Requests are accepted from now on: say so, and how it goes, now and then."""
         self.lag.start()
+        self.warming = asyncio.create_task(warm(self.registry), name="trimtab-warm")
         self.reporting = asyncio.create_task(self._report(), name="trimtab-worker-report")
 
     async def close(self) -> None:
         """Let what is ending end, hand over spans and usage, hang up."""
-        if self.reporting is not None:
-            self.reporting.cancel()
-            await asyncio.gather(self.reporting, return_exceptions=True)
+        for task in (self.reporting, self.warming):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.lag.stop()
         await self.gateway.limits.close()
         await self.sender.close()
@@ -109,6 +115,8 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node)
         gateway.limits.start()
         gateway.approvals = Approvals(metadata)
+        gateway.tool_pins = ToolPins(metadata)
+        gateway.conversations = Conversations(metadata)
         link.on_change += [keys.reload, teams.reload, registry.refresh]
         registry.follow()
         opened.pop_all()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from trimtab.core import BadInput, Message, Native
 from trimtab.gateway.ask import Ask, asked, decode, wrong
 from trimtab.gateway.keys import Key
+from trimtab.guard.provenance import Provenance
 from trimtab.providers import COUNT, MESSAGES
 
 from .hidden import texts_within
@@ -33,6 +34,9 @@ _TOOL = frozenset(
 )
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _TIERS = {"auto": "auto", "standard_only": "default"}
+#: Blocks whose text is somebody else's, and characters of their titles.
+_DOCUMENTS = ("document", "search_result")
+_TITLE = 200
 #: Tokens of thinking up to which an effort is called so.
 _EFFORTS = ((2048, "low"), (12_000, "medium"))
 
@@ -66,7 +70,28 @@ def _ask(data: dict[str, Any], headers: Mapping[str, str], key: Key, dialect: st
         headers={name: headers[name] for name in ("anthropic-beta",) if name in headers},
     )
     messages = (*head, *(message for _, chat in runs for message in chat))
-    return asked(data, headers, key, messages=messages, params=params, native=native)
+    sources = documents_within(len(head), runs)
+    return asked(data, headers, key, messages=messages, params=params, native=native, sources=sources)
+
+
+def documents_within(at: int, runs: tuple[tuple[tuple[Any, ...], tuple[Message, ...]], ...]) -> tuple[Provenance, ...]:
+    """The parts of chat messages that stand for documents and results of searches: texts from outside by their kind.
+    ``at`` is the position of the first of them."""
+    found: list[Provenance] = []
+    for items, chat in runs:
+        content = items[0].get("content")
+        blocks = content if isinstance(content, list) and items[0].get("role") == "user" else []
+        part = 0
+        for block in blocks:
+            if block["type"] == "tool_result" or _part(block, "", []) is None:
+                continue
+            if block["type"] in _DOCUMENTS:
+                title = block.get("title") or block.get("source") or block["type"]
+                origin = title if isinstance(title, str) else block["type"]
+                found.append(Provenance(at + len(chat) - 1, part, "document", origin[:_TITLE]))
+            part += 1
+        at += len(chat)
+    return tuple(found)
 
 
 def _head(system: object) -> tuple[Message, ...]:

@@ -54,6 +54,8 @@ def origin_of(
         kind, _, place = name.partition(":")
         if kind in ("lookup", "result") and _looked_up(value, history, place, lookups if kind == "lookup" else None):
             return Origin(f"{kind} {place}".strip(), False)
+        if kind == "field" and any(_is(each.value, value) for r in history.results for each in fields_of(r.text)):
+            return Origin("a field of a result", False)
     outside = any(indexed(text).has(value) for text in history.untrusted)
     if outside and "document" in allowed and any(indexed(text).has(value) for text in history.documents):
         return Origin("a document", True)

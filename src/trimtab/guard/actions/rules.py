@@ -16,9 +16,16 @@ Refusal = Literal["flag", "escalate", "block"]
 REFUSALS = ("flag", "escalate", "block")
 TIERS = ("low", "medium", "high")
 #: Where a value may come from. ``lookup`` stands for every tool the policy lists under ``lookups``.
-ORIGINS = ("user", "system", "model", "result", "document", "lookup", "any")
+#: ``field`` is a result's field that is the value and nothing else; ``result`` any place in a result.
+ORIGINS = ("user", "system", "model", "field", "result", "document", "lookup", "any")
+#: What may be wrong with a call. ``dictated``: an order in a text from outside names the value.
+FAULTS = (
+    "not-allowed", "unknown-tool", "schema", "limit", "loop", "shadowing", "changed-tool", "plan", "intent", "argument",
+    "provenance", "dictated", "thought-injection",
+)  # fmt: skip
 _KEYS = (
     "rules", "tools", "lookups", "unnamed", "intent", "plan", "provenance", "changed", "limits", "wait", "own",
+    "at_most",
 )  # fmt: skip
 _TOOL_KEYS = ("risk", "effect", "allow", "arguments", "limit", "intent", "routes", "users", "otherwise")
 _ARGUMENT_KEYS = ("from", "values", "pattern", "least", "most", "length", "otherwise", "addresses")
@@ -63,7 +70,7 @@ class ActionRules:
     ``unnamed`` says what is done with tools that the policy does not name: they are checked by the defaults, or
     refused. ``lookups`` are tools whose results are the owner's own directory. ``own`` are addresses that belong to
     the owner. ``calls`` and ``repeats`` bound a conversation and the same call in it. ``wait`` is seconds until an
-    escalated call that nobody decided is refused.
+    escalated call that nobody decided is refused. ``at_most`` bounds what is done about a kind of fault.
     """
 
     tools: Mapping[str, ToolRule] = field(default_factory=dict)
@@ -77,6 +84,7 @@ class ActionRules:
     calls: int = 100
     repeats: int = 3
     wait: float = 900.0
+    at_most: Mapping[str, Refusal] = field(default_factory=dict)
 
 
 DEFAULT_RULES = ActionRules()
@@ -104,7 +112,14 @@ def read_rules(written: Mapping[str, Any], field: str = "stages.action") -> Acti
         calls=int(_number(limits, "calls", 100, f"{field}.limits", least=1)),
         repeats=int(_number(limits, "repeats", 3, f"{field}.limits", least=1)),
         wait=_number(written, "wait", 900.0, field, least=1, most=_LONGEST_WAIT),
+        at_most=_bounds(written, field),
     )
+
+
+def _bounds(written: Mapping[str, Any], field: str) -> Mapping[str, Refusal]:
+    bounds = _mapping(written, "at_most", field)
+    _known(bounds, FAULTS, f"{field}.at_most")
+    return {str(kind): _one(bounds, kind, REFUSALS, f"{field}.at_most") for kind in bounds}
 
 
 def _tool(written: object, field: str) -> ToolRule:

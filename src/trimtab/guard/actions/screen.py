@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jsonschema_rs
 import msgspec
 
-from trimtab.guard.verdicts import Action, Finding, Verdict, hardest
+from trimtab.core import Later
+from trimtab.guard.verdicts import SEVERITY, Action, Finding, Verdict, hardest
 
 from .calls import History, Tool, ToolCall
 from .provenance import Origin, addresses_in, origin_of
@@ -20,10 +20,19 @@ from .thoughts import quoted_orders
 from .values import entity_of, leaves
 from .wording import GRAVE, asks_for, effect_of, gives_orders, names_a_thing, says_where
 
+if TYPE_CHECKING:
+    import jsonschema_rs
+else:
+    jsonschema_rs = Later("jsonschema_rs")
+
 SCANNER = "actions"
 _DIRECTORY = ("user", "system", "lookup")
 _THINGS = (*_DIRECTORY, "result")
 _CONTENT = (*_THINGS, "document", "model")
+#: Within a plan the links that a text carries may come from anywhere but from the prose of a text from outside.
+_LINKS = (*_DIRECTORY, "field", "model")
+#: Effects for which a plan trusts no destination in prose from outside: what they do is not taken back.
+_FINAL = ("pay", "delete", "run")
 #: Letters that a content must have before it counts that an order names it: short ones happen to be the same.
 _TELLING = 4
 _SHOWN = 60
@@ -54,7 +63,7 @@ def screen(call: ToolCall, history: History, rules: ActionRules = DEFAULT_RULES)
     """The verdict: allow, flag, escalate (a person must say) or block, with a finding for each thing that is wrong."""
     rule = rules.tools.get(call.tool, NO_RULE)
     case = _Case(call, history, rules, rule, rule.effect or effect_of(call.tool))
-    faults = [fault for check in _CHECKS for fault in check(case)]
+    faults = [_bounded(fault, rules) for check in _CHECKS for fault in check(case)]
     text = json.dumps(dict(call.arguments), ensure_ascii=False, default=str)
     findings = tuple(
         Finding(
@@ -69,6 +78,12 @@ def screen(call: ToolCall, history: History, rules: ActionRules = DEFAULT_RULES)
         first = next(finding for finding in findings if finding.action == action)
         message = f"The call of {call.tool} was {'stopped' if action == 'block' else 'held'}: {first.reason}"
     return Verdict(action=action, findings=findings, text="" if action == "block" else text, message=message)
+
+
+def _bounded(fault: _Fault, rules: ActionRules) -> _Fault:
+    """The fault with no harder action than the policy allows for its kind."""
+    most = rules.at_most.get(fault.kind)
+    return fault._replace(action=most) if most is not None and SEVERITY[most] < SEVERITY[fault.action] else fault
 
 
 def _allowed(case: _Case) -> Iterator[_Fault]:
@@ -216,13 +231,14 @@ def _provenance(case: _Case) -> Iterator[_Fault]:
             for said, origin in _origins(case, rule, name, value):
                 if not origin.trusted:
                     action: Action = "block" if origin.order and otherwise != "flag" else otherwise
-                    yield _Fault("provenance", action, f"{place} {said}: {origin.words}.", place)
+                    kind = "dictated" if origin.order else "provenance"
+                    yield _Fault(kind, action, f"{place} {said}: {origin.words}.", place)
 
 
 def _origins(case: _Case, rule: ArgumentRule, name: str, value: Any) -> Iterator[tuple[str, Origin]]:
     """What to ask about one value: itself, and the addresses within a longer text."""
     entity = entity_of(value) if isinstance(value, str) else None
-    allowed = _from(case, rule, name, linked=entity is not None)
+    allowed = _from(case, rule, name, entity.kind if entity is not None else "")
     if allowed is None:
         if case.effect != "read" and isinstance(value, str):
             yield from _content(case, rule, value)
@@ -236,29 +252,36 @@ def _content(case: _Case, rule: ArgumentRule, value: str) -> Iterator[tuple[str,
         found = _asked(case, value, _CONTENT)
         if found.order:
             yield "is dictated", found
-    allowed = rule.addresses or _CONTENT
+    allowed = rule.addresses or (_LINKS if _planned(case) else _CONTENT)
     for address in addresses_in(value):
         found = _asked(case, address, allowed)
         if not found.trusted:
             yield "holds an address that may not stand there", found
 
 
+def _planned(case: _Case) -> bool:
+    return case.history.plan is not None and case.call.tool in case.history.plan
+
+
 def _asked(case: _Case, value: Any, allowed: Sequence[str]) -> Origin:
     return origin_of(value, case.history, allowed, case.rules.lookups, case.rules.own)
 
 
-def _from(case: _Case, rule: ArgumentRule, name: str, *, linked: bool) -> tuple[str, ...] | None:
-    """Where the value of an argument may come from; None where its name and value do not matter."""
+def _from(case: _Case, rule: ArgumentRule, name: str, entity: str) -> tuple[str, ...] | None:
+    """Where the value of an argument may come from; None where its name and value do not matter. ``entity`` is what
+    kind of address or account the value is, if it is one."""
     if rule.origins:
         allowed = rule.origins
     elif case.effect == "read":
-        return _CONTENT if linked else None
-    elif not (linked or says_where(name)):
+        return _CONTENT if entity else None
+    elif not (entity or says_where(name)):
         return None
     else:
-        allowed = _THINGS if names_a_thing(name) and not linked else _DIRECTORY
-    planned = case.history.plan is not None and case.call.tool in case.history.plan
-    return (*allowed, "result") if planned and "result" not in allowed else allowed
+        allowed = _THINGS if names_a_thing(name) and not entity else _DIRECTORY
+    if not _planned(case):
+        return allowed
+    # The step is agreed, its arguments are not: what an attacker may write to be read is prose.
+    return (*allowed, "field" if case.effect in _FINAL or entity == "link" else "result")
 
 
 def _thoughts(case: _Case) -> Iterator[_Fault]:

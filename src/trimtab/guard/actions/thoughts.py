@@ -25,18 +25,12 @@ _SAYING = re.compile(
 
 def quoted_orders(text: str, untrusted: Sequence[str], said: Sequence[str] = ()) -> bool:
     """Whether a text repeats six words in a row of an order from outside that the user has not said too."""
-    runs = _runs(text)
+    runs = frozenset(_runs(text))
     for source in untrusted:
-        words = indexed(source).words
-        for run in runs:
-            if run in words and not any(run in indexed(each).words for each in said) and _ordered(run, source):
+        for run in runs & _ordered(source):
+            if not any(run in indexed(each).words for each in said):
                 return True
     return False
-
-
-def _ordered(run: str, source: str) -> bool:
-    """Whether the words stand in an order of the source."""
-    return any(run in indexed(sentence).words and gives_orders(sentence) for sentence in sentences(source) if sentence)
 
 
 def without_dictation(answer: str, untrusted: Sequence[str], said: Sequence[str] = ()) -> str:
@@ -75,6 +69,12 @@ def _elsewhere(name: str, untrusted: Sequence[str], said: Sequence[str], orders:
 @lru_cache(maxsize=256)
 def _orders(source: str) -> tuple[str, ...]:
     return tuple(sentence for sentence in sentences(source) if sentence and gives_orders(sentence))
+
+
+@lru_cache(maxsize=64)
+def _ordered(source: str) -> frozenset[str]:
+    """The runs of words within the orders of a source."""
+    return frozenset(run for order in _orders(source) for run in _runs(order))
 
 
 @lru_cache(maxsize=1024)

@@ -27,6 +27,7 @@ _VERBS: Mapping[Effect, str] = {
     "read": "get read list search find fetch lookup look check show view describe query count calculate compute "
     "download browse open visit ask",
 }
+_MONEY = frozenset(("money", "payment", "payments", "transaction", "transactions", "funds"))
 _EFFECT_OF: dict[str, Effect] = {verb: effect for effect, verbs in _VERBS.items() for verb in verbs.split()}
 #: Further words with which people ask for an effect.
 _ASKING: Mapping[Effect, str] = {
@@ -59,11 +60,22 @@ _OPENING = re.compile(
     r"(?i)^[\W\d_]*(?:(?:please|kindly|instead|now|then|also|first|next|finally|and|just|so|hey|hi|dear|assistant|"
     r"ai|model|agent|important|note|urgent|error|warning|todo|todos|after that|before that)\b[\s,:;.!-]*)*"
 )
-_CLAUSE = re.compile(r"(?i)(?::\s*|,\s*(?:and\s+|then\s+|please\s+)*|\band\s+(?:then\s+)?|\bto\s+you,?\s*)")
+#: Where a clause begins; only behind a colon, a semicolon or a dash between spaces may an order begin.
+_BREAKS = ":;-\u2013\u2014"
+_CLAUSE = re.compile(
+    r"(?i)(?:[:;]\s*|\s[-\u2013]+\s+|\s*\u2014+\s*|,\s*(?:and\s+|then\s+|please\s+)*|\band\s+(?:then\s+)?|"
+    r"\bto\s+you,?\s*)"
+)
 _ADDRESSED = re.compile(
     r"(?i)\b(?:you|the assistant|the agent|the ai|the model|the user)\b[^.?!\n]{0,40}"
     r"\b(?:must|should|need|have to|are to|will now|shall|required)\b"
     r"|\b(?:without asking|do the following|ignore (?:all|your|the|any)|your (?:task|instructions))\b"
+)
+#: How people ask for something politely; an order may follow.
+_REQUEST = re.compile(
+    r"(?i)\b(?:(?:could|can|would|will) you(?: please| kindly| also| still| just| then| maybe| quickly| now)*|"
+    r"(?:i|we)(?: need| want|'d like| would like) you to|(?:make sure|remember|do not forget|don't forget|be sure) to|"
+    r"(?:be so kind|feel free|it would be (?:great|good|nice) (?:if you could|to)))(?: as)?(?: to)?\s+"
 )
 _SHARE = 0.5
 #: Sentences of one text that are looked at.
@@ -72,9 +84,11 @@ _MOST = 4000
 
 @lru_cache(maxsize=2048)
 def effect_of(tool: str) -> Effect:
-    """The effect that a tool's name tells: by its first verb. A name without one is taken for a writing tool."""
+    """The effect that a tool's name tells: by its first verb, and by whether it speaks of money. A name without a verb
+    is taken for a writing tool."""
     words = [word.casefold() for word in _WORD.findall(_CAMEL.sub(" ", tool))]
-    return next((_EFFECT_OF[word] for word in words if word in _EFFECT_OF), "write")
+    effect: Effect = next((_EFFECT_OF[word] for word in words if word in _EFFECT_OF), "write")
+    return "pay" if effect in ("send", "write") and not _MONEY.isdisjoint(words) else effect
 
 
 @lru_cache(maxsize=4096)
@@ -107,7 +121,9 @@ def gives_orders(sentence: str) -> bool:
     start = sentence[_OPENING.match(sentence).end() :]  # type: ignore[union-attr]  # it matches the empty text
     if _order(start) or _ADDRESSED.search(sentence) is not None:
         return True
-    if any(_order(sentence[found.end() :]) for found in _CLAUSE.finditer(sentence) if ":" in found[0]):
+    if any(_order(sentence[found.end() :]) for found in _CLAUSE.finditer(sentence) if found[0].strip()[:1] in _BREAKS):
+        return True
+    if any(_order(sentence[found.end() :]) for found in _REQUEST.finditer(sentence)):
         return True
     windows = model("instruction").sentences(sentence, 2000)
     return any(each.probability >= _SHARE for each in windows)

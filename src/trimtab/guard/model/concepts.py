@@ -8,6 +8,9 @@ for every word that begins so. Words of scripts without spaces are cut out of a 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
 
 _WORDS: dict[str, str] = {
     "override": """ignor* disregard* forget* forgot overrid* overwrit* bypass* neglect* overlook* dismiss*
@@ -116,32 +119,49 @@ _WORDS: dict[str, str] = {
 CONCEPTS = tuple(_WORDS)
 #: Letters of scripts that write words without spaces, or glue particles to them, as a class of an expression.
 SPACELESS = "\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7ff"
-_EXACT: dict[str, int] = {}
-_STEMS: dict[str, int] = {}
-_LONGEST_STEM = 14
-_SHORTEST_STEM = 2
+#: Stems are looked up by their first letters.
+_PREFIX = 2
 
 
-def concepts_of(word: str) -> tuple[int, ...]:
-    """The numbers of the concepts that a lower-case word stands for: one or none."""
-    number = _EXACT.get(word)
-    if number is None:
-        for length in range(min(len(word), _LONGEST_STEM), _SHORTEST_STEM - 1, -1):
-            number = _STEMS.get(word[:length])
-            if number is not None:
-                break
-    return () if number is None else (number,)
+class _Lexicon(NamedTuple):
+    exact: Mapping[str, int]
+    stems: Mapping[str, tuple[str, ...]]  # by their first letters, longest first
+    numbers: Mapping[str, int]
 
 
-def _fill() -> None:
+@cache
+def _lexicon() -> _Lexicon:
+    exact: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for number, words in enumerate(_WORDS.values()):
         for word in words.split():
             if word.endswith("*"):
-                _STEMS.setdefault(word[:-1], number)
+                numbers.setdefault(word[:-1], number)
             else:
-                _EXACT.setdefault(word, number)
+                exact.setdefault(word, number)
+    stems: dict[str, tuple[str, ...]] = {}
+    for stem in sorted(numbers, key=len, reverse=True):
+        stems[stem[:_PREFIX]] = (*stems.get(stem[:_PREFIX], ()), stem)
+    return _Lexicon(exact, stems, numbers)
 
 
-_fill()
-#: The words of those scripts, longest first: they are cut out of a run of letters, everything else is one letter each.
-SPACELESS_WORDS = sorted((word for word in _EXACT if re.match(f"[{SPACELESS}]", word)), key=len, reverse=True)
+def concept_of(word: str) -> int:
+    """The number of the concept that a lower-case word stands for; -1 for none."""
+    exact, stems, numbers = _lexicon()
+    number = exact.get(word)
+    if number is not None:
+        return number
+    for stem in stems.get(word[:_PREFIX], ()):
+        if word.startswith(stem):
+            return numbers[stem]
+    return -1
+
+
+@cache
+def spaceless_words() -> tuple[str, ...]:
+    """The lexicon's words of scripts without spaces, longest first.
+
+    They are cut out of a run of letters; everything else there is one letter each.
+    """
+    written = re.compile(f"[{SPACELESS}]")
+    return tuple(sorted(filter(written.match, _lexicon().exact), key=len, reverse=True))

@@ -22,6 +22,7 @@ from trimtab.incidents.records import Records
 from trimtab.store import Metadata, Settings
 from trimtab.traces import Http
 
+from .burner import Burner
 from .channels import Channel, Rota
 from .payloads import Message, message_of
 from .plan import Notice, escalated_to, escalation, planned
@@ -38,7 +39,8 @@ _NS = 10**9
 
 
 class Pager:
-    """One task. ``link`` makes the address of an incident's page; ``alive`` says whether the watch is reading."""
+    """One task. ``link`` makes the address of an incident's page; ``alive`` says whether the watch is reading;
+    ``burner`` looks at error budgets first, so that the severity is right before somebody is told."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Pager:
         self._desk, self._http, self._link, self._clock = desk, http, link, clock
         self.rota = rota
         self._alive = alive
+        self.burner: Burner | None = None
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._beat_ns = 0
@@ -74,7 +77,9 @@ class Pager:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def turn(self) -> None:
-        """One look: escalate, plan, send what is due, show that we live."""
+        """One look: error budgets, escalation, plans; send what is due, show that we live."""
+        if self.burner is not None:
+            await self.burner.turn()
         await self._escalate()
         await self._plan()
         waiting = await self._outbox.due(self._clock())

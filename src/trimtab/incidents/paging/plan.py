@@ -16,6 +16,9 @@ TOLD = {
     "verdict": "update",
     "page": "update",
     "escalated": "opened",
+    "burning": "opened",
+    "undone": "opened",
+    "contained": "update",
     "action": "mitigated",
     "rollback": "mitigated",
     "acknowledged": "acknowledged",
@@ -84,8 +87,11 @@ def escalated_to(incident: Incident, rota: Rota, now_ns: int) -> str:
     """
     if incident.state != "open" or incident.acknowledged_by or incident.severity > WAKES:
         return ""
-    steps = [event.time_ns for event in incident.events if event.kind == "escalated"]
-    since = steps[-1] if steps else incident.opened_ns
+    bout = [event for event in incident.events if event.time_ns >= incident.since_ns]
+    steps = [event.time_ns for event in bout if event.kind == "escalated"]
+    # Who was told of a mild incident by day is not late with one that has just become severe.
+    severe = [event.time_ns for event in bout if event.kind == "burning"]
+    since = max((incident.since_ns, *steps, *severe))
     chain = rota.chain(incident.owner)
     if now_ns - since < rota.escalate_after_s * _NS or len(steps) + 1 >= len(chain):
         return ""
@@ -101,5 +107,7 @@ def escalation(owner: str, after_s: float) -> IncidentEvent:
 
 
 def _escalations(incident: Incident, seq: int, event: IncidentEvent) -> int:
-    """How far along the chain the word had gone when the event happened."""
-    return sum(e.kind == "escalated" and e.time_ns <= event.time_ns for e in incident.events)
+    """How far along the chain the word had gone when the event happened; one that comes back begins anew."""
+    before = [e for e in incident.events if e.time_ns <= event.time_ns]
+    again = max((at for at, e in enumerate(before) if e.kind == "reopened"), default=0)
+    return sum(e.kind == "escalated" for e in before[again:])

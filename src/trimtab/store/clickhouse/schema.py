@@ -6,8 +6,8 @@ from trimtab.core import Conflict
 
 from .connection import FIELD, Connection
 
-#: The tables below, as they are kept in ``trimtab_store``.
-VERSION = 1
+#: The tables below, as they are kept in ``trimtab_store``. In 1 there was no index of sessions.
+VERSION = 2
 SPANS, SCORES, IDS = "trimtab_spans", "trimtab_scores", "trimtab_ids"
 SPAN_ROLLUP, SCORE_ROLLUP = "trimtab_span_rollup", "trimtab_score_rollup"
 #: The tables with a partition for every day.
@@ -17,6 +17,7 @@ _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
 #: Rows of one key are reduced to the one with the greatest ``first``, which is the one that was numbered first.
 _FIRST = "first Int64 DEFAULT -seq"
 
+_SESSIONS = "INDEX by_session session TYPE bloom_filter(0.01) GRANULARITY 1"
 _WORD, _TEXT, _LONG = "LowCardinality(String)", "String CODEC(ZSTD(1))", "String CODEC(ZSTD(3))"
 _WHOLE, _TIME = "Nullable(Int64) CODEC(ZSTD(1))", "Int64 CODEC(Delta, ZSTD(1))"
 _STAMP = "\n  ".join(f"stamp_{layer} {_WORD}," for layer in ("model", "knowledge", "prompt", "guard", "route"))
@@ -36,7 +37,8 @@ _TABLES = (
   cost_usd Nullable(Float64) CODEC(ZSTD(1)), ttft_ns {_WHOLE},
   tags Map({_WORD}, String), folded Map({_WORD}, String), bucket Int32,
   error {_TEXT}, input {_LONG}, output {_LONG}, input_folded {_LONG}, output_folded {_LONG}, attributes {_LONG},
-  INDEX by_seq seq TYPE minmax GRANULARITY 1
+  INDEX by_seq seq TYPE minmax GRANULARITY 1,
+  {_SESSIONS}
 ) ENGINE = ReplacingMergeTree(first) PARTITION BY day ORDER BY (start_ns, trace_id, span_id)
   SETTINGS {_DURABLE}""",
     f"""CREATE TABLE IF NOT EXISTS {SCORES} (
@@ -88,6 +90,8 @@ def prepare(connection: Connection) -> str:
             field=FIELD,
             mend="Use the program that made it or a newer one, or another database.",
         )
+    if version == 1:  # of the parts that come from now on
+        connection.run(f"ALTER TABLE {SPANS} ADD {_SESSIONS.replace('INDEX', 'INDEX IF NOT EXISTS', 1)}")
     if version < VERSION:
         connection.run(f"INSERT INTO trimtab_store VALUES ({VERSION})")
     ((uuid,),) = connection.rows(

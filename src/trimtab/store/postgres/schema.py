@@ -13,8 +13,8 @@ from trimtab.core import ConfigError, Conflict
 from .connection import FIELD, Connection, Place, rows
 
 SCHEMA = "trimtab_spans"
-#: The schema below, as it is kept in ``store.version``.
-VERSION = 1
+#: The schema below, as it is kept in ``store.version``. In 1 there was no index of sessions.
+VERSION = 2
 #: The tables with a partition for every day.
 DAILY = ("spans", "scores", "span_rollup", "score_rollup")
 _DAY = re.compile(r"spans_(\d{4})_(\d{2})_(\d{2})")
@@ -23,6 +23,7 @@ _DAY_NS = 86_400 * 10**9
 #: The lock that only making and dropping of partitions and of the schema take: any number that nobody else uses.
 _SCHEMA_LOCK = 7_412_002
 
+_SESSIONS = f"CREATE INDEX spans_session ON {{}} {SCHEMA}.spans (session, start_ns, seq) WHERE parent_id = '';"
 # Payloads lie in the row, compressed by us: a table of their own costs a sixth more to write and 6 % more room.
 # ``store`` has one row. Whoever writes holds its lock until the commit, so that ``seq`` numbers the rows of all
 # processes in the order of their commits.
@@ -49,6 +50,7 @@ ALTER TABLE {SCHEMA}.spans ALTER data SET STORAGE EXTERNAL;
 CREATE INDEX spans_seq ON {SCHEMA}.spans (seq);
 CREATE INDEX spans_start ON {SCHEMA}.spans (start_ns, seq);
 CREATE INDEX spans_root ON {SCHEMA}.spans (start_ns, seq) WHERE parent_id = '';
+{_SESSIONS.format("")}
 CREATE TABLE {SCHEMA}.scores (
   seq bigint NOT NULL, day date NOT NULL,
   id text COLLATE "C" NOT NULL, trace_id bytea NOT NULL, span_id bytea NOT NULL,
@@ -95,6 +97,7 @@ def prepare(connection: Connection, first_seq: int) -> str:
             connection.execute(
                 f"INSERT INTO {SCHEMA}.store (version, seq) VALUES (%s, %s)".encode(), (VERSION, first_seq)
             )
+        _upgrade(connection)
     ((version, store_id),) = rows(connection, f"SELECT version, id FROM {SCHEMA}.store")
     if version > VERSION:
         raise Conflict(
@@ -103,6 +106,15 @@ def prepare(connection: Connection, first_seq: int) -> str:
             mend="Use the program that made it or a newer one, or another database.",
         )
     return str(store_id)
+
+
+def _upgrade(connection: Connection) -> None:
+    """Bring an older schema up, under its lock. Days that are there stay as they are, so that nobody has to wait for an
+    index of all of them; those that come have the new one."""
+    ((version,),) = rows(connection, f"SELECT version FROM {SCHEMA}.store")
+    if version == 1:
+        connection.execute(_SESSIONS.format("ONLY").encode())
+        connection.execute(f"UPDATE {SCHEMA}.store SET version = {VERSION}".encode())
 
 
 def partition(table: str, day: datetime.date) -> str:

@@ -149,7 +149,7 @@ async def _scores(request: Request, frame: Frame, kind: str, name: str, changes:
     return {
         "scores": standing.score_rows(scores, kind, name, numbers[-6:]), "windows": WINDOWS, "window": window,
         "since_ns": min((score.time_ns for score in scores), default=since) if len(scores) >= MOST_SCORES else since,
-        "cut": len(scores) >= MOST_SCORES, "scored": kind not in ("datasets",),
+        "cut": len(scores) >= MOST_SCORES, "scored": kind not in ("datasets", "monitors"),
     }  # fmt: skip
 
 

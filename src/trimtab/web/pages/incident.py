@@ -10,8 +10,8 @@ from datetime import tzinfo
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from trimtab.core import Change, NotFound, Score, Span, TrimtabError
-from trimtab.incidents import Incident, recovered, recovery
+from trimtab.core import Change, Layer, NotFound, Score, Span, TrimtabError
+from trimtab.incidents import TITLES, Deed, Incident, Offer, Wanted, causes, recovered, recovery, together
 from trimtab.traces import question
 from trimtab.watch import Monitor
 from trimtab.web import words
@@ -59,6 +59,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeedRow:
+    """An action that was taken; ``back`` says that it can be taken back."""
+
+    deed: Deed
+    title: str
+    css: str
+    back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentView:
     """Everything that the template draws."""
 
@@ -82,6 +92,11 @@ class IncidentView:
     checks: tuple[Check, ...]
     recovered: str
     live: bool
+    offers: tuple[Offer, ...]
+    deeds: tuple[DeedRow, ...]
+    chain: str
+    apart: tuple[str, ...]
+    beliefs: tuple[tuple[int, str, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +109,7 @@ class IncidentData:
     scores: Sequence[Score]
     roots: Sequence[Span]
     monitor: Monitor | None
+    offers: tuple[Offer, ...] = ()
     zone: tzinfo | None = None
 
 
@@ -127,7 +143,7 @@ def view(data: IncidentData) -> IncidentView:
                 layer=layer_of(c), name=cause_name(c), why=c.cleared or "not singled out; fits the timing less well"
             )
             for c in (report.candidates if report else ())
-            if c.change_id and (cause is None or c.change_id != cause.change_id)
+            if c.change_id and c.change_id not in {each.change_id for each in causes(incident)}
         ),
         monitor=data.monitor,
         remedy=remedy(cause) if cause is not None and live else "",
@@ -135,7 +151,24 @@ def view(data: IncidentData) -> IncidentView:
         checks=_checks(incident, recovered),
         recovered=recovered,
         live=incident.state != "closed",
+        offers=data.offers,
+        deeds=tuple(_deed_row(deed) for deed in reversed(incident.deeds)),
+        chain=together(report) if report is not None else "",
+        apart=report.apart if report is not None else (),
+        beliefs=tuple(
+            (belief.layer, Layer(belief.layer).title, round(100 * belief.belief))
+            for belief in (report.layers if report is not None and cause is None else ())
+            if belief.belief >= 0.01
+        ),
     )
+
+
+_DEED_CSS = {"done": "ok", "failed": "bad", "undone": "", "planned": "warn", "undoing": "warn"}
+
+
+def _deed_row(deed: Deed) -> DeedRow:
+    back = deed.state in ("done", "failed") and bool(deed.changes)
+    return DeedRow(deed=deed, title=TITLES[deed.action], css=_DEED_CSS[deed.state], back=back)
 
 
 def _comparison(data: IncidentData) -> Comparison | None:
@@ -243,18 +276,22 @@ async def collect(frame: Frame, incident: Incident) -> IncidentData:
     roots = [next((s for s in t.spans if not s.parent_id), t.spans[0]) for t in traces if t is not None and t.spans]
     cause = incident.cause
     changes = house.registry.changes(limit=1000) if cause is not None and cause.change_id else []
+    slices = ("", incident.slice)
     return IncidentData(
         now_ns=now,
         incident=incident,
         change=next((c for c in changes if cause is not None and c.id == cause.change_id), None),
         scores=scores,
         roots=roots,
-        monitor=next((m for m in house.watch.monitors if m.signal == incident.signal), None),
+        monitor=next((m for m in house.watch.monitors if m.signal == incident.signal and m.slice in slices), None),
+        offers=house.desk.acts.offers(incident),
         zone=frame.zone,
     )
 
 
-async def incident_page(request: Request, frame: Frame, *, refused: TrimtabError | None = None) -> HTMLResponse:
+async def incident_page(
+    request: Request, frame: Frame, *, refused: TrimtabError | None = None, unacted: TrimtabError | None = None
+) -> HTMLResponse:
     """``GET /incidents/{id}``; ``?confirm=rollback|close`` shows that form in the page, for those without script."""
     incident = await frame.house.desk.get(incident_id(request))
     shown = view(await collect(frame, incident))
@@ -267,7 +304,8 @@ async def incident_page(request: Request, frame: Frame, *, refused: TrimtabError
         title=f"Incident {incident.id}",
         nav="/incidents",
         incidents=await frame.house.desk.list(limit=50),
-        status=refused.status if refused else 200,
+        status=next((error.status for error in (refused, unacted) if error is not None), 200),
+        unacted=unacted,
         view=shown,
         confirm=request.query_params.get("confirm", "close" if refused is not None else ""),
         refused=refused,
@@ -296,6 +334,33 @@ async def rollback(request: Request, frame: Frame) -> Response:
     number = incident_id(request)
     await frame.house.desk.rollback(number, actor(request))
     return RedirectResponse(f"/incidents/{number}", status_code=303)
+
+
+async def act(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/act`` with ``action``, perhaps ``target`` and ``to``. A refusal is shown on the page."""
+    number = incident_id(request)
+    form = await request.form()
+    wanted = Wanted(**{name: str(form.get(name, "")).strip()[:200] for name in ("action", "target", "to")})
+    try:
+        await frame.house.desk.act(number, wanted, actor(request))
+    except NotFound:
+        raise
+    except TrimtabError as refused:
+        return await incident_page(request, frame, unacted=refused)
+    return RedirectResponse(f"/incidents/{number}#acts-h", status_code=303)
+
+
+async def undo(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/undo`` with ``deed``: take an action back. A refusal is shown on the page."""
+    number = incident_id(request)
+    deed = str((await request.form()).get("deed", ""))[:100]
+    try:
+        await frame.house.desk.undo(number, deed, actor(request))
+    except NotFound:
+        raise
+    except TrimtabError as refused:
+        return await incident_page(request, frame, unacted=refused)
+    return RedirectResponse(f"/incidents/{number}#acts-h", status_code=303)
 
 
 async def note(request: Request, frame: Frame) -> Response:

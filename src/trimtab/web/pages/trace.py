@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trimtab.core import Breakdown, Filter, Layer, Score, Span, SpanQuery
+from trimtab.core import Breakdown, Filter, Layer, NotFound, Score, Span, SpanQuery
 from trimtab.incidents import Incident
 from trimtab.registry import Registry
 from trimtab.store import STRIPPED, Trace
@@ -19,6 +19,7 @@ from trimtab.traces import PRICES_AS_OF, question
 from trimtab.web import words
 from trimtab.web.agentgraph import Graph, Line, graph, lines
 from trimtab.web.banner import headline, signal_title
+from trimtab.web.dataflow import dataflow, planned
 from trimtab.web.exchange import CostRow, GuardRow, MessageRow, PassageRow, costs, messages, passages, verdicts
 from trimtab.web.frame import Frame
 from trimtab.web.pins import pin_links
@@ -97,6 +98,7 @@ class TraceView:
     session: str
     turn: str
     linked: str
+    dual: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ def view(data: TraceData) -> TraceView:
         session=session_href(root.session) if root.session else "",
         turn=f"turn {words.count(data.turn[0])} of {words.count(data.turn[1])}" if data.turn[1] else "",
         linked=_linked(spans),
+        dual=planned(spans) is not None,
     )
 
 
@@ -299,3 +302,15 @@ async def _turn(frame: Frame, root: Span) -> tuple[int, int]:
     until = [SpanQuery(filters=of, until_ns=end) for end in (root.start_ns + 1, 0)]
     found = [await frame.house.spans.groups(Breakdown(query=query)) for query in until]
     return int(found[0][0].values[0] or 0), int(found[1][0].values[0] or 0)
+
+
+async def flow_page(request: Request, frame: Frame) -> HTMLResponse:
+    """``GET /traces/{id}/flow``: where the data of a dual-LLM run went. Raises NotFound for another trace."""
+    trace = await find_trace(frame, str(request.path_params["id"]))
+    found = await asyncio.to_thread(dataflow, trace.spans)
+    if found is None:
+        raise NotFound("There is no dual-LLM run in this trace.", mend="`trimtab.dual.run` makes one.")
+    return frame.page(
+        request, "flow.html", title="Data flow", nav="/traces", flow=found, trace_id=root_of(trace).trace_id,
+        incidents=await frame.house.desk.list(limit=50),
+    )  # fmt: skip

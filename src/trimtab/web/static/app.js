@@ -26,6 +26,10 @@ function mark() {
   const box = selected()?.querySelector("input[type=checkbox]"); if (!box) return;
   box.checked = !box.checked; say(box.checked ? "marked" : "not marked"); counted();
 }
+function wrong() {
+  const button = selected()?.querySelector("[data-wrong]");
+  if (button) button.click(); else if ($("[data-wrong]")) say("choose a row with j and k first");
+}
 function counted() {
   const n = $$("[name=t]:checked").length, label = $("#marked");
   if (label) label.textContent = n ? `${n} marked` : "";
@@ -40,7 +44,7 @@ function back() {
 const acts = {
   g: () => { waiting = setTimeout(() => waiting = null, 1200); },
   "/": () => $("[data-search]")?.focus(), "?": () => $("#keys").showModal(), d: theme,
-  j: () => move(1), k: () => move(-1), x: mark, ",": () => stepChange(-1), ".": () => stepChange(1),
+  j: () => move(1), k: () => move(-1), x: mark, w: wrong, ",": () => stepChange(-1), ".": () => stepChange(1),
   Escape: back,
 };
 
@@ -153,3 +157,10 @@ setInterval(() => {
   document.body.dispatchEvent(new CustomEvent("tick"));
 }, BEAT_MS);
 document.addEventListener("htmx:after:swap", () => { missed = 0; $("#asof")?.classList.remove("stale"); });
+
+// Deadlines count down from what was left when the page was made; the reader's own clock may be wrong.
+const from = performance.now();
+if ($("[data-left]")) setInterval(() => $$("[data-left]").forEach(b => {
+  const left = Math.max(0, Math.round(b.dataset.left - (performance.now() - from) / 1000));
+  b.textContent = !left ? "no time" : left < 120 ? `${left} s` : left < 7200 ? `${Math.floor(left / 60)} min ${left % 60} s` : `${Math.floor(left / 3600)} h`;
+}), 1000);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Requests through a route whose targets fail, in virtual time: how many are answered, and what that costs.
 
-    python bench/faults.py [--requests 20000]
+    python bench/outages.py [--requests 20000]
 
 Two scripted targets behind the gateway's own attempts. One of them answers 10 % of its requests with an error, leaves
 5 % hanging and resets 5 % before the first byte; the other is sound. And an outage of both, to see how much a route
@@ -30,7 +30,7 @@ from trimtab.core import Call, Chunk, Model, ModelError, TrimtabError, Usage
 from trimtab.gateway import Attempts, Candidate, order, read_route
 from trimtab.gateway.health import RouteState
 
-RESULT = Path(__file__).parent / "results" / "faults.json"
+RESULT = Path(__file__).parent / "results" / "outages.json"
 ANSWERED = 0.999
 PER_SECOND = 50.0
 TIMEOUT = {"first_byte": 2.0, "attempt": 3.0, "total": 10.0}

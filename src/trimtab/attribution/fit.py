@@ -1,0 +1,179 @@
+"""How well each explanation fits one signal, and which signals one explanation fits together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trimtab.core import LAYER_OF_EVENT, LAYER_OF_KIND, Change
+
+from .evidence import NOTICED_LATE_NS, Evidence, Observed, Suspect, taken_back
+from .experiment import contrast
+from .likelihood import best_drop, log_likelihood, log_mean_exp, onset_likelihoods, shared_luck, softmax, tally
+
+#: An event that only time places may be written down so much too early.
+_EARLY_NS = 60 * 10**9
+#: A signal whose best explanation gains less than this over "nothing fell" says nothing.
+MOVED = 6.0
+#: Two signals have two causes when each prefers its own by this much.
+_OTHERS, _OWN = 5.0, 3.0
+#: Signals of the same requests say partly the same: k of them count for k / (1 + SHARED (k - 1)).
+_SHARED = 0.5
+#: What a move of a change's own layer is worth to it, in nats, if only that layer could have moved the signal.
+_OWN_LAYER = 2.0
+#: Answers of each arm without which nothing is cleared, and what a change is worth less than nothing that is cleared.
+_ARM, _REFUTED = 30, 3.0
+#: Where nothing is recorded: how often each layer is to blame before anything is seen, and what a signal's move adds.
+_LAYERS = {1: 0.30, 2: 0.20, 3: 0.20, 4: 0.10, 5: 0.20}
+_TELLS = 3.0
+#: What it says against a layer that its signals are watched and did not move: a model may answer worse in words alone.
+_QUIET = {1: 0.3, 2: 1.0, 3: 0.3, 4: 1.2, 5: 1.2}
+#: The least share of a model or corpus that may have fallen alone, how many are tried, and the most that it says.
+_SPOT, _MOST_SPOTS, _SPOT_SAYS = 0.05, 4, 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """One signal against all explanations: ``logs`` are those of the suspects in their order, then of no recorded
+    change; minus infinity where no answer was exposed. ``still`` is that of nothing having fallen. ``spots`` says of a
+    layer by how much better it fits that only the answers of one of several models (or corpora) fell."""
+
+    evidence: Evidence
+    seen: Sequence[Observed]
+    times: Sequence[int]
+    onsets: Sequence[float]
+    logs: Sequence[float]
+    still: float
+    spots: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> int:
+        """The place of the best explanation."""
+        return max(range(len(self.logs)), key=self.logs.__getitem__)
+
+    @property
+    def gain(self) -> float:
+        """What the best explanation is worth over nothing having fallen, in nats."""
+        return self.logs[self.best] - self.still
+
+
+def fit(evidence: Evidence, suspects: Sequence[Suspect], changes: Sequence[Change]) -> Fit:
+    """Weigh every suspect's claim against the answers since some onset (the mean over onsets is the unrecorded
+    change's own Occam penalty). What sessions share is taken out of all of them alike."""
+    ended = taken_back(changes, evidence)
+    seen = [o for o in evidence.seen() if not ended or not any(pin in ended for pin in o.pins.items())]
+    times, onsets = onset_likelihoods(seen, evidence.baselines)
+    still = log_likelihood(tally(seen, lambda _: False), evidence.baselines)
+    luck = shared_luck(seen, evidence.baselines, evidence.onset_ns or evidence.alarm_ns)
+    onsets = [still + (log - still) / luck for log in onsets]
+    logs = []
+    timed = math.log(max(1, sum(not suspect.pinned for suspect in suspects)))
+    for suspect in suspects:
+        if not suspect.pinned:
+            # An event near the fall is as easy to find as an onset: all of them together count as one explanation.
+            logs.append(_noticed(suspect, times, onsets) - timed)
+        elif any(suspect.exposed(o) for o in seen):
+            claimed = tally(seen, suspect.exposed)
+            log = still + (log_likelihood(claimed, evidence.baselines) - still) / luck
+            fell_alike = _fell_alike(suspect, seen, evidence, best_drop(claimed, evidence.baselines))
+            logs.append(min(log, still) - _REFUTED if fell_alike else log)
+        else:
+            logs.append(-math.inf)
+    everywhere = log_mean_exp(onsets) if seen else 0.0
+    spots = {layer: still + (log - still) / luck for layer, log in _spots(seen, evidence).items()}
+    logs.append(log_mean_exp([everywhere, *spots.values()]))
+    better = {layer: log - everywhere for layer, log in spots.items()}
+    return Fit(evidence=evidence, seen=seen, times=times, onsets=onsets, logs=logs, still=still, spots=better)
+
+
+def _spots(seen: Sequence[Observed], evidence: Evidence) -> dict[int, float]:
+    """For a layer of which several versions serve at once: the log-likelihood that the answers of one of them fell at
+    some time, and the others did not. What is silent at one vendor, or in one corpus, shows in this."""
+    found = {}
+    for kind in ("models", "corpora"):
+        counts = Counter(pin for o in seen if (pin := o.pins.get(kind)))
+        split = [pin for pin, n in counts.items() if _SPOT <= n / len(seen) <= 1.0 - _SPOT][:_MOST_SPOTS]
+        logs = [
+            log_mean_exp(onset_likelihoods(seen, evidence.baselines, lambda o, p=pin, k=kind: o.pins.get(k) == p)[1])  # type: ignore[misc]
+            for pin in split
+        ]
+        if logs:
+            found[int(LAYER_OF_KIND[kind])] = log_mean_exp(logs)
+    return found
+
+
+def _noticed(suspect: Suspect, times: Sequence[int], onsets: Sequence[float]) -> float:
+    """An event without a version: all fell at about its time (a deployment), or some time before it was noticed."""
+    at = suspect.first.time_ns
+    late = _EARLY_NS if suspect.first.kind in LAYER_OF_EVENT else NOTICED_LATE_NS
+    near = [log for time_ns, log in zip(times, onsets, strict=True) if at - late <= time_ns <= at + _EARLY_NS]
+    return log_mean_exp(near)
+
+
+def _fell_alike(suspect: Suspect, seen: Sequence[Observed], evidence: Evidence, drop: float) -> bool:
+    """Whether chance chose whom the change reached and those did not fall by as much as it would take: while its share
+    grows with time it would else explain whatever fell in that time."""
+    found = contrast(suspect, seen, evidence.baselines)
+    effect = found.effect
+    enough = effect is not None and min(effect.n_exposed, effect.n_unexposed) >= _ARM
+    return found.randomised and enough and effect is not None and effect.low > -drop / 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The signals that one cause explains (the alarmed one first), those that another one does, with its place, and the
+    joint log-likelihoods."""
+
+    together: tuple[Fit, ...]
+    apart: tuple[tuple[Fit, int], ...]
+    logs: Sequence[float]
+
+
+def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect]) -> Group:
+    """Keep the signals that the alarmed one's cause may have moved, and weigh the explanations on all of them.
+
+    A signal that clearly prefers an explanation which the alarmed one clearly does not is explained away: a harmless
+    side effect of another change would else swallow the incident, or be blamed for it.
+    """
+    together, apart = [alarmed], []
+    own = alarmed.best
+    for other in others:
+        if other.gain < MOVED:
+            continue
+        best = other.best
+        if other.logs[best] - other.logs[own] > _OTHERS and alarmed.logs[own] - alarmed.logs[best] > _OWN:
+            apart.append((other, best))
+        else:
+            together.append(other)
+    count = 1.0 + _SHARED * (len(together) - 1)
+    joint = []
+    for place, log in enumerate(alarmed.logs):
+        total = log + sum(max(other.logs[place], other.still) for other in together[1:])
+        bonus = _own_layer(suspects[place].first.layer, together, place) if place < len(suspects) else 0.0
+        joint.append(total / count + bonus)
+    return Group(together=tuple(together), apart=tuple(apart), logs=joint)
+
+
+def _own_layer(layer: int, together: Sequence[Fit], place: int) -> float:
+    """What it speaks for a change that signals of its own layer moved as it would have moved them."""
+    tells = (
+        each.evidence.tells
+        for each in together
+        if each.evidence.layer == layer and each.logs[place] > each.logs[each.best] - _OWN
+    )
+    return _OWN_LAYER * max(tells, default=0.0)
+
+
+def layers_of(together: Sequence[Fit], quiet: Collection[int] = ()) -> dict[int, float]:
+    """The belief in each layer where nothing is recorded: from the layers whose own signals moved, those in ``quiet``,
+    which are watched and did not move, and from whether one model or corpus fell alone."""
+    logs = {layer: math.log(share) for layer, share in _LAYERS.items()}
+    for layer in logs:
+        tells = [each.evidence.tells for each in together if each.evidence.layer == layer]
+        logs[layer] += _TELLS * max(tells, default=0.0)
+        logs[layer] += min(_SPOT_SAYS, max(0.0, together[0].spots.get(layer, 0.0)))
+        if layer in quiet and not tells:
+            logs[layer] -= _QUIET[layer]
+    return dict(zip(logs, softmax(list(logs.values())), strict=True))

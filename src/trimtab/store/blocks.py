@@ -1,0 +1,173 @@
+"""Blocks: the payloads of spans that were committed together, compressed as one.
+
+The spans of a trace repeat each other: the question, the answer, the passages. Compressed together they take half the
+room and half the time. A root's texts lie by themselves in ``payloads``, because most searches look at roots only; its
+attributes lie in the block with the spans under it. A block has the number of its first span, so a span's block is the
+last one that begins no later. Files of schema 1 have no blocks, and of schema 2 only what was written since: a payload
+that is whole is read as it is.
+
+A block is lines of JSON: its different texts; for each span its place and which texts are its input, output and error
+(none for a root); the attributes of each span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from trimtab.core import Span
+
+from .payload import Codec, Said, attributes_in, may_say, read_attributes, said_in
+from .rows import SPAN_COLUMNS, Row, span_with
+
+#: A block is full with so many spans where another trace begins, and at last with so many spans or bytes.
+FEW_SPANS, MOST_SPANS, MOST_BYTES = 4, 32, 64 * 1024
+#: What stands for attributes that lie in the block.
+IN_BLOCK: Final = b"*"
+#: What a query joins to ``spans s`` for its payload, and what it selects for ``Opener.span``.
+JOIN: Final = (
+    "LEFT JOIN payloads p ON p.seq = s.seq"
+    " LEFT JOIN blocks b ON b.seq = (SELECT max(k.seq) FROM blocks k WHERE k.seq <= s.seq)"
+)
+COLUMNS: Final = "s.seq, p.dictionary, p.data, b.seq, b.dictionary, b.data"
+SPAN: Final = ", ".join(f"s.{name}" for name in SPAN_COLUMNS) + f", {COLUMNS}"
+#: Blocks whose findings a search remembers: the spans of a block are met near each other.
+_MET: Final = 4096
+_NOTHING: Final = Said("", "", "")
+_encode = msgspec.json.Encoder().encode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
+_decode_places = msgspec.json.Decoder(list[list[int]]).decode
+
+
+class Entry(NamedTuple):
+    """What a block holds of a span: its texts, where they are not elsewhere, and its attributes as JSON."""
+
+    said: Said | None
+    attributes: bytes
+
+
+def packed(spans: Mapping[int, tuple[Span, Row, bytes]], codec: Codec) -> tuple[list[Row], list[Row]]:
+    """Spans by number, each with its row and payload, as rows of ``payloads`` and of ``blocks``."""
+    payloads: list[Row] = []
+    blocks: list[Row] = []
+    for group in _groups(spans):
+        entries: dict[int, Entry] = {}
+        for seq in group:
+            span, _, payload = spans[seq]
+            texts, _, attributes = payload.partition(b"\n")
+            if span.parent_id:
+                entries[seq] = Entry(Said(span.input, span.output, span.error), attributes)
+                continue
+            if attributes:
+                entries[seq] = Entry(None, attributes)
+                payload = texts + b"\n" + IN_BLOCK
+            payloads.append((seq, codec.current, codec.pack(payload)))
+        if entries:
+            blocks.append((group[0], codec.current, codec.pack(encoded(group[0], entries))))
+    return payloads, blocks
+
+
+def _groups(spans: Mapping[int, tuple[Span, Row, bytes]]) -> Iterator[list[int]]:
+    """The numbers of the spans of each block. A trace is not divided unless it is large."""
+    group: list[int] = []
+    size, trace_id = 0, ""
+    for seq, (span, _, payload) in spans.items():
+        full = len(group) >= (FEW_SPANS if span.trace_id != trace_id else MOST_SPANS)
+        if group and (full or size + len(payload) > MOST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(seq)
+        size, trace_id = size + len(payload), span.trace_id
+    if group:
+        yield group
+
+
+def encoded(first: int, entries: Mapping[int, Entry]) -> bytes:
+    """A block that begins with the number ``first``."""
+    texts: dict[str, int] = {}
+    place_of = texts.setdefault
+    places: list[tuple[int, ...]] = []
+    for seq, (said, _) in entries.items():
+        if said is None:
+            places.append((seq - first,))
+        else:
+            its = (place_of(said[0], len(texts)), place_of(said[1], len(texts)), place_of(said[2], len(texts)))
+            places.append((seq - first, *its))
+    return b"\n".join([_encode(list(texts)), _encode(places), *(entry.attributes for entry in entries.values())])
+
+
+def decoded(first: int, block: bytes) -> dict[int, Entry]:
+    """What ``encoded`` was given."""
+    texts_line, places_line, *attributes = block.split(b"\n")
+    texts = _decode_texts(texts_line)
+    return {
+        first + place: Entry(Said(*(texts[at] for at in its)) if its else None, line)
+        for (place, *its), line in zip(_decode_places(places_line), attributes, strict=True)
+    }
+
+
+class Opener:
+    """Reads the spans of one answer; the block that was read last is at hand for the next span."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._key: tuple[int, bytes] | None = None
+        self._entries: Mapping[int, Entry] = {}
+
+    def span(self, row: Row) -> Span:
+        """The span of a row of ``SPAN``."""
+        said, attributes = self.read(*row[len(SPAN_COLUMNS) :])
+        return span_with(row, said, attributes)
+
+    def read(
+        self, seq: int, dictionary: int, data: bytes | None, first: int, block_dictionary: int, block: bytes
+    ) -> tuple[Said, Mapping[str, Any]]:
+        """The texts and attributes of a span, from its ``COLUMNS``."""
+        if data is None:
+            entry = self._entry(seq, first, block_dictionary, block)
+            return entry.said or _NOTHING, read_attributes(entry.attributes)
+        payload = self._codec.unpack(dictionary, data)
+        if payload.endswith(b"\n" + IN_BLOCK):
+            return said_in(payload), read_attributes(self._entry(seq, first, block_dictionary, block).attributes)
+        return said_in(payload), attributes_in(payload)
+
+    def error(self, *stored: Any) -> str:
+        """The error text of a span, from its ``COLUMNS``."""
+        return self.read(*stored)[0].error
+
+    def _entry(self, seq: int, first: int, dictionary: int, block: bytes | None) -> Entry:
+        """A span whose block is gone or knows nothing of it has been erased while we read."""
+        if block is None:
+            return _ERASED
+        if self._key != (first, block):
+            self._entries = decoded(first, self._codec.unpack(dictionary, block))
+            self._key = (first, block)
+        return self._entries.get(seq, _ERASED)
+
+
+_ERASED: Final = Entry(_NOTHING, b"")
+
+
+def block_sayer(codec: Codec, needle: str) -> Callable[[int, int, int, bytes], bool]:
+    """Like ``sayer``, for a span in a block: a function of the span's number and the block's number, dictionary and
+    data. What is not in the texts of a block is in none of its spans, and a block is looked at once."""
+    may = may_say(needle)
+    met: dict[int, frozenset[int]] = {}
+
+    def said(seq: int, first: int, dictionary: int, data: bytes) -> bool:
+        found = met.get(first)
+        if found is None:
+            block = codec.unpack(dictionary, data)
+            found = frozenset(
+                number
+                for number, entry in (decoded(first, block) if may(block) else {}).items()
+                if entry.said and (needle in entry.said.input.casefold() or needle in entry.said.output.casefold())
+            )
+            if len(met) >= _MET:
+                met.clear()
+            met[first] = found
+        return seq in found
+
+    return said

@@ -1,0 +1,200 @@
+"""Several signals, sessions, events without versions, records that are late or missing, and what replays refute."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from trimtab.attribution import Arm, Evidence, attribute, reached, with_replay
+from trimtab.core import Change
+
+SECOND = 10**9
+
+
+@dataclass(frozen=True)
+class Seen:
+    time_ns: int
+    value: float
+    pins: Mapping[str, str] = field(default_factory=dict)
+    slice: str = "a"
+    session: str = ""
+    user: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        return f"t{self.time_ns}"
+
+
+def change(kind: str, at: int, **more: object) -> Change:
+    usual: dict[str, object] = {"before": "x/1", "after": "x/2", "action": "label", "id": f"{kind}-{at}", "name": "x"}
+    return Change(time_ns=at * SECOND, kind=kind, actor="mara", **{**usual, **more})  # type: ignore[arg-type]
+
+
+def evidence(seen: Sequence[Seen], signal: str = "quality", onset: int = 100, **more: object) -> Evidence:
+    return Evidence(
+        signal=signal, slice="", alarm_ns=seen[-1].time_ns, onset_ns=onset * SECOND, observations=seen,
+        baselines={"a": 0.95}, **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def fallen(onset: int, pins: Mapping[str, int] | None = None, n: int = 140, seed: int = 1) -> list[Seen]:
+    """One answer a second; those from ``onset`` on mostly fail. ``pins``: from when on a kind's version 2 served."""
+    rng = random.Random(seed)
+    return [
+        Seen(
+            i * SECOND, float(rng.random() < (0.3 if i >= onset else 0.95)),
+            {kind: f"x/{1 + (i >= at)}" for kind, at in (pins or {"prompts": 10**9}).items()},
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def test_what_another_change_moved_is_told_apart_and_not_blamed() -> None:
+    pins = {"prompts": 100, "corpora": 60}
+    alarmed = evidence(fallen(100, pins))
+    side_effect = evidence(fallen(60, pins, seed=2), "top_score", layer=2, tells=1.0, harm=False)
+    same = evidence(fallen(100, pins, seed=3), "cites", layer=3, tells=0.4)
+    changes = [change("prompts", 100), change("corpora", 60)]
+    report = attribute(alarmed, changes, [side_effect, same])
+    assert report.cause is not None
+    assert report.cause.kind == "prompts"
+    assert report.signals == ("quality", "cites")
+    assert [text.partition(" ")[0] for text in report.apart] == ["top_score"]
+    assert "corpora:/x/2" in report.apart[0]
+    assert report.layers[0].layer == 3
+
+
+def test_a_tie_in_the_records_goes_to_the_change_whose_own_signals_moved() -> None:
+    pins = {"prompts": 100, "corpora": 100}
+    changes = [change("prompts", 100), change("corpora", 100)]
+    assert attribute(evidence(fallen(100, pins)), changes).cause is None
+    moved = evidence(fallen(100, pins, seed=2), "retrieved", layer=2, tells=1.0)
+    report = attribute(evidence(fallen(100, pins)), changes, [moved])
+    assert report.cause is not None
+    assert report.cause.kind == "corpora"
+    assert report.certainty == "likely", "what moved is no proof"
+
+
+@pytest.mark.parametrize(("signal", "layer"), [("retrieved", 2), ("answered", 1), ("allowed", 4)])
+def test_where_nothing_is_recorded_the_signals_name_the_layer(signal: str, layer: int) -> None:
+    report = attribute(evidence(fallen(100), signal, layer=layer, tells=1.0), [])
+    assert report.cause is not None
+    assert (report.cause.change_id, report.cause.layer, report.layer) == ("", layer, layer)
+    outcome = attribute(evidence(fallen(100)), [], quiet={2, 5})
+    assert outcome.layer is None
+    assert {belief.layer for belief in outcome.layers[-3:]} == {2, 4, 5}
+    assert sum(belief.belief for belief in outcome.layers) == pytest.approx(1.0)
+
+
+def test_a_vendor_whose_answers_fall_alone_is_told_from_the_others_in_the_same_minutes() -> None:
+    rng = random.Random(5)
+    seen = []
+    for i in range(600):
+        model = rng.choice(["v/a=a@1", "v/b=b@1"])
+        bad = i >= 400 and model == "v/a=a@1"
+        seen.append(Seen(i * SECOND, float(rng.random() < (0.4 if bad else 0.95)), {"models": model}))
+    report = attribute(evidence(seen, onset=400), [])
+    assert report.cause is not None
+    assert (report.cause.change_id, report.layer) == ("", 1)
+
+
+def test_a_session_counts_once_where_the_draw_sticks_to_it() -> None:
+    rollout = change("prompts", 0, action="rollout", share=0.5, rollout="rol_1", sticky="session")
+    seen = [
+        Seen(i * SECOND, float(i % 4 // 2 == 0), {"prompts": f"x/{1 + i % 4 // 2}"}, session=f"s{i % 4}")
+        for i in range(1, 140)
+    ]
+    report = attribute(evidence(seen, onset=1), [rollout])
+    assert report.cause is not None
+    assert report.cause.effect is not None
+    assert (report.cause.effect.n_exposed, report.cause.effect.n_unexposed) == (2, 2)
+    assert report.cause.e_value < 500
+    assert report.certainty != "proven", "four sessions prove nothing, however long they are"
+    each = attribute(evidence(seen, onset=1), [replace(rollout, sticky="request")])
+    assert each.certainty == "proven"
+
+
+def test_a_rollout_whose_share_grew_while_everything_fell_is_cleared() -> None:
+    rng = random.Random(7)
+    rollout = change("guards", 100, action="rollout", share=0.5, rollout="rol_1")
+    seen = []
+    for i in range(300):
+        exposed = i >= 100 and rng.random() < 0.5
+        seen.append(Seen(i * SECOND, float(rng.random() < (0.5 if i >= 120 else 0.95)), {"guards": f"x/{1 + exposed}"}))
+    report = attribute(evidence(seen, onset=120), [rollout])
+    assert report.cause is not None
+    assert report.cause.change_id == ""
+    assert {c.kind: c.cleared for c in report.candidates}["guards"] == "both versions fell alike"
+
+
+def test_an_event_without_a_version_is_judged_by_its_time_and_all_of_them_count_as_one() -> None:
+    deployed = change("application", 100, action="external", before="r1", after="r2", note="release 2")
+    report = attribute(evidence(fallen(100)), [deployed])
+    top = {c.kind: c for c in report.candidates}["application"]
+    assert top.posterior > 0.3
+    assert top.since_ns == 100 * SECOND
+    early = attribute(evidence(fallen(100)), [replace(deployed, time_ns=-1000 * SECOND)])
+    assert {c.kind: c for c in early.candidates}["application"].posterior < 0.05
+    many = [replace(deployed, id=f"d{i}", name=f"app{i}", after=f"r{i}") for i in range(12)]
+    crowd = attribute(evidence(fallen(100)), many)
+    assert all(c.posterior < 0.2 for c in crowd.candidates if c.change_id)
+
+
+def test_what_a_probe_noticed_too_late_explains_the_fall_before_it() -> None:
+    probe = change("models", 130, action="external", name="v/m", before="steady", after="drifted", note="tokens moved")
+    seen = [replace(o, pins={"models": "v/m=m@1"}) for o in fallen(100)]
+    report = attribute(evidence(seen), [probe])
+    found = {c.change_id: c for c in report.candidates}[probe.id]
+    assert (found.layer, found.cleared) == (1, "")
+    assert found.posterior > 0.3
+
+
+def test_a_version_that_no_change_brought_is_a_suspect_of_its_own() -> None:
+    report = attribute(evidence(fallen(100, {"prompts": 100})), [])
+    assert report.cause is not None
+    assert (report.cause.kind, report.cause.before, report.cause.after) == ("prompts", "x/1", "x/2")
+    assert report.cause.title.endswith("which no change records")
+    late = attribute(evidence(fallen(100, {"prompts": 100})), [change("prompts", 5000)])
+    assert [c.change_id for c in late.candidates] == ["prompts-5000", ""], "written down late, it is the same suspect"
+
+
+def test_the_same_minutes_elsewhere_are_taken_off_where_everybody_got_it() -> None:
+    rng = random.Random(9)
+    seen = []
+    for i in range(400):
+        mine, bad = i % 2 == 0, i >= 200
+        pin = f"x/{1 + (i >= 200)}" if mine else "other/1"
+        seen.append(Seen(i * SECOND, float(rng.random() < (0.5 if bad else 0.95)), {"prompts": pin}))
+    report = attribute(evidence(seen, onset=200), [change("prompts", 200)])
+    found = {c.kind: c for c in report.candidates}["prompts"]
+    assert found.compared == "elsewhere"
+    assert found.effect is not None
+    assert abs(found.effect.value) < 0.15
+    assert report.cause is None or report.cause.change_id == ""
+
+
+def test_putting_back_in_vain_clears_what_the_records_liked() -> None:
+    likely = attribute(evidence(fallen(100, {"prompts": 100})), [change("prompts", 100)])
+    assert likely.cause is not None
+    assert likely.cause.kind == "prompts"
+    same = Arm(layer=None, restored="", passed=3, n=40, e_value=1.0, role="same")
+    vain = Arm(layer=3, restored="prompts x/1", passed=4, n=40, e_value=1.1, change_id="prompts-100")
+    report = with_replay(likely, [same, vain])
+    assert report.cause is not None
+    assert report.cause.change_id == ""
+    assert report.certainty == "likely"
+    assert {c.kind: c.cleared for c in report.candidates}["prompts"] == "putting it back repairs nothing"
+    helpful = replace(vain, passed=30, e_value=1e6)
+    assert with_replay(likely, [same, helpful]).certainty == "proven"
+
+
+def test_requests_to_ask_again_are_chosen_blind() -> None:
+    given = evidence(fallen(100, {"prompts": 100}))
+    report = attribute(given, [change("prompts", 100)])
+    assert report.cause is not None
+    found = reached(given, [report.cause], 25)
+    assert list(found) == [f"t{i * SECOND}" for i in range(139, 114, -1)]
+    assert set(found.values()) == {True, False}

@@ -1,0 +1,8 @@
+"""The benchmarks are no package of the installation: their tests find them beside the sources."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
