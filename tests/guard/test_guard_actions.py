@@ -159,7 +159,7 @@ def test_a_planned_call_may_use_what_an_earlier_step_found() -> None:
         tool="read_file", text=f"Our total is 98.70 and the account is {THEIRS}, as ever. See www.bills.example."
     )
     assert screen(pay(THEIRS), past(prose, plan=plan)).action == "escalate", "money needs more than prose"
-    friend = Result(tool="read_file", text="The organiser is kim@friends.example this time.")
+    friend = Result(tool="read_file", text="The organiser of our evening is Kim (kim@friends.example).")
     mail = ToolCall(tool="send_mail", arguments={"to": "kim@friends.example", "body": "hello"})
     assert screen(mail, past(friend, plan=plan)).action == "allow"
     link = ToolCall(tool="post_page", arguments={"body": "Look at www.bills.example please"})

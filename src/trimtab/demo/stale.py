@@ -66,7 +66,7 @@ STALE: tuple[tuple[str, str], ...] = (
     ("`POST /api/guard/scan`", "`POST /api/moderate`"),
     # incidents
     ("The first 60 scores", "The first 500 scores"),
-    ("at most one false alarm per million scores", "about one false alarm a day"),
+    ("at most one false alarm per million healthy requests", "about one false alarm a day"),
     ("only when the cause is proven or is the candidate of a running rollout", "only after the owner has agreed"),
     ("the route is diverted to its fallback model", "the owner is told to wait for the vendor"),
     ("open, acknowledged, mitigated, resolved and closed", "new, running and done"),
