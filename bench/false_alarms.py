@@ -4,7 +4,8 @@
     python bench/false_alarms.py --scale 20      # tighter figures
 
 Simulated traffic over all default monitors: steady, with a shift of the traffic mix, and with sessions whose requests
-share their luck (which the guarantee does not cover). Beside it, on the same scores, the rule that dashboards use: the
+share their luck (which the guarantee does not cover), with the sessions' names in the spans as the gateway writes them,
+and without. Beside it, on the same scores, the rule that dashboards use: the
 last 500 values three standard deviations below the reference. Prints a table, writes bench/results/false_alarms.json.
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from trimtab.core import Score, Stamp
+from trimtab.core import Score, Span, Stamp
 from trimtab.stats import TwoArmTest
 from trimtab.watch import SIGNALS, Watch, default_monitors
 
@@ -100,21 +101,33 @@ def rate_of(name: str, slice: str) -> float:
     return 1.0 - min(0.9, (1.0 - RATES[name]) * SLICES[slice])
 
 
-def open_session(rng: random.Random, mix: tuple[int, ...]) -> tuple[str, dict[str, float]]:
+def root_of(i: int, session: str) -> Span:
+    """What the gateway records of a request; only whose it was matters here."""
+    return Span(
+        trace_id=str(i), span_id=str(i), name="support", kind="chain", session=session, start_ns=i, end_ns=i,
+        stamp=STAMP, attributes={"gateway": True},
+    )  # fmt: skip
+
+
+def open_session(rng: random.Random, mix: tuple[int, ...], number: int) -> tuple[str, str, dict[str, float]]:
     slice_ = rng.choices(list(SLICES), mix)[0]
-    return slice_, {name: luck(rng, rate_of(name, slice_)) for name in RATES}
+    return f"s{number}", slice_, {name: luck(rng, rate_of(name, slice_)) for name in RATES}
 
 
-def traffic(rng: random.Random, kind: str, requests: int) -> Iterator[Score]:
-    """Healthy scores. ``kind`` is steady, mix shift or sessions."""
-    sessions = [open_session(rng, USUAL) for _ in range(SESSIONS_OPEN)] if kind == "sessions" else []
+def traffic(rng: random.Random, kind: str, requests: int) -> Iterator[Score | Span]:
+    """Healthy scores. ``kind`` is steady, mix shift, sessions (each request's span comes before its scores) or unnamed
+    sessions."""
+    opened = count()
+    sessions = [open_session(rng, USUAL, next(opened)) for _ in range(SESSIONS_OPEN)] if "sessions" in kind else []
     rates = {s: {name: rate_of(name, s) for name in RATES} for s in SLICES}
     for i in range(requests):
         if sessions:
             at = rng.randrange(SESSIONS_OPEN)
-            slice_, own = sessions[at]
+            name, slice_, own = sessions[at]
             if rng.random() < 1.0 / SESSION_LENGTH:
-                sessions[at] = open_session(rng, USUAL)
+                sessions[at] = open_session(rng, USUAL, next(opened))
+            if kind == "sessions":
+                yield root_of(i, name)
         else:
             mix = SHIFTED if kind == "mix shift" and i > requests // 2 else USUAL
             slice_ = rng.choices(list(SLICES), mix)[0]
@@ -133,6 +146,9 @@ def healthy(kind: str, reference: int, seed: int, runs: int, progress: Progress)
         watch = Watch(default_monitors(lambda _: "bench"), reference=reference)
         windows = {name: Window(reference=reference * len(SLICES)) for name in SIGNALS}
         for seen in traffic(rng, kind, REQUESTS_A_RUN):
+            if isinstance(seen, Span):
+                watch.measure([seen])
+                continue
             scores += 1
             for alarm in watch.observe([seen]):
                 alarms += 1
@@ -239,7 +255,10 @@ def main() -> None:
     args = parser.parse_args()
     started = time.perf_counter()
     runs, delay_runs = max(1, round(RUNS * args.scale)), max(5, round(DELAY_RUNS * args.scale))
-    worlds = [("steady", 60), ("mix shift", 60), ("sessions", 60), ("steady", 400), ("sessions", 400)]
+    worlds = [
+        ("steady", 60), ("mix shift", 60), ("sessions", 60), ("unnamed sessions", 60), ("steady", 400),
+        ("sessions", 400),
+    ]  # fmt: skip
     plans = [(drop, reference) for reference in (5_000, 60) for drop in (0.05, 0.10, 0.20)]
     progress = Progress(len(worlds) * runs + len(plans) + 2)
     result: dict[str, Any] = {"scale": args.scale, "seed": args.seed}

@@ -52,6 +52,7 @@ class Turn:
     tools: list[tuple[str, str]] = field(default_factory=list)  # (name, arguments)
     guarded: bool = True
     allowed: bool = True
+    limited: bool = False
     scanner_failed: bool = False
     cached: bool = False
     unfilled: bool = False
@@ -76,7 +77,7 @@ def answer(ask: Ask, knobs: Knobs, providers: tuple[str, ...], now_ns: int, rng:
     """Serve one request; ``providers`` are those of the route in their order."""
     turn = Turn(ask=ask)
     if rng.random() < knobs["limited"]:
-        turn.status, turn.layer, turn.error = "error", 5, "rate limit"
+        turn.status, turn.layer, turn.error, turn.limited = "refused", 5, "over the limit of its key", True
         return turn
     turn.passages = _retrieve(ask, knobs, now_ns, rng)
     if not _guard(turn, knobs, rng):

@@ -39,6 +39,7 @@ FAULTS = (
     ),
     _route(
         name="rate limit too low", title="good requests are refused for their rate", knobs=lambda s: {"limited": s},
+        telltale=("admitted",),
     ),
     _route(
         name="prompt cache off", title="nothing is cached at the vendor any more", harms="cost", reaches=("all",),
@@ -46,7 +47,7 @@ FAULTS = (
     ),
     _app(
         name="traces lost", title="a deployment drops inner spans", harms="trace", reaches=("all", "slice"),
-        knobs=lambda s: {"lost": 1.5 * s}, telltale=("steps", "filled"),
+        knobs=lambda s: {"lost": 1.5 * s}, telltale=("whole", "steps", "filled"),
     ),
     _app(
         name="sampling bias", title="the judge no longer sees the hard answers", harms="verdict", reaches=("all",),

@@ -15,7 +15,8 @@ FAULTS = (
     ),
     _guard(
         name="guard fails open", title="the guard is down and everything passes", silent=True, harms="leak",
-        knobs=lambda s: {"open": min(1.0, 3.0 * s)}, reaches=("all", "slice"), telltale=("guarded",), tuned=True,
+        knobs=lambda s: {"open": min(1.0, 3.0 * s)}, reaches=("all", "slice"),
+        telltale=("guarded", "attacks_stopped"), tuned=True,
     ),
     _guard(
         name="guard fails closed", title="the guard is down and refuses", silent=True,
@@ -23,11 +24,12 @@ FAULTS = (
     ),
     Fault(
         name="injection campaign", title="many attacks, worded anew", silent=True, harms="leak", layer=4,
-        carrier="guards", knobs=lambda s: {"attack": s, "bypass": 0.4}, reaches=("all",), telltale=("allowed",),
+        carrier="guards", knobs=lambda s: {"attack": s, "bypass": 0.4}, reaches=("all",),
+        telltale=("allowed", "attacks_stopped"),
     ),
     _guard(
         name="redactor off", title="personal data is let out", harms="leak",
-        knobs=lambda s: {"leak": min(0.99, 4.0 * s)}, reaches=("all", "slice"),
+        knobs=lambda s: {"leak": min(0.99, 4.0 * s)}, reaches=("all", "slice"), telltale=("private",),
     ),
     _guard(
         name="threshold too strict", title="the attack score that blocks was lowered",
@@ -35,7 +37,8 @@ FAULTS = (
     ),
     _guard(
         name="threshold too lax", title="the attack score that blocks was raised", harms="leak",
-        knobs=lambda s: {"bypass": min(0.9, 0.6 + 2.0 * s)}, reaches=("all",), telltale=("allowed",),
+        knobs=lambda s: {"bypass": min(0.9, 0.6 + 2.0 * s)}, reaches=("all",),
+        telltale=("allowed", "attacks_stopped"),
     ),
     _guard(
         name="rules out of order", title="redaction runs before the value is needed", knobs=lambda s: {"holes": s},

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trimtab.core import Score, Span, Stamp
 from trimtab.evals import CHECKS, Output
@@ -50,17 +51,20 @@ def spans_of(
     answered = turn.status == "ok"
     stamp = Stamp(
         model=model_pin(turn.provider, swapped) if answered else "",
-        knowledge=pins.knowledge,
-        prompt=pins.prompt,
-        guard=pins.guard if turn.guarded else "",
+        # A limit comes before everything but the route.
+        knowledge="" if turn.limited else pins.knowledge,
+        prompt="" if turn.limited else pins.prompt,
+        guard=pins.guard if turn.guarded and not turn.limited else "",
         route=pins.route,
     )
     end_ns = start_ns + int(turn.total_s * 1e9)
-    text = ask.text
+    # What the guard redacted is kept redacted.
+    text = ask.text if turn.leaked or not turn.guarded else ask.redacted
     tags = {"topic": ask.intent, "tenant": ask.tenant, "language": ask.language}
     passages = [{k: v for k, v in p.items() if k != "stated"} for p in turn.passages]
     attributes: dict[str, object] = {
-        "gateway": True, "attempts": attempts(turn), "finish": turn.finish if answered else "", "passages": passages,
+        "gateway": not turn.limited, "attempts": attempts(turn), "finish": turn.finish if answered else "",
+        "passages": passages,
         "ask": {"model": ROUTE, "messages": [{"role": "user", "content": text}], "params": {}, "stream": False,
                 "prompt": "", "variables": {}},
     }  # fmt: skip
@@ -77,7 +81,7 @@ def spans_of(
         cost_usd=turn.cost, ttft_ns=int(turn.first_s * 1e9) or None, tags=tags, input=text, output=turn.text,
         attributes=attributes,
     )  # fmt: skip
-    return [root, *([] if turn.lost else _inner(turn, root, pins, swapped))]
+    return [root, *([] if turn.lost or turn.limited else _inner(turn, root, pins, swapped))]
 
 
 def attempts(turn: Turn) -> int:
@@ -100,11 +104,16 @@ def _inner(turn: Turn, root: Span, pins: Pins, swapped: Mapping[str, tuple[str, 
 
     step(CORPUS, "retriever", 2, input=root.input, attributes={"found": len(turn.passages)})
     if turn.guarded:
-        said = "allow" if turn.allowed else "block"
-        attributes: dict[str, object] = {"stage": "input", "findings": []}
-        if turn.scanner_failed:
-            attributes["failures"] = ["injection: out of time"]
-        step("guard input", "guardrail", 4, output=said, attributes=attributes)
+        found = _findings(turn, root.input)
+        failures = [{"rule": "injection", "why": "out of time", "fail": "open"}] if turn.scanner_failed else []
+        # A stage with nothing to tell leaves no span.
+        if found or failures:
+            status = "ok" if turn.allowed else "refused"
+            step(
+                "guard input", "guardrail", 4, status="error" if failures and turn.allowed else status,
+                output=", ".join(each["action"] for each in found),
+                attributes={"stage": "input", "findings": found, **({"failures": failures} if failures else {})},
+            )  # fmt: skip
     unfilled = "{{customer}} " if turn.unfilled else ""
     sent = SYSTEM + unfilled + "\n".join(p["text"] for p in turn.passages)
     for provider, ok in turn.calls:
@@ -119,6 +128,16 @@ def _inner(turn: Turn, root: Span, pins: Pins, swapped: Mapping[str, tuple[str, 
     for name, arguments in turn.tools:
         step(name, "tool", 3, input=arguments, output=json.dumps({"done": True}))
     return made
+
+
+def _findings(turn: Turn, kept: str) -> list[dict[str, Any]]:
+    """What the guard says of the question."""
+    found = []
+    if kept != turn.ask.text:
+        found.append({"rule": "personal", "action": "redact", "reason": "It names a person.", "where": "messages"})
+    if not turn.allowed:
+        found.append({"rule": "injection", "action": "block", "reason": "It attacks.", "where": "messages"})
+    return found
 
 
 def checks_of(output: Output) -> dict[str, float]:

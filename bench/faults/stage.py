@@ -150,7 +150,7 @@ class Stage:
         providers = self.world.providers(asked.route, ask)
         if vendor := provider_of(pins.get("models", "")):
             providers = (vendor, *(p for p in providers if p != vendor))
-        turn, knobs, spans = self.world.turn(ask, root.trace_id, asked, providers, self.replay_rng)
+        turn, knobs, spans = self.world.turn(ask, root.trace_id, asked, providers, self.replay_rng, again=True)
         return self.world.values(turn, knobs, spans, self.replay_rng)
 
 

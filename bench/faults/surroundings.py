@@ -24,7 +24,7 @@ from .world import OTHERS, OWN, stages
 DECOYS = 15
 REMOVED = 0.3
 #: What a team would call its service level stays watched, as do the outcomes; what explains is what may be missing.
-SERVICE = frozenset({"answered", "complete", "allowed", "cost", "judge_agreement", "first_token"})
+SERVICE = frozenset({"answered", "admitted", "complete", "allowed", "cost", "judge_agreement", "first_token"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

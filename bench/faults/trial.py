@@ -165,6 +165,8 @@ def _break(run: Stage, plan: Plan, fault: Fault, effect: Effect, rng: random.Ran
             after = world.next_pin(kind)
             world.hidden[kind] = Hidden(after, at)
             world.pinned[kind, after] = [effect]
+            # Nobody wrote it down, but the answers carry the version: who names it is right.
+            truth.pin = (kind, after)
         else:
             await release(plan.staged)
 

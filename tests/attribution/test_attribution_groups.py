@@ -101,6 +101,41 @@ def test_a_vendor_whose_answers_fall_alone_is_told_from_the_others_in_the_same_m
     assert (report.cause.change_id, report.layer) == ("", 1)
 
 
+def test_vendors_that_fall_alike_in_the_same_minutes_clear_the_model() -> None:
+    def believed(vendors: Sequence[str]) -> float:
+        rng = random.Random(5)
+        seen = [
+            Seen(i * SECOND, float(rng.random() < (0.6 if i >= 400 else 0.95)), {"models": rng.choice(vendors)})
+            for i in range(600)
+        ]
+        report = attribute(evidence(seen, onset=400), [])
+        return {each.layer: each.belief for each in report.guesses}[1]
+
+    assert believed(["v/a=a@1", "v/b=b@1"]) < believed(["v/a=a@1"]) / 1.5
+
+
+def test_a_pin_that_only_answered_requests_have_says_nothing_of_the_model() -> None:
+    """Attacks that got through were answered by one of two models, those that were stopped by none."""
+    rng = random.Random(5)
+    seen = []
+    for i in range(600):
+        stopped = rng.random() < (0.4 if i >= 400 else 0.95)
+        pins = {} if stopped else {"models": rng.choice(["v/a=a@1", "v/b=b@1"])}
+        seen.append(Seen(i * SECOND, float(stopped), {"routes": "x/1", **pins}))
+    report = attribute(evidence(seen, "attacks_stopped", onset=400, layer=4, tells=1.0), [])
+    assert report.layer == 4
+
+
+def test_a_signal_that_a_change_cannot_move_speaks_against_it() -> None:
+    changes = [change("guards", 100)]
+    seen = fallen(100, {"guards": 101})
+    outcome = attribute(evidence(seen), changes)
+    unfilled = attribute(evidence(seen, "filled", layer=3, tells=1.0), changes)
+    (of_outcome,) = (c.posterior for c in outcome.candidates if c.kind == "guards")
+    (of_unfilled,) = (c.posterior for c in unfilled.candidates if c.kind == "guards")
+    assert 1.0 - of_unfilled > 5.0 * (1.0 - of_outcome)
+
+
 def test_a_session_counts_once_where_the_draw_sticks_to_it() -> None:
     rollout = change("prompts", 0, action="rollout", share=0.5, rollout="rol_1", sticky="session")
     seen = [

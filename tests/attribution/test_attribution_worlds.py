@@ -106,7 +106,7 @@ def test_two_randomised_at_the_same_moment_are_separated(world: Callable[..., ob
         assert innocent.cleared in ("both versions fell alike", "explains less")
         assert innocent.e_value < 500
         proven += report.certainty == "proven"
-    assert proven >= 8
+    assert proven >= 6  # an early alarm leaves some at likely
 
 
 def test_two_for_everybody_at_the_same_moment_are_both_listed(world: Callable[..., object]) -> None:

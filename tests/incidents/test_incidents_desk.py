@@ -42,7 +42,11 @@ async def test_a_bad_rollout_is_named_proven_and_taken_back(world: World) -> Non
     assert incident.report.cause.after == "support-answer/2"
     assert incident.report.certainty == "proven"
     assert incident.owner == "owner-prompt"
-    assert incident.title.startswith("Answers stopped citing their sources: cites fell from 0.9")
+    # What is shown is the mean of the reference, not the bound that is bet against.
+    shown = world.watch.baselines("cites")["billing"].mean
+    assert shown == pytest.approx(world.truth.usual, abs=0.08)
+    assert incident.report.baseline == pytest.approx(shown)
+    assert incident.title.startswith(f"Answers stopped citing their sources: cites fell from {shown:.2f} to 0.")
     assert incident.title.endswith(" with prompts support-answer/2")
     assert world.registry.running("prompts", "support-answer") is None
     assert world.registry.labels("prompts", "support-answer")["production"] == 1

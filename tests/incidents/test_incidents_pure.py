@@ -181,6 +181,23 @@ def test_unexplained_falls_that_begin_together_are_one() -> None:
     assert joining.choose(live, alarm("grounded", onset_s=1400, time_s=1500), report(None, "unknown")) is None
 
 
+def nobody(posterior: float) -> Candidate:
+    return candidate(change_id="", title="no recorded change", posterior=posterior)
+
+
+@pytest.mark.parametrize(
+    ("cause", "none", "cleared", "joins"),
+    [(0.6, 0.2, "", True), (0.45, 0.4, "", False), (0.15, 0.05, "", False), (0.6, 0.2, "both fell alike", False)],
+)
+def test_a_fall_joins_a_known_cause_only_where_that_explains_it(
+    cause: float, none: float, cleared: str, joins: bool
+) -> None:
+    live = [incident(candidate())]
+    believed = candidate(posterior=cause, cleared=cleared)
+    found = joining.choose(live, alarm("complete"), report(None, "unknown", believed, nobody(none)))
+    assert found == (live[0] if joins else None)
+
+
 @pytest.mark.parametrize(("onset_s", "joins"), [(2050, True), (2070, False)])
 def test_a_fall_that_begins_after_the_rollback_is_new(onset_s: int, joins: bool) -> None:
     done = states.mitigated(incident(candidate()), "trimtab", "rolled back", 2000 * SECOND)

@@ -61,12 +61,14 @@ def test_a_watch_refuses_useless_settings() -> None:
 
 def test_an_observation_carries_the_pins_by_kind() -> None:
     watch = Watch([MONITOR])
-    watch.observe([
-        score(),
-        score(by="judge:quality", version="quality/3"),
-        score(by="guard:default", version="default/2"),
-        score(i=1, by="judge:quality", version="quality/4"),
-    ])
+    watch.observe(
+        [
+            score(),
+            score(by="judge:quality", version="quality/3"),
+            score(by="guard:default", version="default/2"),
+            score(i=1, by="judge:quality", version="quality/4"),
+        ]
+    )
     checked, judged, guarded, other = (seen.pins for seen in watch.evidence("cites")[0])
     assert checked == {"models": "a/b=c@d", "corpora": "docs/3", "prompts": "support/14", "routes": "support/1"}
     assert judged == {**checked, "judges": "quality/3"}

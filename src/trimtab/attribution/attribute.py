@@ -49,7 +49,7 @@ def attribute(
     """
     known = suspects(changes, evidence, evidence.seen())
     alarmed = fit(evidence, known, changes)
-    grouped = group(alarmed, [fit(other, known, changes) for other in others], known)
+    grouped = group(alarmed, [fit(other, known, changes) for other in others], known, quiet)
     seen = alarmed.seen
     onset_low, onset_high = _onset(alarmed)
     since = [o for o in seen if o.time_ns >= (evidence.onset_ns or onset_low)]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trimtab.core import LAYER_OF_EVENT, LAYER_OF_KIND, Change
+from trimtab.core import LAYER_OF_EVENT, LAYER_OF_KIND, Change, Layer
 
 from .evidence import NOTICED_LATE_NS, Evidence, Observed, Suspect, taken_back
 from .experiment import contrast
@@ -23,6 +23,11 @@ _OTHERS, _OWN = 5.0, 3.0
 _SHARED = 0.5
 #: What a move of a change's own layer is worth to it, in nats, if only that layer could have moved the signal.
 _OWN_LAYER = 2.0
+#: What it costs a change that a signal moved which nothing of its layer should move, in nats, and from which ``tells``
+#: on. Routes and deployments are spared: they bring models, limits and whole pipelines with them.
+_STRANGE, _FROM = 6.0, 0.5
+#: What it costs a judge's change that nothing of the operations moved: the golden items would have shown it.
+_QUIET_JUDGE = 2.0
 #: Answers of each arm without which nothing is cleared, and what a change is worth less than nothing that is cleared.
 _ARM, _REFUTED = 30, 3.0
 #: Where nothing is recorded: how often each layer is to blame before anything is seen, and what a signal's move adds.
@@ -30,8 +35,9 @@ _LAYERS = {1: 0.30, 2: 0.20, 3: 0.20, 4: 0.10, 5: 0.20}
 _TELLS = 3.0
 #: What it says against a layer that its signals are watched and did not move: a model may answer worse in words alone.
 _QUIET = {1: 0.3, 2: 1.0, 3: 0.3, 4: 1.2, 5: 1.2}
-#: The least share of a model or corpus that may have fallen alone, how many are tried, and the most that it says.
-_SPOT, _MOST_SPOTS, _SPOT_SAYS = 0.05, 4, 6.0
+#: The least share of a model or corpus that may have fallen alone, how many are tried, and the most that it says. That
+#: all of them fell alike in the same minutes speaks against their layer, but less: a vendor may fail as a whole.
+_SPOT, _MOST_SPOTS, _SPOT_SAYS, _ALIKE_SAYS = 0.05, 4, 6.0, 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,8 @@ def _spots(seen: Sequence[Observed], evidence: Evidence) -> dict[int, float]:
     found = {}
     for kind in ("models", "corpora"):
         counts = Counter(pin for o in seen if (pin := o.pins.get(kind)))
+        if counts.total() < len(seen):
+            continue
         split = [pin for pin, n in counts.items() if _SPOT <= n / len(seen) <= 1.0 - _SPOT][:_MOST_SPOTS]
         logs = [
             log_mean_exp(onset_likelihoods(seen, evidence.baselines, lambda o, p=pin, k=kind: o.pins.get(k) == p)[1])  # type: ignore[misc]
@@ -131,7 +139,7 @@ class Group:
     logs: Sequence[float]
 
 
-def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect]) -> Group:
+def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect], quiet: Collection[int] = ()) -> Group:
     """Keep the signals that the alarmed one's cause may have moved, and weigh the explanations on all of them.
 
     A signal that clearly prefers an explanation which the alarmed one clearly does not is explained away: a harmless
@@ -151,19 +159,26 @@ def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect]) -> G
     joint = []
     for place, log in enumerate(alarmed.logs):
         total = log + sum(max(other.logs[place], other.still) for other in together[1:])
-        bonus = _own_layer(suspects[place].first.layer, together, place) if place < len(suspects) else 0.0
+        bonus = _its_layer(suspects[place].first, together, place, quiet) if place < len(suspects) else 0.0
         joint.append(total / count + bonus)
     return Group(together=tuple(together), apart=tuple(apart), logs=joint)
 
 
-def _own_layer(layer: int, together: Sequence[Fit], place: int) -> float:
-    """What it speaks for a change that signals of its own layer moved as it would have moved them."""
+def _its_layer(change: Change, together: Sequence[Fit], place: int, quiet: Collection[int]) -> float:
+    """What the layers of the signals say of a change: for it that signals of its own layer moved as it would have moved
+    them, against it that a signal did which its layer cannot move."""
+    layer, alarmed = int(change.layer), together[0].evidence
     tells = (
         each.evidence.tells
         for each in together
         if each.evidence.layer == layer and each.logs[place] > each.logs[each.best] - _OWN
     )
-    return _OWN_LAYER * max(tells, default=0.0)
+    found = _OWN_LAYER * max(tells, default=0.0)
+    if alarmed.layer not in (None, layer) and layer != Layer.OPERATIONS:
+        found -= _STRANGE * max(0.0, alarmed.tells - _FROM)
+    if change.kind == "judges" and layer in quiet:
+        found -= _QUIET_JUDGE
+    return found
 
 
 def layers_of(together: Sequence[Fit], quiet: Collection[int] = ()) -> dict[int, float]:
@@ -173,7 +188,7 @@ def layers_of(together: Sequence[Fit], quiet: Collection[int] = ()) -> dict[int,
     for layer in logs:
         tells = [each.evidence.tells for each in together if each.evidence.layer == layer]
         logs[layer] += _TELLS * max(tells, default=0.0)
-        logs[layer] += min(_SPOT_SAYS, max(0.0, together[0].spots.get(layer, 0.0)))
+        logs[layer] += min(_SPOT_SAYS, max(-_ALIKE_SAYS, together[0].spots.get(layer, 0.0)))
         if layer in quiet and not tells:
             logs[layer] -= _QUIET[layer]
     return dict(zip(logs, softmax(list(logs.values())), strict=True))

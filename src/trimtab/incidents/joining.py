@@ -13,8 +13,9 @@ from .incident import Incident, blamed, causes, same_cause
 GRACE_NS = 60 * 10**9
 #: Unexplained falls that start this close together are one failure until shown otherwise.
 NEAR_NS = 300 * 10**9
-#: The belief in an incident's cause with which an alarm that nothing explains for sure joins it.
-MAY_BE = 0.2
+#: The belief in an incident's cause with which an alarm that nothing explains for sure joins it, and by how many times
+#: it must be likelier than that no change did it.
+MAY_BE, MORE_THAN_NONE = 0.2, 2.0
 #: A failure that comes back within this time is the same incident again; later it is a new one.
 REPEAT_NS = 30 * 86_400 * 10**9
 
@@ -23,8 +24,9 @@ def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident |
     """The incident to join, None for a new one.
 
     One with the same cause comes first, be it the first or the second of a pair. Else, an alarm of a signal that an
-    unexplained incident already has; and an alarm that nothing explains where the cause of an incident under way may be
-    its own, or that began together with an unexplained one. Two explanations stay two incidents.
+    unexplained incident already has; and an alarm that nothing explains where the cause of an incident under way
+    explains it better than no change does, or that began together with an unexplained one. Two explanations stay two
+    incidents.
     """
     under_way = [i for i in sorted(live, key=lambda i: i.id, reverse=True) if _under_way(i, alarm)]
     cause = blamed(report)
@@ -44,10 +46,14 @@ def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident |
 
 
 def _may_be(report: Report, incident: Incident) -> bool:
-    """Whether what is blamed for the incident may have moved this signal too: its alarm alone would not say so, but
-    nothing speaks against it. A change that fits it badly does not swallow it."""
+    """Whether what is blamed for the incident moved this signal too: its alarm alone would not say so, but whom the
+    change reached explains the fall better than that no change did it. Else a harmless change with an incident of its
+    own would swallow a failure that nobody recorded."""
+    none = max((c.posterior for c in report.candidates if not c.change_id), default=0.0)
     return any(
-        candidate.posterior >= MAY_BE and same_cause(candidate, known)
+        candidate.posterior >= max(MAY_BE, MORE_THAN_NONE * none)
+        and not candidate.cleared
+        and same_cause(candidate, known)
         for candidate in report.candidates
         for known in causes(incident)
     )

@@ -7,7 +7,6 @@ opinion: the measure does not apply to this request.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from trimtab.guard.indirect import KIND as INDIRECT
 from trimtab.guard.untrusted import SURE, orders_in
 
 from .band import Worse
+from .plainly import attacks, lets_out, scripts
 
 #: Calls of tools and models that a request is looked at for, and characters of its texts: more says no more.
 _MOST, _SHOWN = 200, 4000
@@ -32,10 +32,10 @@ class Traffic:
     """One request as the gateway recorded it, with what several measures ask of it.
 
     ``passages`` are those that the model was given, ``text`` all that they say, in lower case. ``ok`` tells whether it
-    was answered by a model and not by a cache.
+    was answered by a model and not by a cache, ``limited`` whether it was turned away by a limit before anything else.
     """
 
-    __slots__ = ("ok", "passages", "root", "spans", "text")
+    __slots__ = ("limited", "ok", "passages", "root", "spans", "text")
 
     def __init__(self, root: Span, spans: Sequence[Span]) -> None:
         self.root, self.spans = root, spans
@@ -44,6 +44,7 @@ class Traffic:
         self.passages: Sequence[Mapping[str, Any]] = [p for p in listed if type(p) is dict or isinstance(p, Mapping)]
         self.text = "\n".join([f"{p.get('title', '')} {p.get('text', '')}"[:_SHOWN] for p in self.passages]).lower()
         self.ok = root.status == "ok" and "cache" not in root.attributes
+        self.limited = _limited(root)
 
 
 Rule = Callable[[Traffic], float | None]
@@ -95,8 +96,8 @@ def same_script(seen: Traffic) -> float | None:
         return None
     if seen.root.output.isascii():
         return 1.0
-    known = {"LATIN", *_scripts(seen.root.input[:_SHOWN]), *_scripts(seen.text)}
-    used = _scripts(seen.root.output[:_SHOWN])
+    known = {"LATIN", *scripts(seen.root.input[:_SHOWN]), *scripts(seen.text)}
+    used = scripts(seen.root.output[:_SHOWN])
     letters = sum(used.values())
     foreign = sum(n for script, n in used.items() if script not in known)
     return float(foreign <= 0.2 * letters) if letters else None
@@ -198,7 +199,7 @@ def no_repeats(seen: Traffic) -> float | None:
 
 def guarded(seen: Traffic) -> float | None:
     """0 when no guard took part."""
-    return float(bool(seen.root.stamp.guard)) if seen.root.stamp.route else None
+    return float(bool(seen.root.stamp.guard)) if seen.root.stamp.route and not seen.limited else None
 
 
 def guard_sound(seen: Traffic) -> float | None:
@@ -206,6 +207,37 @@ def guard_sound(seen: Traffic) -> float | None:
     if not seen.root.stamp.guard:
         return None
     return float(not any(s.kind == "guardrail" and s.attributes.get("failures") for s in seen.spans[:_MOST]))
+
+
+def private(seen: Traffic) -> float | None:
+    """0 when the kept answer holds personal data or a secret that no passage holds: the guard let it pass."""
+    answer = seen.root.output
+    return float(not lets_out(answer[:_SHOWN], seen.text)) if seen.ok and answer else None
+
+
+def plain_questions(seen: Traffic) -> float | None:
+    """0 when the question openly attacks the assistant."""
+    return None if seen.limited else float(not attacks(seen.root.input[:_SHOWN]))
+
+
+def attacks_stopped(seen: Traffic) -> float | None:
+    """Of open attacks: 1 when the guard stopped it, 0 when it was answered."""
+    stopped = seen.root.status == "refused" and seen.root.layer == Layer.SAFETY
+    told = (seen.ok or stopped) and attacks(seen.root.input[:_SHOWN])
+    return float(stopped) if told else None
+
+
+def admitted(seen: Traffic) -> float | None:
+    """0 when a limit (a rate, a budget, places) turned the request away."""
+    return float(not seen.limited)
+
+
+def whole(seen: Traffic) -> float | None:
+    """0 when the trace lacks spans of the model's calls that its root counts."""
+    calls = seen.root.attributes.get("attempts")
+    if not seen.ok or not isinstance(calls, int) or not calls:
+        return None
+    return float(sum([span.kind in ("llm", "embedding") for span in seen.spans]) >= calls)
 
 
 def cost(seen: Traffic) -> float | None:
@@ -300,6 +332,26 @@ MEASURES: dict[str, Measure] = _measures(
         help="No scanner of the guard failed.",
     ),
     Measure(
+        name="private", layer=Layer.SAFETY, title="Private", unit="share of answers", of=private,
+        help="The answer holds no personal data or secret but what its passages hold.",
+    ),
+    Measure(
+        name="plain_questions", layer=Layer.SAFETY, title="Plain questions", unit="share of requests",
+        of=plain_questions, help="The question is no open attack.",
+    ),
+    Measure(
+        name="attacks_stopped", layer=Layer.SAFETY, title="Attacks stopped", unit="share of open attacks",
+        of=attacks_stopped, help="The guard stopped an open attack.",
+    ),
+    Measure(
+        name="admitted", layer=Layer.OPERATIONS, title="Admitted", unit="share of requests", of=admitted,
+        help="No limit turned the request away.",
+    ),
+    Measure(
+        name="whole", layer=Layer.OPERATIONS, title="Whole traces", unit="share of answers", of=whole,
+        help="The trace holds every call that the request made.",
+    ),
+    Measure(
         name="cost", layer=Layer.OPERATIONS, title="Cost", unit="US dollars", of=cost, worse="up", tolerance=0.2,
         help="A request costs what it usually does.",
     ),
@@ -315,30 +367,23 @@ MEASURES: dict[str, Measure] = _measures(
 
 
 def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
-    """The gateway's complete requests among spans; Trimtab's own are left out."""
+    """The gateway's complete requests among spans, those that a limit turned away too; Trimtab's own are left out."""
     traces: dict[str, list[Span]] = {}
     for span in spans:
         traces.setdefault(span.trace_id, []).append(span)
     found = []
     for trace in traces.values():
         for span in trace:
-            if not span.parent_id and span.attributes.get("gateway") is True:
+            if not span.parent_id and (span.attributes.get("gateway") is True or _limited(span)):
                 if not span.project.startswith(OWN_PROJECTS):
                     found.append(Traffic(span, trace))
                 break
     return found
 
 
-def _scripts(text: str) -> dict[str, int]:
-    """Letters by script: the first word of the character's name. Plain ASCII, the common case, is all Latin."""
-    if text.isascii():
-        return {"LATIN": len(text)} if text else {}
-    found: dict[str, int] = {}
-    for letter in text:
-        if letter.isalpha():
-            script = "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").partition(" ")[0]
-            found[script] = found.get(script, 0) + 1
-    return found
+def _limited(root: Span) -> bool:
+    """Whether a limit turned a request away: the gateway keeps it as one that is nobody's answer."""
+    return root.status == "refused" and root.layer == Layer.OPERATIONS and root.attributes.get("gateway") is False
 
 
 def _is_object(call: Any) -> bool:

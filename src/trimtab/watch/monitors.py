@@ -19,7 +19,10 @@ ACTIONS = (
 #: How a fall is told: against the signal's own past, or against a fixed value.
 DETECTORS = ("fall", "floor")
 
-_SEVERITY = {"answered": 1, "allowed": 2, "fresh": 2, "cites": 2, "grounded": 2, "quality": 2, "retrieved": 2}
+_SEVERITY = {
+    "answered": 1, "admitted": 2, "allowed": 2, "attacks_stopped": 2, "cites": 2, "fresh": 2, "grounded": 2,
+    "private": 2, "quality": 2, "retrieved": 2,
+}  # fmt: skip
 
 _RUNBOOK = {
     None: "Read the report's cause and ten failing traces. If a change is named, take it back; then look at the layer.",

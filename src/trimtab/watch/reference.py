@@ -17,7 +17,7 @@ _SPENT, _SPENDING = 2.6124, 1.5
 #: The longest reference, and how much longer each one is than the one before.
 MOST, _LONGER = 16_000, 1.5
 #: Newer values agree with the older ones when their mean is less than so many standard errors below.
-_AGREES = 2.5
+_AGREES = 2.0
 #: Values in a row whose sum shows how far neighbours share their luck, and the shortest reference where that shows.
 _BATCH, _BATCHED = 32, 480
 #: Counted down from here, ``left`` never comes to 0.
@@ -44,19 +44,20 @@ class Reference:
     share of ALPHA, and the shares add up to ALPHA; so with 99.5 % all bounds of a slice hold at once, and the highest
     of them with them. A bound is used only for values after those that it rests on. After an alarm the values begin
     anew, with the next shares. Neighbours that share their luck (sessions, retries) make a sample smaller than its
-    count: from 480 values on, sums over 32 in a row show by how much, and bounds are taken at the smaller count.
+    count: ``Sessions`` tells by how much, and from 480 values on so do sums over 32 in a row. Bounds are taken at the
+    smaller count.
     """
 
     __slots__ = (
         "_batch", "_batch_lost", "_binary", "_bounds", "_from", "_lost", "_lost_before", "_size", "_size_before",
         "_squares",
-        "inflated", "left", "low", "mean", "n",
+        "caution", "inflated", "left", "low", "mean", "n",
     )  # fmt: skip
 
     def __init__(self, first: int, band: Band | None = None) -> None:
         """``band``: the values tell whether a level lies inside it, and its own shares are the first mean and bound."""
         self.n, self.mean, self.low = (first, band.mean, band.bound) if band is not None else (0, 0.0, 0.0)
-        self.inflated = 1.0
+        self.inflated = self.caution = 1.0
         self._bounds = int(band is not None)
         self._lost = self._lost_before = self._squares = self._batch_lost = 0.0
         self._batch, self._binary = 0, True
@@ -79,13 +80,14 @@ class Reference:
         self._binary = self._binary and value == 0.0
         return self.left == 0
 
-    def full(self, suspected: bool = False) -> bool:
+    def full(self, suspected: bool = False, shared: float = 1.0) -> bool:
         """The next bound is due: whether mean or bound are new now. ``suspected``: a detector has some evidence of a
-        fall."""
+        fall. ``shared``: how much more sums vary because sessions share their luck."""
         size = self._size
         mean = 1.0 - self._lost / size
         self._bounds += 1
-        inflated = self._inflated(mean)
+        crowded = self._inflated(mean)
+        inflated = max(shared, crowded)
         count = max(1, math.floor(size / inflated))
         passed = mean * count
         if self._binary:  # a whole number of successes, rounded down but for the dust of floats
@@ -96,6 +98,8 @@ class Reference:
         self.low = max(self.low, low)
         if size >= self.n and not suspected and self._agrees(inflated):
             self.n, self.mean, self.inflated, news = size, mean, inflated, True
+            # What sessions share is known to the bets already; only what goes beyond it asks for smaller ones.
+            self.caution = max(1.0, crowded / shared)
         self._on(size)
         return news
 
@@ -107,7 +111,8 @@ class Reference:
     def state(self) -> dict[str, Any]:
         """What survives a restart."""
         return {
-            "n": self.n, "mean": self.mean, "low": self.low, "inflated": self.inflated, "bounds": self._bounds,
+            "n": self.n, "mean": self.mean, "low": self.low, "inflated": self.inflated,
+            "caution": self.caution, "bounds": self._bounds,
             "size": self._size, "from": self._from, "left": max(_DONE, self.left), "lost": self._lost,
             "lost_before": self._lost_before, "size_before": self._size_before, "binary": self._binary,
             "squares": self._squares, "batch": self._batch, "batch_lost": self._batch_lost,
@@ -117,6 +122,7 @@ class Reference:
         """Take over what ``state`` returned. Raises KeyError, TypeError or ValueError for anything else."""
         self.n, self.mean, self.low = int(kept["n"]), float(kept["mean"]), float(kept["low"])
         self.inflated, self._bounds = float(kept["inflated"]), int(kept["bounds"])
+        self.caution = max(1.0, float(kept.get("caution", self.inflated)))
         self._begin(int(kept["size"]))
         self._from, self.left, self._binary = int(kept["from"]), int(kept["left"]), bool(kept["binary"])
         self._lost, self._lost_before = float(kept["lost"]), float(kept["lost_before"])

@@ -50,6 +50,10 @@ _HARM = frozenset(
         "guard_sound",
         "plain_passages",
         "priced",
+        "private",
+        "attacks_stopped",
+        "admitted",
+        "whole",
     }
 )
 
@@ -59,6 +63,7 @@ _TELLS = {
     "retrieved": 1.0, "fresh": 1.0, "top_score": 1.0, "passages_found": 1.0, "coverage": 0.9, "age": 1.0,
     "plain_passages": 1.0, "filled": 1.0, "prompt_length": 0.6, "assertions": 0.5, "tool_arguments": 0.5,
     "guarded": 1.0, "guard_sound": 1.0, "allowed": 0.8, "judge_agreement": 1.0, "priced": 0.8, "first_choice": 0.6,
+    "private": 0.9, "plain_questions": 1.0, "attacks_stopped": 1.0, "admitted": 1.0, "whole": 1.0,
 }  # fmt: skip
 
 SIGNALS: dict[str, Signal] = _signals(

@@ -15,6 +15,7 @@ from .observation import Alarm, Baseline, Observation, Served
 from .pooled import bounds, rounded
 from .reference import Reference, first_share
 from .roster import Watchers
+from .sessions import WAITS, Sessions
 from .standing import SliceStanding, Standing
 
 #: Slices beyond the cap share this one.
@@ -24,8 +25,8 @@ MAX_EVIDENCE = 20_000
 _FAR = 1.7e308
 #: Values after which the shares of the slices are looked at anew.
 _MIX = 512
-#: The part of an alarm's evidence from which on the newest values are not taken for healthy.
-_SUSPECTED = 1e-3
+#: The evidence from which on the newest values are not taken for healthy. Healthy ones mostly leave less than 200.
+_SUSPECTED = 1_000.0
 _NOTHING: tuple[Alarm, ...] = ()
 
 
@@ -36,14 +37,15 @@ class _Group:
 
     def __init__(self, low: float) -> None:
         self.low = low
-        self.ones = 0
+        self.ones = [0] * WAITS
 
 
 class _Slice:
     """A slice: its reference, its band if the signal is a level, and once it is armed its detector.
 
-    ``own`` counts the ones that its detector has not taken yet, ``low`` is what that bets against, and ``group`` holds
-    the same for the detector of all slices. ``recent`` counts the newest values, of which the older weigh less.
+    ``own`` counts the ones that its detector has not taken yet (see ``WAITS``), ``low`` is what that bets against, and
+    ``group`` holds the same for the detector of all slices. ``recent`` counts the newest values, of which the older
+    weigh less.
     """
 
     __slots__ = ("armed_at", "band", "detector", "group", "low", "own", "recent", "reference", "values")
@@ -54,7 +56,7 @@ class _Slice:
         self.band: Band | None = None
         self.detector: EDetector | None = None
         self.low = self.recent = 0.0
-        self.own = 0
+        self.own = [0] * WAITS
         self.group = _Group(0.0)
         #: The stream's count of observations when this slice was armed: evidence before it was never bet on.
         self.armed_at = 0
@@ -80,6 +82,7 @@ class Stream:
         self._armed: list[_Slice] = []
         self._all = EDetector(threshold, 0.9)
         self._groups: list[_Group] = []
+        self._sessions = Sessions()
 
     @property
     def suspicion(self) -> float:
@@ -126,7 +129,7 @@ class Stream:
         for part in self._armed:
             part.low = self._bound(part)
             if part.detector is not None:
-                part.detector.aim(part.low, part.reference.inflated)
+                part.detector.aim(part.low, part.reference.caution)
         if self._armed:
             self._aim()
 
@@ -172,20 +175,24 @@ class Stream:
         self.evidence.append(Observation(served, name, value))
         reference = part.reference
         reference.left -= 1
-        if value == 1.0:
+        n, lost = 0, 0.0
+        if session := served.session or served.user:
+            n, lost = self._sessions.take(session, 1.0 - value, 1.0 - reference.mean if reference.n else None)
+        if value == 1.0 and not lost:
             if part.detector is not None:
-                part.own += 1
-                part.group.ones += 1
+                part.own[n.bit_length()] += 1
+                part.group.ones[n.bit_length()] += 1
             if reference.left == 0:
                 self._grow(part)
             return _NOTHING
-        return self._fallen(part, name, value, served)
+        return self._noteworthy(part, name, value, served, (n, lost))
 
     def rearm(self) -> None:
         """Forget the detectors' evidence; the references stay, what they were gathering goes."""
         self._all.reset()
+        self._sessions.forget()
         for part in self._armed:
-            part.own = part.group.ones = 0
+            part.own, part.group.ones = [0] * WAITS, [0] * WAITS
             part.reference.again()
             if part.detector is not None:
                 part.detector.reset()
@@ -240,24 +247,26 @@ class Stream:
             part = self._slices[name] = _Slice(self._first)
         return name, part
 
-    def _fallen(self, part: _Slice, name: str, value: float, served: Served) -> Sequence[Alarm]:
-        """Take a value below 1: what the detectors were spared so far comes first."""
+    def _noteworthy(
+        self, part: _Slice, name: str, value: float, served: Served, past: tuple[int, float]
+    ) -> Sequence[Alarm]:
+        """Take a value below 1, or one of a session with a ``past`` of such: what the detectors were spared so far
+        comes first."""
         alarms: Sequence[Alarm] = _NOTHING
-        detector = part.detector
+        detector, low, own = part.detector, part.group.low, part.low
         if detector is not None:
+            low, own = self._sessions.expected(low, *past), self._sessions.expected(own, *past)
             if not self._all.fired:
                 self._settle_all()
-                self._all.update(value, part.group.low)
+                self._all.update(value, low)
                 if self._all.fired:
                     alarms = self._alarm(self._all, "", served)
             if not detector.fired:
-                if part.own:
-                    detector.passed(((part.own, part.low),))
-                    part.own = 0
-                detector.update(value, part.low)
+                self._settle_own(part, detector)
+                detector.update(value, own)
                 if detector.fired:
                     alarms = [*alarms, *self._alarm(detector, name, served)]
-        if part.reference.lost(value):
+        if part.reference.lost(value) if value < 1.0 else part.reference.left == 0:
             self._grow(part)
         return alarms
 
@@ -265,18 +274,23 @@ class Stream:
         """Let the detectors take all ones that wait."""
         self._settle_all()
         for part in self._armed:
-            if part.own and part.detector is not None and not part.detector.fired:
-                part.detector.passed(((part.own, part.low),))
-                part.own = 0
+            if part.detector is not None and not part.detector.fired:
+                self._settle_own(part, part.detector)
+
+    def _settle_own(self, part: _Slice, detector: EDetector) -> None:
+        if any(part.own):
+            detector.passed(self._sessions.runs(part.own, part.low))
+            part.own = [0] * WAITS
 
     def _settle_all(self) -> None:
-        waiting = [group for group in self._groups if group.ones]
+        waiting = [group for group in self._groups if any(group.ones)]
         if not waiting:
             return
         if not self._all.fired:
-            self._all.passed([(group.ones, group.low) for group in waiting])
+            runs = [run for group in waiting for run in self._sessions.runs(group.ones, group.low)]
+            self._all.passed(sorted(runs, key=lambda run: -run[1]))
         for group in waiting:
-            group.ones = 0
+            group.ones = [0] * WAITS
 
     def _measured(self, part: _Slice) -> None:
         """A level has its first values: from now on they tell what is usual."""
@@ -289,25 +303,24 @@ class Stream:
 
     def _grow(self, part: _Slice) -> None:
         """A part of the reference is full: it may arm the slice, or bring its bound nearer to its mean."""
-        if part.detector is not None:
-            self._settle()  # what was seen so far is bet against the bound of its time
-        suspected = (
-            part.detector is not None and max(part.detector.value, self._all.value) >= _SUSPECTED * self._threshold
-        )
-        if not part.reference.full(suspected):
+        self._settle()  # what was seen so far is bet against the bound of its time
+        suspected = part.detector is not None and max(part.detector.value, self._all.value) >= _SUSPECTED
+        if not suspected:
+            self._sessions.learn()
+        if not part.reference.full(suspected, self._sessions.inflated):
             return
         if part.detector is None:
             self._arm(part)
             return
         part.low = self._bound(part)
-        part.detector.aim(part.low, part.reference.inflated)
+        part.detector.aim(part.low, part.reference.caution)
         self._aim()
 
     def _arm(self, part: _Slice) -> None:
         self._settle_all()
         part.low = self._bound(part)
         part.detector = EDetector(self._threshold, part.low)
-        part.detector.aim(part.low, part.reference.inflated)
+        part.detector.aim(part.low, part.reference.caution)
         part.armed_at = self._seen
         self._armed.append(part)
         self._aim()
@@ -328,7 +341,7 @@ class Stream:
             low = rounded(low) if len(found) > 1 else low
             part.group = groups.setdefault(low, _Group(low))
         self._groups = sorted(groups.values(), key=lambda group: -group.low)
-        shared = sum(part.reference.inflated for part in self._armed) / len(self._armed)
+        shared = sum(part.reference.caution for part in self._armed) / len(self._armed)
         self._all.aim(sum(part.group.low for part in self._armed) / len(self._armed), shared)
 
     def _mixed(self) -> None:

@@ -43,8 +43,10 @@ class Watch:
     slice's do with 99.5 %).
 
     What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
-    Requests of one session that share their luck bend that; ``bench/false_alarms.py`` measures by how much. Slices
-    beyond the 64th of a signal share one, inside which a shift of traffic can alarm.
+    Requests of one session that share their luck bend that. Where the spans name the session (or else the user) it is
+    learnt by how much, and allowed for (see ``Sessions``); where they do not, false alarms come more often, and
+    ``bench/false_alarms.py`` measures how often. Slices beyond the 64th of a signal share one, inside which a shift of
+    traffic can alarm.
 
     A detector that alarmed is quiet until ``rearm``. Pure and in memory; not thread-safe.
     """
@@ -153,7 +155,8 @@ class Watch:
         """Take the requests among finished spans, in the order they were committed, and measure them."""
         alarms: list[Alarm] = []
         requests = traffic_of(spans)
-        self._silences.request(len(requests))
+        # Nobody scores what a limit turned away.
+        self._silences.request(sum([not seen.limited for seen in requests]))
         for seen in requests:
             root = seen.root
             session, user = root.session, root.tags.get("user", "")

@@ -1,0 +1,117 @@
+"""Sessions that share their luck: how much is learnt, and neither do they alarm nor do they hide a fall."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.core import Score, Span, Stamp
+from trimtab.watch import Watch, default_monitors
+from trimtab.watch.sessions import WAITS, Sessions
+
+OPEN, LENGTH, USUAL = 40, 8, 0.95
+STAMP = Stamp(model="scripted/steady=simulated@sim_a", prompt="support/14")
+
+
+def luck(rng: random.Random, shared: float) -> float:
+    weight = 1.0 / shared - 1.0 if shared else 0.0
+    return rng.betavariate(USUAL * weight, (1.0 - USUAL) * weight) if shared else USUAL
+
+
+def requests(rng: random.Random, shared: float, n: int) -> Iterator[tuple[str, float]]:
+    """(session, its own rate) of one request after another."""
+    opened = OPEN
+    sessions = [(f"s{at}", luck(rng, shared)) for at in range(OPEN)]
+    for _ in range(n):
+        at = rng.randrange(OPEN)
+        yield sessions[at]
+        if rng.random() < 1.0 / LENGTH:
+            opened += 1
+            sessions[at] = f"s{opened}", luck(rng, shared)
+
+
+def learnt(shared: float) -> Sessions:
+    rng, sessions = random.Random(3), Sessions()
+    for name, rate in requests(rng, shared, 20_000):
+        sessions.take(name, float(rng.random() >= rate), 1.0 - USUAL)
+    sessions.learn()
+    return sessions
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.1, 0.3])
+def test_the_correlation_of_a_session_is_learnt_and_tells_what_a_sum_varies_by(shared: float) -> None:
+    sessions = learnt(shared)
+    assert sessions.correlation == pytest.approx(shared, abs=0.05)
+    # Geometric lengths of 8 on average: a value has 14 others in its session.
+    assert sessions.inflated == pytest.approx(1.0 + 14.0 * shared, rel=0.3)
+
+
+def test_what_was_seen_during_a_fall_is_forgotten() -> None:
+    sessions = learnt(0.0)
+    known = sessions.correlation
+    for i in range(5_000):
+        sessions.take(f"late {i % 100}", 1.0, 0.05)
+    sessions.forget()
+    sessions.learn()
+    assert sessions.correlation == known
+
+
+def test_a_name_that_everything_bears_is_no_single_observation() -> None:
+    sessions = Sessions()
+    for i in range(10_000):
+        sessions.take("default", float(i % 10 == 0), 0.1)
+    sessions.learn()
+    assert sessions.inflated < 1.5
+
+
+@given(
+    low=st.floats(0.0, 1.0), n=st.integers(0, 32), part=st.floats(0.0, 1.0),
+    waiting=st.lists(st.integers(0, 50), min_size=WAITS, max_size=WAITS),
+)  # fmt: skip
+def test_expected_values_lie_between_the_sessions_own_and_that_of_all(
+    low: float, n: int, part: float, waiting: list[int]
+) -> None:
+    sessions = Sessions()
+    found = sessions.expected(low, n, part * n)
+    assert 0.0 <= found <= 1.0
+    assert found <= max(low, 1.0 - part) + 1e-9
+    if n == 0:
+        assert found == low
+    runs = sessions.runs(waiting, low)
+    assert sum(count for count, _ in runs) == sum(waiting)
+    assert [bound for _, bound in runs] == sorted((bound for _, bound in runs), reverse=True)
+
+
+def feed(watch: Watch, rng: random.Random, shared: float, drop: float, start: int, n: int) -> int:
+    """Serve ``n`` requests; the number of the first that raised an alarm, 0 for none."""
+    for i, (session, rate) in enumerate(requests(rng, shared, n), start=start + 1):
+        root = Span(
+            trace_id=str(i), span_id=str(i), name="support", kind="chain", session=f"{start}/{session}", start_ns=i,
+            end_ns=i, stamp=STAMP, attributes={"gateway": True},
+        )  # fmt: skip
+        watch.measure([root])
+        value = float(rng.random() < rate * (1.0 - drop))
+        score = Score(id=str(i), trace_id=str(i), name="cites", value=value, by="check", time_ns=i, stamp=STAMP)
+        if watch.observe([score]):
+            return i - start
+    return 0
+
+
+def test_unlucky_sessions_raise_nothing_and_hide_no_fall() -> None:
+    monitors = [m for m in default_monitors(lambda _: "mara") if m.signal == "cites"]
+    for seed in range(4):
+        rng, watch = random.Random(seed), Watch(monitors)
+        assert feed(watch, rng, 0.2, 0.0, 0, 6_000) == 0
+        assert 0 < feed(watch, rng, 0.2, 0.25, 6_000, 1_500) < 800
+
+
+def test_sessions_that_share_nothing_cost_little() -> None:
+    monitors = [m for m in default_monitors(lambda _: "mara") if m.signal == "cites"]
+    for seed in range(4):
+        rng, watch = random.Random(seed), Watch(monitors)
+        assert feed(watch, rng, 0.0, 0.0, 0, 4_000) == 0
+        assert 0 < feed(watch, rng, 0.0, 0.2, 4_000, 1_500) < 300
