@@ -2,6 +2,7 @@
 
 from .actor import actor_of, person_of
 from .call import Call, Chunk, Message, Model, Native, Reply, Usage, collect
+from .described import described
 from .errors import (
     BadInput,
     ConfigError,
@@ -70,6 +71,7 @@ __all__ = [
     "Version",
     "actor_of",
     "collect",
+    "described",
     "digest_of",
     "evolve",
     "new_id",

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, case, func, insert, select, update
 
 from trimtab.attribution import Report
-from trimtab.core import NotFound
+from trimtab.core import NotFound, described
 from trimtab.store import Metadata, tables
 
 from .incident import STATES, Deed, Incident, IncidentEvent
@@ -38,6 +38,7 @@ class _Evidence(msgspec.Struct, kw_only=True):
     deeds: tuple[Deed, ...] = ()
 
 
+_EVIDENCE = described(_Evidence)
 _COLUMNS = (
     "opened_ns", "closed_ns", "state", "severity", "signal", "slice", "layer", "owner", "acknowledged_by", "title",
     "lesson", "dataset", "cases",
@@ -164,7 +165,7 @@ def _row(incident: Incident) -> dict[str, Any]:
 
 
 def _incident(row: RowMapping, events: tuple[IncidentEvent, ...]) -> Incident:
-    evidence = msgspec.convert(row["evidence"], _Evidence)
+    evidence = msgspec.convert(row["evidence"], _EVIDENCE)
     rest = {name: getattr(evidence, name) for name in _Evidence.__struct_fields__}
     return Incident(id=row["id"], events=events, **{column: row[column] for column in _COLUMNS}, **rest)
 

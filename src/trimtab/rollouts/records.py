@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from trimtab.core import described
 from trimtab.store import Metadata, tables
 
 from .judging import Judgement
@@ -19,6 +20,8 @@ from .plan import Plan
 MAX_EVENTS = 1000
 
 _plans, _events = tables.rollout_plans, tables.rollout_events
+_PLAN, _LIMITS = described(Plan), described(dict[str, Limit])
+_EVIDENCE = described(tuple[Judgement, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +127,11 @@ def _row(record: Record) -> dict[str, Any]:
 def _record(row: RowMapping) -> Record:
     return Record(
         rollout=row["rollout"],
-        plan=msgspec.convert(row["plan"], Plan),
+        plan=msgspec.convert(row["plan"], _PLAN),
         time_ns=row["time_ns"],
         position=row["position"],
         paused=row["paused"],
         ended_ns=row["ended_ns"],
-        limits=msgspec.convert(row["limits"], dict[str, Limit]),
-        evidence=msgspec.convert(row["evidence"], tuple[Judgement, ...]),
+        limits=msgspec.convert(row["limits"], _LIMITS),
+        evidence=msgspec.convert(row["evidence"], _EVIDENCE),
     )
