@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,6 +114,15 @@ def test_certainty_is_never_claimed_from_few_alike_verdicts() -> None:
     found = weighted_rate([score(1.0, p=0.1), score(1.0, p=0.9), score(1.0, p=0.9)])
     assert found.value == 1.0
     assert found.low < 0.8
+
+
+def test_verdicts_of_two_judge_versions_are_not_averaged() -> None:
+    old = [score(0.0, trace=f"o{n}", by_version="quality/1", slice="billing") for n in range(20)]
+    new = [replace(score(1.0, trace=f"n{n}", by_version="quality/2"), time_ns=2) for n in range(10)]
+    whole, billing = live_rates([*new, *old], [])
+    assert whole.judge is not None
+    assert (whole.judge.value, whole.judge.n, whole.others) == (1.0, 10, 20)
+    assert (billing.slice, billing.judge, billing.others) == ("billing", None, 20)
 
 
 def test_users_words_are_joined_however_late_and_the_last_one_counts() -> None:

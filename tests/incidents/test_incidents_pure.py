@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from trimtab.attribution import Arm, Candidate, Report, with_replay
 from trimtab.core import BadInput, Conflict, Span, Stamp, TrimtabError
 from trimtab.incidents import Incident, blamed, joining, recovery, sentences, states
-from trimtab.incidents.arms import Restore, Tally, asks, restores, served_by, unchanged
+from trimtab.incidents.arms import Restore, Tally, asks, restores, unchanged
 from trimtab.incidents.figures import figures
 from trimtab.incidents.postmortem import postmortem
 from trimtab.incidents.records import Records, Written
 from trimtab.incidents.remedy import around
 from trimtab.stats import Estimate
 from trimtab.store import Metadata
-from trimtab.watch import Alarm, Monitor
+from trimtab.watch import Alarm, Monitor, pins_of
 
 SECOND = 10**9
 
@@ -294,7 +294,7 @@ def test_pins_of_an_arm_change_one_layer_of_what_served() -> None:
         trace_id="a", span_id="b", name="support", kind="chain", start_ns=0, end_ns=1,
         stamp=Stamp(model="v/m=x@1", prompt="answer/2", route="support/1"),
     )  # fmt: skip
-    served = served_by(root, "quality/3")
+    served = pins_of(root.stamp, "quality/3")
     assert served == {"models": "v/m=x@1", "prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
     assert unchanged(served) == {"prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
     arm = Restore(kind="prompts", before="answer/1", after="answer/2")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,19 @@ async def served(house: WebHouse) -> AsyncIterator[str]:
         listener.close()
 
 
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """The browser that TRIMTAB_TEST_CHROMIUM names, else the one that is installed. A machine without fails."""
+    async with async_playwright() as playwright:
+        path = CHROMIUM or playwright.chromium.executable_path
+        assert shutil.which(path), "no Chromium: scripts/chromium installs one, or name it in TRIMTAB_TEST_CHROMIUM"
+        launched = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield launched
+        finally:
+            await launched.close()
+
+
 @dataclass
 class Watched:
     """A tab and everything it complained about."""
@@ -113,18 +126,27 @@ class World:
             await context.close()
 
 
+async def readable(world: World, theme: str, width: int, paths: Sequence[str], folder: Path) -> None:
+    """Every page fits its window, has contrast enough, runs nobody's script and complains of nothing."""
+    async with world.tab(theme, width) as tab:
+        for number, path in enumerate(paths):
+            page = await tab.open(path)
+            assert await page.evaluate(WIDER) == [], (path, width)
+            assert await page.evaluate(CONTRAST) == [], (path, theme)
+            assert await page.evaluate("window.pwned === undefined"), path
+            shot = folder / f"{theme}-{width}-{number}.png"
+            await picture(page, shot)
+            assert shot.stat().st_size > 5000, path
+        assert tab.complaints == []
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+    async with chromium() as browser:
         with closing(await build(tmp_path_factory.mktemp("browser"))) as house:
             story = await tell(house)
             async with served(house) as base:
                 yield World(browser, base, story)
-            await browser.close()
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
-from test_web_browser import CHROMIUM, CONTRAST, FLAGS, THEMES, WIDER, WIDTHS, World, served
+from test_web_browser import THEMES, WIDTHS, World, chromium, readable, served
 from web_house import HOSTILE, Client, Page, Story, WebHouse, build, client_of, closing
 
 from trimtab.gateway import BreakerLog, Refusal, RouteHealth, TargetHealth, UsageRow, together
@@ -374,23 +372,8 @@ def test_the_loops_lag_is_the_worst_of_the_last_minute() -> None:
 
 @module_loop
 async def test_in_a_real_browser(operated: Operated, tmp_path: Path) -> None:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        async with served(operated.house) as base:
-            world = World(browser, base, Story.__new__(Story))
-            for theme in THEMES:
-                for width in WIDTHS:
-                    async with world.tab(theme, width) as tab:
-                        for number, path in enumerate([*operated.paths, *operated.forms]):
-                            page = await tab.open(path)
-                            assert await page.evaluate(WIDER) == [], (path, width)
-                            assert await page.evaluate(CONTRAST) == [], (path, theme)
-                            assert await page.evaluate("window.pwned === undefined")
-                            shot = tmp_path / f"{theme}-{width}-{number}.png"
-                            await page.screenshot(path=shot, full_page=True)
-                            assert shot.stat().st_size > 5000
-                        assert tab.complaints == []
-        await browser.close()
+    async with chromium() as browser, served(operated.house) as base:
+        world = World(browser, base, Story.__new__(Story))
+        for theme in THEMES:
+            for width in WIDTHS:
+                await readable(world, theme, width, [*operated.paths, *operated.forms], tmp_path)

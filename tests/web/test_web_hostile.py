@@ -4,8 +4,6 @@ of ten thousand spans that stays usable."""
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -13,8 +11,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from playwright.async_api import Browser, Page, async_playwright
-from test_web_browser import FLAGS, served
+from playwright.async_api import Browser, Page
+from test_web_browser import chromium, served
 from web_house import HOSTILE, WebHouse, client_of
 
 from trimtab.core import Score, Span
@@ -22,7 +20,6 @@ from trimtab.traces import Receiver
 from trimtab.traces.otlp import RawSpan
 from trimtab.traces.translation import translate
 
-CHROMIUM = os.environ.get("TRIMTAB_TEST_CHROMIUM") or shutil.which("chromium")
 #: Ways out of a text, an attribute, a script, a style, a URL and a template.
 ESCAPES = (
     HOSTILE,
@@ -95,13 +92,8 @@ async def attacked(house: WebHouse) -> WebHouse:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        launched = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+    async with chromium() as launched:
         yield launched
-        await launched.close()
 
 
 def paths() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
-from test_web_browser import CHROMIUM, CONTRAST, FLAGS, THEMES, WIDER, WIDTHS, World, served
+from test_web_browser import THEMES, WIDTHS, World, chromium, readable, served
 from web_house import HOSTILE, Client, Page, Story, WebHouse, build, client_of, closing
 
 from trimtab.core import Chunk, Layer, Usage
@@ -202,14 +200,8 @@ def test_a_chart_keeps_to_its_frame_and_leaves_gaps() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(probed: Probed) -> AsyncIterator[World]:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        async with served(probed.house) as base:
-            yield World(browser, base, Story(probed.house, probed.client, None, "", list(PATHS)))  # type: ignore[arg-type]
-        await browser.close()
+    async with chromium() as browser, served(probed.house) as base:
+        yield World(browser, base, Story(probed.house, probed.client, None, "", list(PATHS)))  # type: ignore[arg-type]
 
 
 @module_loop
@@ -218,14 +210,7 @@ async def world(probed: Probed) -> AsyncIterator[World]:
 async def test_every_page_fits_and_can_be_read_in_a_browser(
     world: World, theme: str, width: int, tmp_path: Path
 ) -> None:
-    async with world.tab(theme, width) as tab:
-        for number, path in enumerate(PATHS):
-            page = await tab.open(path)
-            assert await page.evaluate(WIDER) == [], path
-            assert await page.evaluate(CONTRAST) == [], (theme, path)
-            assert await page.evaluate("window.pwned === undefined"), path
-            await page.screenshot(path=tmp_path / f"{theme}-{width}-{number}.png", full_page=True)
-        assert tab.complaints == []
+    await readable(world, theme, width, PATHS, tmp_path)
 
 
 @module_loop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
-from test_web_browser import CHROMIUM, CONTRAST, FLAGS, THEMES, WIDER, WIDTHS, World, served
+from test_web_browser import THEMES, WIDTHS, World, chromium, readable, served
 from web_house import HOSTILE, Client, Page, Story, WebHouse, build, client_of, closing
 
 from trimtab.registry import registry
@@ -229,14 +227,8 @@ def test_the_drawing_stays_inside_its_frame_and_its_zones_tile_it() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(rolled: Rolled) -> AsyncIterator[World]:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
-        async with served(rolled.house) as base:
-            yield World(browser, base, Story(rolled.house, rolled.client, None, "", rolled.paths))  # type: ignore[arg-type]
-        await browser.close()
+    async with chromium() as browser, served(rolled.house) as base:
+        yield World(browser, base, Story(rolled.house, rolled.client, None, "", rolled.paths))  # type: ignore[arg-type]
 
 
 @module_loop
@@ -245,14 +237,7 @@ async def world(rolled: Rolled) -> AsyncIterator[World]:
 async def test_every_page_fits_and_can_be_read_in_a_browser(
     world: World, theme: str, width: int, tmp_path: Path
 ) -> None:
-    async with world.tab(theme, width) as tab:
-        for number, path in enumerate(world.story.paths):
-            page = await tab.open(path)
-            assert await page.evaluate(WIDER) == [], path
-            assert await page.evaluate(CONTRAST) == [], (theme, path)
-            assert await page.evaluate("window.pwned === undefined"), path
-            await page.screenshot(path=tmp_path / f"{theme}-{width}-{number}.png", full_page=True)
-        assert tab.complaints == []
+    await readable(world, theme, width, world.story.paths, tmp_path)
 
 
 @module_loop
@@ -283,11 +268,7 @@ async def test_slider_keys_and_dialog(world: World, rolled: Rolled) -> None:
 
 
 async def test_without_script_the_share_moves_and_a_rollout_is_taken_back(tmp_path: Path) -> None:
-    async with async_playwright() as playwright:
-        path = CHROMIUM or playwright.chromium.executable_path
-        if not shutil.which(path):
-            pytest.skip("no Chromium: install one, or name it in TRIMTAB_TEST_CHROMIUM")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+    async with chromium() as browser:
         with closing(await build(tmp_path)) as house:
             await house.rollouts.load()
             change = await house.rollouts.begin(*PROMPT, 2, plan(), share=0.05, actor="mara")
@@ -305,4 +286,3 @@ async def test_without_script_the_share_moves_and_a_rollout_is_taken_back(tmp_pa
                     await page.locator("main form.confirm").get_by_role("button", name="Roll back to v1").click()
                     assert "Taken back." in await page.locator("#why").inner_text()
                     assert house.registry.rollout(change.rollout).state == "aborted"
-        await browser.close()

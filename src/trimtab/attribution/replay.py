@@ -102,14 +102,16 @@ def _refuted(report: Report, tested: Sequence[Arm]) -> Report:
         key=lambda c: -c.posterior,
     )
     top = candidates[0]
+    layers = beliefs_in_layers(candidates, report.guesses)
     if report.cause is not None and report.cause.change_id not in vain:
-        return report.evolve(candidates=tuple(candidates), cause=replace(report.cause, posterior=top.posterior))
+        cause = replace(report.cause, posterior=top.posterior)
+        return report.evolve(candidates=tuple(candidates), cause=cause, layers=layers)
     clear = top.posterior >= LIKELY_AT
     top = replace(top, cleared="") if clear else top
     certainty: Certainty = "likely" if clear else "unknown"
     return report.evolve(
         candidates=(top, *candidates[1:]), cause=top if clear else None, certainty=certainty,
-        layers=beliefs_in_layers(candidates, report.guesses),
+        layers=layers,
     )  # fmt: skip
 
 
@@ -171,16 +173,21 @@ def _as_good(found: _Found) -> bool:
     return all(arm.passed / max(1, arm.n) >= _AS_GOOD * whole for arm in found.restoring)
 
 
+def _rivals(report: Report, layer: int | None) -> list[Candidate]:
+    """The changes of a layer that reached any request."""
+    return [c for c in report.candidates if c.change_id and c.layer == layer and c.cleared != NO_EXPOSED]
+
+
 def _named(report: Report, arm: Arm) -> Candidate | None:
     """The candidate that an arm is about."""
-    rivals = [c for c in report.candidates if c.change_id and c.layer == arm.layer and c.cleared != NO_EXPOSED]
+    rivals = _rivals(report, arm.layer)
     exact = [c for c in rivals if c.change_id == arm.change_id or _names(arm, c)]
     return next(iter(exact or rivals), None)
 
 
 def _proved(report: Report, arms: Sequence[Arm], layer: Layer) -> tuple[Candidate | None, Certainty]:
     """The cause and certainty when arms of one layer prove and no others do."""
-    rivals = [c for c in report.candidates if c.change_id and c.layer == layer and c.cleared != NO_EXPOSED]
+    rivals = _rivals(report, layer)
     if not rivals:
         return report.cause, "likely" if report.certainty == "proven" else report.certainty
     put_back = [c for c in rivals if any(_names(arm, c) for arm in arms)]

@@ -24,7 +24,7 @@ _COLUMNS = {"id": "ID", "tool": "TOOL", "state": "STATE", "user": "KEY", "until"
 
 @click.group(
     "approvals",
-    epilog="\b\nExamples:\n  trimtab guard approvals list\n  trimtab guard approvals approve 01JV... --note called",
+    epilog="\b\nExamples:\n  trimtab guard approvals list\n  trimtab guard approvals approve apr_1f2e --note called",
 )
 def approvals() -> None:
     """Tool calls that wait for a person. What nobody decides until its deadline is refused."""
@@ -44,7 +44,7 @@ def list_(remote: Remote, every: bool, as_json: bool) -> None:
     show_table(rows, _COLUMNS, empty="No tool call waits.")
 
 
-@approvals.command("show", epilog="Example:  trimtab guard approvals show 01JV...")
+@approvals.command("show", epilog="Example:  trimtab guard approvals show apr_1f2e")
 @click.argument("approval")
 @server_options
 @json_option
@@ -53,7 +53,7 @@ def show(remote: Remote, approval: str, as_json: bool) -> None:
     _shown(remote.get(f"/api/approvals/{approval}"), as_json)
 
 
-@approvals.command("approve", epilog="Example:  trimtab guard approvals approve 01JV... --note 'asked the customer'")
+@approvals.command("approve", epilog="Example:  trimtab guard approvals approve apr_1f2e --note 'asked the customer'")
 @click.argument("approval")
 @click.option("--note", default="", help="Why.")
 @server_options
@@ -63,7 +63,7 @@ def approve(remote: Remote, approval: str, note: str, as_json: bool) -> None:
     _shown(remote.post(f"/api/approvals/{approval}", {"decision": "approve", "note": note}), as_json)
 
 
-@approvals.command("refuse", epilog="Example:  trimtab guard approvals refuse 01JV... --note 'unknown account'")
+@approvals.command("refuse", epilog="Example:  trimtab guard approvals refuse apr_1f2e --note 'unknown account'")
 @click.argument("approval")
 @click.option("--note", default="", help="Why.")
 @server_options

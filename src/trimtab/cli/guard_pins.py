@@ -56,11 +56,10 @@ def list_(remote: Remote, scope: str, changed: bool, limit: int, as_json: bool) 
 @json_option
 def show(remote: Remote, scope: str, tool: str, as_json: bool) -> None:
     """A tool as it was pinned, and as it is described now."""
-    found = remote.get("/api/guard/pins", scope=scope, limit=500)["pins"]
-    pin = next((pin for pin in found if pin["tool"] == tool), None)
-    if pin is None:
+    found = remote.get("/api/guard/pins", scope=scope, tool=tool, limit=1)["pins"]
+    if not found:
         raise NotFound(f"{tool!r} is not pinned in {scope!r}", field="tool", mend="List the pins.")
-    _shown(pin, as_json)
+    _shown(found[0], as_json)
 
 
 @pins.command("accept", epilog="Example:  trimtab guard pins accept agent send_mail")

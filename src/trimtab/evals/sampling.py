@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -142,6 +142,7 @@ def weighted_rate(scores: Sequence[Score], *, level: float = 0.95) -> Interval:
 class LiveRate:
     """One slice of live traffic ("" is all of it): the judge's weighted rate, and what users said of the same answers.
 
+    ``judge`` counts the verdicts of one judge version only, the latest that judged; ``others`` are those left out.
     ``thumbs`` is the users' rate whenever their word came; ``agree`` is how often judge and users agree on an answer
     that both judged. None where there is nothing.
     """
@@ -150,6 +151,7 @@ class LiveRate:
     judge: Interval | None
     thumbs: Interval | None
     agree: Interval | None
+    others: int = 0
 
 
 def live_rates(
@@ -157,14 +159,19 @@ def live_rates(
 ) -> tuple[LiveRate, ...]:
     """Judge and users side by side, all traffic first, then the slices with the most verdicts, at most ``most``.
 
-    A user's word is joined by its trace, however late it came; the last one counts.
+    A user's word is joined by its trace, however late it came; the last one counts. Verdicts of two judge versions are
+    two measures, so they are not averaged: the version that judged last stands for all.
     """
+    judged = [score for score in judged if not project or score.project == project]
+    version = max(judged, key=lambda s: s.time_ns).by_version if judged else ""
+    others: Counter[str] = Counter()
     verdicts: dict[str, list[Score]] = defaultdict(list)
     for score in judged:
-        if not project or score.project == project:
-            verdicts[_WHOLE].append(score)
-            if score.slice:
-                verdicts[score.slice].append(score)
+        for name in {_WHOLE, score.slice}:
+            if score.by_version == version:
+                verdicts[name].append(score)
+            else:
+                others[name] += 1
     last: dict[str, Score] = {}
     for score in sorted(thumbs, key=lambda s: s.time_ns):
         if not project or score.project == project:
@@ -174,11 +181,11 @@ def live_rates(
         said[_WHOLE].append(score)
         if score.slice:
             said[score.slice].append(score)
-    names = sorted({*verdicts, *said} - {_WHOLE}, key=lambda name: (-len(verdicts[name]), name))[:most]
-    return tuple(_live(name, verdicts[name], said[name], last) for name in (_WHOLE, *names))
+    names = sorted({*verdicts, *said, *others} - {_WHOLE}, key=lambda name: (-len(verdicts[name]), name))[:most]
+    return tuple(_live(name, verdicts[name], said[name], last, others[name]) for name in (_WHOLE, *names))
 
 
-def _live(name: str, verdicts: Sequence[Score], said: Sequence[Score], last: dict[str, Score]) -> LiveRate:
+def _live(name: str, verdicts: Sequence[Score], said: Sequence[Score], last: dict[str, Score], others: int) -> LiveRate:
     both = [
         float((score.value >= PASS) == (last[score.trace_id].value >= PASS))
         for score in verdicts
@@ -189,4 +196,5 @@ def _live(name: str, verdicts: Sequence[Score], said: Sequence[Score], last: dic
         judge=weighted_rate(verdicts) if verdicts else None,
         thumbs=rate_interval([min(1.0, max(0.0, score.value)) for score in said]) if said else None,
         agree=rate_interval(both) if both else None,
+        others=others,
     )

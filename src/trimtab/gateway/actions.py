@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trimtab.core import BadInput, Call, GuardRefused, digest_of
-from trimtab.guard import Finding, Policy, Verdict, decided
+from trimtab.guard import Finding, Verdict, decided
 from trimtab.guard.actions import History, ToolCall, arguments_of, history_of, tools_of
 
 from .live import LiveTrace
@@ -23,10 +23,8 @@ INLINE = 20_000
 _NOT_JSON = "The arguments are not a JSON object."
 
 
-def history(policy: Policy, call: Call, live: LiveTrace) -> History | None:
-    """What the calls of an answer are judged by; None where the policy has no rules for tools."""
-    if policy.actions is None:
-        return None
+def history(call: Call, live: LiveTrace) -> History:
+    """What the calls of an answer are judged by."""
     tools = call.params.get("tools")
     return history_of(
         call.messages,
@@ -44,9 +42,7 @@ async def judge(watch: Watchman, call: CallText, text: str) -> None:
     rules = watch.policy.actions
     if rules is None or watch.call is None:
         return
-    past = watch.history or history(watch.policy, watch.call, watch.live)
-    if past is None:
-        return
+    past = watch.history or history(watch.call, watch.live)
     thought = "".join(watch.heard)
     try:
         proposed = ToolCall(tool=call.name, arguments=arguments_of(text), reasoning=thought)
@@ -63,17 +59,17 @@ async def judge(watch: Watchman, call: CallText, text: str) -> None:
     else:
         verdict = watch.policy.judge_call(proposed, past)
     if verdict.action == "escalate":
-        verdict = await _by_a_person(watch, call, proposed, verdict)
+        verdict = await _by_a_person(watch, call, proposed, verdict, rules.wait)
     if verdict.findings or verdict.failures:
         watch.note(call.where, verdict)
     # Further calls of the same answer are judged as if this one were made: a plan and a limit count them all.
     watch.history = replace(past, made=(*past.made, proposed))
 
 
-async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verdict: Verdict) -> Verdict:
+async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verdict: Verdict, wait: float) -> Verdict:
     """What a person said of a call; until then it waits. Without a queue the policy's fail rule is followed."""
     queue = watch.gateway.approvals
-    if queue is None or watch.policy.actions is None:
+    if queue is None:
         return decided(verdict, "flag" if watch.policy.fail == "open" else "block")
     live = watch.live
     conversation = conversation_of(live)
@@ -81,7 +77,7 @@ async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verd
         return decided(verdict, "flag")
     reasons = [finding.reason for finding in verdict.findings if finding.action == "escalate"]
     waiting = await queue.ask(
-        proposed, conversation=conversation, reasons=reasons, wait=watch.policy.actions.wait, route=live.route,
+        proposed, conversation=conversation, reasons=reasons, wait=wait, route=live.route,
         user=live.ask.key.name if live.ask.key is not None else "", policy=live.stamp.guard, trace_id=live.trace_id,
     )  # fmt: skip
     watch.hold(call.where, verdict, f"waits for approval {waiting.id}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from trimtab.core import Message
 from trimtab.guard import Context, Policy, Vault
 from trimtab.guard.actions import tools_of
-from trimtab.guard.untrusted import said_by
+from trimtab.guard.untrusted import said_by, words_of
 
 from .draft import Draft
 from .live import LiveTrace
@@ -130,13 +131,14 @@ async def remembering(watch: Watchman, call: CallText, text: str) -> str:
         return text  # it is judged as what is no JSON
     messages = watch.call.messages if watch.call is not None else ()
     said = [text_of(message) for message in messages if message.get("role") == "user"]
+    foreign = await asyncio.to_thread(lambda: _foreign(arguments, [words_of(each) for each in said]))
     watch.stage = "input"
     context = Context(source="memory", extra={"origin": f"the tool {call.name}", "write": True})
-    changed = await through(_foreign(arguments, said), call.where, watch, context)
-    return text if changed == _foreign(arguments, said) else json.dumps(_put(arguments, changed), ensure_ascii=False)
+    changed = await through(foreign, call.where, watch, context)
+    return text if changed == foreign else json.dumps(_put(arguments, changed), ensure_ascii=False)
 
 
-def _foreign(value: Any, said: list[str]) -> Any:
+def _foreign(value: Any, said: Sequence[frozenset[str]]) -> Any:
     """A value with every text that the user said taken out."""
     if isinstance(value, str):
         return "" if said_by(value, said) else value

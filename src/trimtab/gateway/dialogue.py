@@ -44,20 +44,21 @@ class Vectors:
     async def of(self, gateway: Gateway, flows: Flows, texts: Sequence[str]) -> list[Sequence[float]]:
         """A vector for each text. Raises what the model raises, and TimeoutError."""
         model = flows.match.model
-        wanted = list(dict.fromkeys(text for text in texts if (model, text) not in self._kept))
-        found: dict[str, Sequence[float]] = {}
+        # What is known is taken before the wait: other requests may push it out meanwhile.
+        found = {text: self._kept[model, text] for text in texts if (model, text) in self._kept}
+        wanted = list(dict.fromkeys(text for text in texts if text not in found))
         if wanted:
             embed = gateway.providers.embedder(model)
             async with asyncio.timeout(flows.match.timeout):
                 for at in range(0, len(wanted), _AT_ONCE):
                     part = wanted[at : at + _AT_ONCE]
                     found |= zip(part, (array("f", unit(vector)) for vector in await embed(part)), strict=True)
-        vectors = [found[text] if text in found else self._kept[model, text] for text in texts]
         for text, vector in found.items():
             self._kept[model, text] = vector
+            self._kept.move_to_end((model, text))
         while len(self._kept) > _MOST_VECTORS:
             self._kept.popitem(last=False)
-        return vectors
+        return [found[text] for text in texts]
 
 
 async def steer(

@@ -73,7 +73,7 @@ def leave(
     watch.call = call
     if policy.actions is not None:
         if call.params.get("tools"):  # a call of a tool that the request does not declare is seldom made
-            watch.history = history(policy, call, live)
+            watch.history = history(call, live)
     elif watch.idle and policy.idle("action") and (policy.idle("input") or not call.params.get("tools")):
         return attempt(call) if stream else _whole(attempt, call)
     context = _answering(policy, call, live)
@@ -202,7 +202,7 @@ async def _call_scanned(watch: Watchman, call: CallText, context: Context) -> st
     for stage in ("output", "action"):
         watch.stage = stage
         text = text if not text or watch.policy.idle(stage) else await watch.scan(call.where, text, tool)
-    if text and watch.policy.untrusted.writes(call.name):
+    if text and not watch.policy.idle("input") and watch.policy.untrusted.writes(call.name):
         text = await remembering(watch, call, text)
     await judge(watch, call, text)
     watch.stage = "output"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from importlib import import_module
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from trimtab.store import tables
+from trimtab.store.upserting import upsert
 
 from .budgets import DAY_NS
 from .usagerow import KEEP_NS, KEEP_REFUSALS_NS, UsageRow
@@ -185,7 +185,7 @@ def count_refusals(connection: Connection, key: str, since_ns: int) -> int:
 def _add_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
     if refusals:
         rows = {refusal.id: refusal.shown() for refusal in refusals}
-        connection.execute(_upsert(connection, tables.refusals).on_conflict_do_nothing(), list(rows.values()))
+        connection.execute(upsert(connection, tables.refusals).on_conflict_do_nothing(), list(rows.values()))
 
 
 def _write_rows(connection: Connection, rows: Sequence[UsageRow]) -> list[str]:
@@ -242,14 +242,6 @@ def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
     if days:
         values = [(*group, *sums) for group, sums in days.items()]
         connection.exec_driver_sql(_days_sql(connection.dialect.paramstyle), values)
-
-
-def _upsert(connection: Connection, table: Table) -> Any:
-    """The insert of the dialect at hand that knows ``ON CONFLICT``: both have it, and spell it alike.
-
-    A connection of that dialect is open, so its module is there already; the other one is never loaded.
-    """
-    return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from trimtab.core import BadInput, Conflict, NotFound, now_ns
+from trimtab.core.actor import actor_of
 from trimtab.store import Metadata
 
 from . import records
@@ -74,14 +75,14 @@ class ToolPins:
         new = [tool for tool in tools if _storable(scope, tool.name) and not self._settled(scope, tool)]
         if new:
             await self._settle(scope, new)
-        return {tool.name: self._known.get((scope, tool.name), tool.digest) for tool in tools}
+        return {tool.name: self._known.get((scope, tool.name)) or tool.digest for tool in tools}
 
-    async def list(self, *, scope: str = "", changed: bool = False, limit: int = 100) -> list[Pin]:
-        """The pins, the newest changes first."""
+    async def list(self, *, scope: str = "", tool: str = "", changed: bool = False, limit: int = 100) -> list[Pin]:
+        """The pins, the newest changes first; of one scope or tool where it is named."""
         if self._metadata is None:
             return []
         most = max(1, min(limit, MOST_LISTED))
-        rows = await self._metadata.read(lambda c: records.list_pins(c, scope, changed, most))
+        rows = await self._metadata.read(lambda c: records.list_pins(c, scope, tool, changed, most))
         return [Pin(**row) for row in rows]
 
     async def accept(self, scope: str, tool: str, *, by: str) -> Pin:
@@ -180,7 +181,9 @@ def pin_routes(pins: ToolPins) -> list[Route]:
         changed = query.get("changed", "false")
         if changed not in ("true", "false"):
             raise BadInput("must be true or false", field="changed", mend="Leave it out for all of them.")
-        found = await pins.list(scope=query.get("scope", ""), changed=changed == "true", limit=limit)
+        found = await pins.list(
+            scope=query.get("scope", ""), tool=query.get("tool", ""), changed=changed == "true", limit=limit
+        )
         return JSONResponse({"pins": [pin.shown() for pin in found]})
 
     async def see(request: Request) -> JSONResponse:
@@ -192,7 +195,7 @@ def pin_routes(pins: ToolPins) -> list[Route]:
 
     async def accept(request: Request) -> JSONResponse:
         body = _body(await request.body(), ("scope", "tool"))
-        actor = str(getattr(request.state, "actor", "") or body.get("actor") or "api")
+        actor = actor_of(request.scope, str(body.get("actor") or ""))
         return JSONResponse((await pins.accept(body["scope"], body["tool"], by=actor)).shown())
 
     return [

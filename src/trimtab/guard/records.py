@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from trimtab.store import tables
+from trimtab.store.upserting import upsert
 
 Row = dict[str, Any]
 _approvals = tables.approvals
@@ -86,11 +86,13 @@ def read_pins(connection: Connection, scope: str, tools: Sequence[str]) -> dict[
     return {row["tool"]: dict(row) for row in connection.execute(found).mappings()}
 
 
-def list_pins(connection: Connection, scope: str, changed: bool, limit: int) -> list[Row]:
-    """Pins, those first that were last described in another way. ``scope`` empty: all of them."""
+def list_pins(connection: Connection, scope: str, tool: str, changed: bool, limit: int) -> list[Row]:
+    """Pins, those first that were last described in another way. ``scope`` or ``tool`` empty: of all."""
     query = select(_pins).order_by(_pins.c.offered_ns.desc(), _pins.c.scope, _pins.c.tool).limit(limit)
     if scope:
         query = query.where(_pins.c.scope == scope)
+    if tool:
+        query = query.where(_pins.c.tool == tool)
     if changed:
         query = query.where(_pins.c.offered != "")
     return [dict(row) for row in connection.execute(query).mappings()]
@@ -101,7 +103,7 @@ def pin_tools(connection: Connection, scope: str, rows: Sequence[Row], most: int
     count = select(func.count()).select_from(_pins).where(_pins.c.scope == scope)
     room = most - (connection.execute(count).scalar() or 0)
     if room > 0 and rows:
-        connection.execute(_upsert(connection, _pins).on_conflict_do_nothing(), list(rows[:room]))
+        connection.execute(upsert(connection, _pins).on_conflict_do_nothing(), list(rows[:room]))
 
 
 def move_pin(connection: Connection, scope: str, tool: str, values: Mapping[str, Any]) -> bool:
@@ -122,10 +124,5 @@ def keep_conversation(
     """Keep the turns of a conversation. Those that were last kept before ``forget_ns`` go."""
     connection.execute(delete(_conversations).where(_conversations.c.time_ns < forget_ns))
     values = {"turns": list(turns), "time_ns": now_ns}
-    kept = _upsert(connection, _conversations).values(id=conversation, **values)
+    kept = upsert(connection, _conversations).values(id=conversation, **values)
     connection.execute(kept.on_conflict_do_update(index_elements=["id"], set_=values))
-
-
-def _upsert(connection: Connection, table: Table) -> Any:
-    """The insert of the dialect at hand that knows ``ON CONFLICT``; its module is loaded already."""
-    return import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)

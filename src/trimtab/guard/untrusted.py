@@ -122,12 +122,15 @@ def _name(origin: str) -> str:
     return re.sub(r"[^\w@.:/#,()'-]+", " ", origin).strip()[:120] or "outside"
 
 
-def said_by(text: str, said: Sequence[str]) -> bool:
+def words_of(text: str) -> frozenset[str]:
+    """The words that tell what a text is about, as ``said_by`` compares them."""
+    return frozenset(word.casefold() for word in _WORD.findall(text))
+
+
+def said_by(text: str, said: Sequence[frozenset[str]]) -> bool:
     """Whether most of a text's words stand in one message of the user: then it is the user's own wish."""
-    words = {word.casefold() for word in _WORD.findall(text)}
-    return any(
-        len(words & {word.casefold() for word in _WORD.findall(each)}) >= _SAID * len(words) for each in said if words
-    )
+    words = words_of(text)
+    return any(len(words & each) >= _SAID * len(words) for each in said if words)
 
 
 def orders_in(text: str, threshold: float = SURE) -> list[dict[str, Any]]:

@@ -177,7 +177,7 @@ class Acts:
             outcome = Outcome(done=False, text=error.message.rstrip("."))
         changes = self._changes(f"({deed.id})", deed)
         text = outcome.text
-        if changes and "nothing had to be moved" in text:  # it was done before the crash
+        if changes and not outcome.moved:  # it was done before the crash
             text = "; ".join(f"moved {c.asset} from {c.before} to {c.after}" for c in changes)
         ended = replace(
             deed, state="done" if outcome.done else "failed", text=text, changes=tuple(c.id for c in changes)
@@ -208,7 +208,10 @@ class Acts:
         ]
         if not outcomes:
             return Outcome(done=False, text="no cause is known any more")
-        return Outcome(done=all(one.done for one in outcomes), text="; ".join(one.text for one in outcomes))
+        return Outcome(
+            done=all(one.done for one in outcomes), text="; ".join(one.text for one in outcomes),
+            moved=all(one.moved for one in outcomes),
+        )  # fmt: skip
 
     async def _move(self, step: Step, deed: Deed, note: str) -> None:
         stands = self._registry.labels(step.kind, step.name).get(step.label, 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trimtab.attribution import Arm, Candidate, Report, proof_at
-from trimtab.core import LAYER_OF_KIND, UNSERVED, Layer, Span
+from trimtab.core import LAYER_OF_KIND, Layer
 from trimtab.stats import paired_e_value
 
 #: A value below this is a failure, here as in the report.
@@ -79,12 +79,6 @@ def restores(report: Report, alternative: Callable[[Candidate], str]) -> list[Re
                 Restore(kind=candidate.kind, before=before, after=candidate.after, change_id=candidate.change_id)
             )
     return chosen[:MAX_RESTORES]
-
-
-def served_by(root: Span, judge: str) -> Pins:
-    """The pins by registry kind that served a recorded request, and the judge that is none of its stamp."""
-    pins = {kind: root.stamp.pin(layer) for kind, layer in LAYER_OF_KIND.items() if kind not in UNSERVED}
-    return {kind: pin for kind, pin in (*pins.items(), ("judges", judge)) if pin}
 
 
 def asks(plan: Sequence[Restore], served: Pins, *, breaking: bool) -> dict[str, Pins]:

@@ -34,7 +34,7 @@ MAX_ALARMS = 6
 WAITS = (2.0, 3.0, 5.0, 5.0)
 _MAX_CHANGES = 10_000
 _MAX_REVIEWED, _MAX_SCORES = 100, 1000
-_LIVE = STATES[:-1]
+_NOT_CLOSED = STATES[:-1]
 
 
 class Desk:
@@ -73,10 +73,10 @@ class Desk:
 
     async def load(self) -> list[Incident]:
         """Take up what a crash interrupted; returns the incidents that are not closed, open ones first."""
-        for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
+        for incident in await self._records.listed(_NOT_CLOSED, _MAX_CHANGES):
             if incident.pending or incident.unfinished:
                 await self._work(incident.id)
-        return await self._records.listed(_LIVE, _MAX_CHANGES)
+        return await self._records.listed(_NOT_CLOSED, _MAX_CHANGES)
 
     async def handle(self, alarm: Alarm) -> Incident | None:
         """Open an incident, or join the one that the alarm belongs to, and answer it as far as the machine may.
@@ -101,7 +101,7 @@ class Desk:
 
     async def _noted(self, alarm: Alarm) -> Incident | None:
         """A diagnostic signal moved: a line in the newest incident that began with it, if there is one."""
-        live = await self._records.listed(_LIVE, _MAX_REVIEWED)
+        live = await self._records.listed(_NOT_CLOSED, _MAX_REVIEWED)
         near = [i for i in live if not i.closed_ns and abs(alarm.onset_ns - i.onset_ns) <= joining.NEAR_NS]
         with suppress(NotFound):
             self._watch.rearm(alarm.signal)
@@ -169,7 +169,7 @@ class Desk:
         if not sign.over:
             now = self._clock()
             return await self._told(self._records.place(lambda known: outside.placed(known, sign, now)))
-        known = [i for i in await self._records.listed(_LIVE, _MAX_REVIEWED) if i.signal == sign.signal]
+        known = [i for i in await self._records.listed(_NOT_CLOSED, _MAX_REVIEWED) if i.signal == sign.signal]
         if not known or known[0].state == "resolved":
             return None
         return await self._change(known[0].id, _resolving(sign.text))
@@ -190,7 +190,7 @@ class Desk:
         """Open an incident for each monitor that has stopped receiving; resolve those that receive again."""
         silent = {silence.signal: silence for silence in self._watch.silent()}
         monitors = {monitor.signal: monitor for monitor in self._watch.monitors}
-        known = await self._records.listed(_LIVE, _MAX_REVIEWED)
+        known = await self._records.listed(_NOT_CLOSED, _MAX_REVIEWED)
         told = {i.signal: i for i in known if i.runbook == states.SILENT_RUNBOOK and i.state != "resolved"}
         for signal, silence in silent.items():
             if signal not in told:
@@ -306,7 +306,7 @@ class Desk:
 
     async def _reconsider(self) -> None:
         """Attribute again what nothing explained: later answers may show the cause, and its alarm then joins."""
-        for incident in await self._records.listed(_LIVE, _MAX_CHANGES):
+        for incident in await self._records.listed(_NOT_CLOSED, _MAX_CHANGES):
             if incident.cause is not None or incident.mitigated_ns:
                 continue
             with suppress(NotFound):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trimtab.core import Layer
 from trimtab.stats import wilson
 
-from .incident import MACHINE, Incident
+from .incident import LIVE, MACHINE, Incident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def figures(incidents: Sequence[Incident]) -> Figures:
     layers = Counter(incident.layer or 0 for incident in incidents)
     return Figures(
         n=len(incidents),
-        open=sum(i.state in ("open", "acknowledged") for i in incidents),
+        open=sum(i.state in LIVE for i in incidents),
         took={
             "detect": _took(i.alarm_ns - i.onset_ns for i in incidents if i.onset_ns and i.alarm_ns),
             "attribute": _took(i.verdict_ns - i.onset_ns for i in incidents if i.onset_ns and i.verdict_ns),

@@ -9,6 +9,8 @@ from trimtab.attribution import Candidate, Report
 
 State = Literal["open", "acknowledged", "mitigated", "resolved", "closed"]
 STATES: tuple[State, ...] = ("open", "acknowledged", "mitigated", "resolved", "closed")
+#: States in which nothing has helped yet.
+LIVE: tuple[State, ...] = STATES[:2]
 
 #: Who acts when nobody did: the name in the timeline.
 MACHINE = "trimtab"

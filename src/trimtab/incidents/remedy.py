@@ -20,6 +20,7 @@ class Outcome:
 
     done: bool
     text: str
+    moved: bool = True
 
 
 def may_act(registry: Registry, action: str, report: Report | None) -> bool:
@@ -38,7 +39,7 @@ async def take_back(registry: Registry, cause: Candidate, *, actor: str, note: s
     asset = asset_name(cause)
     label = _label(registry, cause)
     if not _in_force(registry, cause, label):
-        return Outcome(done=True, text=f"{name(cause)} is not live any more; nothing had to be moved")
+        return Outcome(done=True, text=f"{name(cause)} is not live any more; nothing had to be moved", moved=False)
     try:
         change = await registry.rollback(cause.kind, asset, actor=actor, note=note, label=label)
     except TrimtabError as error:
@@ -95,7 +96,7 @@ async def _divert(registry: Registry, cause: Candidate, *, actor: str, note: str
     if stuck:
         return Outcome(done=False, text=f"could not divert around {model}: {'; '.join(stuck)}")
     if last:
-        return Outcome(done=True, text=f"{model} is only a last resort already; nothing had to be moved")
+        return Outcome(done=True, text=f"{model} is only a last resort already; nothing had to be moved", moved=False)
     return Outcome(done=False, text=f"no live route sends to {model}, so there is nothing to divert")
 
 

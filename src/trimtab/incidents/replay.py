@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import LAYER_OF_KIND, NotFound, Span, TrimtabError
 from trimtab.registry import Registry
-from trimtab.watch import SCORED
+from trimtab.watch import SCORED, pins_of
 
-from .arms import PASSES_AT, Pins, Tally, asks, restores, served_by
+from .arms import PASSES_AT, Pins, Tally, asks, restores
 from .remedy import fallbacks, number_of
 
 #: Re-asks one recorded request with pins put back and answers its signals' values; never recorded as traffic.
@@ -65,7 +65,7 @@ class Replaying:
         for root in roots:
             if self.over:
                 return
-            served = served_by(root, self._judge)
+            served = pins_of(root.stamp, self._judge)
             values = await self._values(root, asks(self._tally.plan, served, breaking=self._breaking))
             passes = self._tally.add(failed.get(root.trace_id, True), values)
             self._asked[root.trace_id] = root, passes if passes is not None else {}
@@ -82,7 +82,7 @@ class Replaying:
         for root, passes in list(self._asked.values()):
             if self._tally.decided or self.calls >= self._most:
                 return
-            every = asks(self._tally.plan, served_by(root, self._judge), breaking=True) if passes else {}
+            every = asks(self._tally.plan, pins_of(root.stamp, self._judge), breaking=True) if passes else {}
             more = {name: pins for name, pins in every.items() if name not in passes}
             for name, value in (await self._values(root, more)).items():
                 if value is not None:

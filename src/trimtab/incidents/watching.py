@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from trimtab.core import NotFound
 from trimtab.watch import SCORED, SIGNALS, Entry, MonitorBook, Sees, SliceStanding, Standing, Watch, power
 
-from .incident import Incident
+from .incident import LIVE, Incident
 from .paging.channels import Rota
 
 _RAISED = ("alarm", "joined", "reopened")
-_LIVE = ("open", "acknowledged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +112,7 @@ def _row(entry: Entry, watch: Watch, incidents: Sequence[Incident], silent: set[
     if monitor.slice:
         slices = tuple(part for part in slices if part.slice == monitor.slice)
     own = [i for i in incidents if monitor.signal in i.signals and monitor.slice in ("", i.slice)]
-    opened = next((i.id for i in own if i.state in _LIVE), 0)
+    opened = next((i.id for i in own if i.state in LIVE), 0)
     raised = [
         event.time_ns
         for i in own

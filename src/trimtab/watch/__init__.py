@@ -2,14 +2,15 @@
 
 from .band import Band, band_of
 from .book import MonitorBook
-from .measures import MEASURES, Measure, Traffic, traffic_of
+from .measures import MEASURES, Measure
 from .monitors import ACTIONS, DETECTORS, Monitor, check_content, content_of, default_monitors, monitor_of
-from .observation import Alarm, Baseline, Observation, Served, observation_of
+from .observation import Alarm, Baseline, Observation, Served, observation_of, pins_of
 from .roster import Entry, check_place, roster, working
 from .signals import SCORED, SIGNALS, Signal
 from .silence import Silence
 from .standing import FALLS, WITHIN, Sees, SliceStanding, Standing, power
 from .stream import REST
+from .traffic import Traffic, traffic_of
 from .trial import Trial, WouldAlarm, trial
 from .vendors import VendorChange, Vendors
 from .watch import Watch
@@ -50,6 +51,7 @@ __all__ = [
     "default_monitors",
     "monitor_of",
     "observation_of",
+    "pins_of",
     "power",
     "roster",
     "traffic_of",

@@ -21,7 +21,7 @@ log = logging.getLogger("trimtab.watch")
 KIND = "monitors"
 #: Monitors that people may make; each costs every request a little.
 MOST = 500
-#: Values that a trial reads at most, and hours that it looks back.
+#: Scores or spans that a trial reads at most, and hours that it looks back.
 MOST_TRIED, MOST_HOURS = 20_000, 24 * 31
 _HOUR_NS = 3_600 * 10**9
 _PAGE = 1000

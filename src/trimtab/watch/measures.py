@@ -7,44 +7,26 @@ opinion: the measure does not apply to this request.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from trimtab.core import Layer, Span
-from trimtab.evals import OWN_PROJECTS, content_words, declines
+from trimtab.evals import content_words, declines
 from trimtab.guard.indirect import KIND as INDIRECT
 from trimtab.guard.untrusted import SURE, orders_in
 
 from .band import Worse
-from .plainly import attacks, lets_out, scripts
+from .plainly import attacks, foreign, lets_out
+from .traffic import SHOWN, Traffic
 
-#: Calls of tools and models that a request is looked at for, and characters of its texts: more says no more.
-_MOST, _SHOWN = 200, 4000
+#: Calls of tools and models that a request is looked at for.
+_MOST = 200
 _NS = 10**9
 _DAY_NS = 86_400 * _NS
 #: Passages, and characters of each, that are looked at.
 _PASSAGES, _LOOKED_AT = 4, 1000
-
-
-class Traffic:
-    """One request as the gateway recorded it, with what several measures ask of it.
-
-    ``passages`` are those that the model was given, ``text`` all that they say, in lower case. ``ok`` tells whether it
-    was answered by a model and not by a cache, ``limited`` whether it was turned away by a limit before anything else.
-    """
-
-    __slots__ = ("limited", "ok", "passages", "root", "spans", "text")
-
-    def __init__(self, root: Span, spans: Sequence[Span]) -> None:
-        self.root, self.spans = root, spans
-        found = root.attributes.get("passages")
-        listed = found if isinstance(found, list | tuple) else ()
-        self.passages: Sequence[Mapping[str, Any]] = [p for p in listed if type(p) is dict or isinstance(p, Mapping)]
-        self.text = "\n".join([f"{p.get('title', '')} {p.get('text', '')}"[:_SHOWN] for p in self.passages]).lower()
-        self.ok = root.status == "ok" and "cache" not in root.attributes
-        self.limited = _limited(root)
 
 
 Rule = Callable[[Traffic], float | None]
@@ -87,20 +69,16 @@ def length(seen: Traffic) -> float | None:
 
 def willing(seen: Traffic) -> float | None:
     """0 when the answer says at its beginning that it does not know or cannot."""
-    return float(not declines(seen.root.output[:_SHOWN])) if seen.ok and seen.root.output else None
+    return float(not declines(seen.root.output[:SHOWN])) if seen.ok and seen.root.output else None
 
 
 def same_script(seen: Traffic) -> float | None:
     """0 when more than a fifth of the answer's letters are of scripts that neither question nor passages use."""
-    if not seen.ok or not seen.root.output:
+    root = seen.root
+    if not seen.ok or not root.output:
         return None
-    if seen.root.output.isascii():
-        return 1.0
-    known = {"LATIN", *scripts(seen.root.input[:_SHOWN]), *scripts(seen.text)}
-    used = scripts(seen.root.output[:_SHOWN])
-    letters = sum(used.values())
-    foreign = sum(n for script, n in used.items() if script not in known)
-    return float(foreign <= 0.2 * letters) if letters else None
+    share = 0.0 if root.output.isascii() else foreign(root.output[:SHOWN], root.input[:SHOWN], seen.text)
+    return None if share is None else float(share <= 0.2)
 
 
 def top_score(seen: Traffic) -> float | None:
@@ -118,7 +96,7 @@ def coverage(seen: Traffic) -> float | None:
     """The share of the question's content words that occur in the passages, with whatever ending."""
     if not seen.passages:
         return None
-    asked = content_words(seen.root.input[:_SHOWN])
+    asked = content_words(seen.root.input[:SHOWN])
     text = seen.text
     return sum([word in text for word in asked]) / len(asked) if asked else None
 
@@ -192,7 +170,7 @@ def no_repeats(seen: Traffic) -> float | None:
     counts: dict[tuple[str, str], int] = {}
     for span in seen.spans[:_MOST]:
         if span.kind == "tool":
-            key = span.name, span.input[:_SHOWN]
+            key = span.name, span.input[:SHOWN]
             counts[key] = counts.get(key, 0) + 1
     return float(max(counts.values()) < 3) if counts else None
 
@@ -212,18 +190,18 @@ def guard_sound(seen: Traffic) -> float | None:
 def private(seen: Traffic) -> float | None:
     """0 when the kept answer holds personal data or a secret that no passage holds: the guard let it pass."""
     answer = seen.root.output
-    return float(not lets_out(answer[:_SHOWN], seen.text)) if seen.ok and answer else None
+    return float(not lets_out(answer[:SHOWN], seen.text)) if seen.ok and answer else None
 
 
 def plain_questions(seen: Traffic) -> float | None:
     """0 when the question openly attacks the assistant."""
-    return None if seen.limited else float(not attacks(seen.root.input[:_SHOWN]))
+    return None if seen.limited else float(not attacks(seen.root.input[:SHOWN]))
 
 
 def attacks_stopped(seen: Traffic) -> float | None:
     """Of open attacks: 1 when the guard stopped it, 0 when it was answered."""
     stopped = seen.root.status == "refused" and seen.root.layer == Layer.SAFETY
-    told = (seen.ok or stopped) and attacks(seen.root.input[:_SHOWN])
+    told = (seen.ok or stopped) and attacks(seen.root.input[:SHOWN])
     return float(stopped) if told else None
 
 
@@ -364,26 +342,6 @@ MEASURES: dict[str, Measure] = _measures(
         help="The price of the answer is known.",
     ),
 )  # fmt: skip
-
-
-def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
-    """The gateway's complete requests among spans, those that a limit turned away too; Trimtab's own are left out."""
-    traces: dict[str, list[Span]] = {}
-    for span in spans:
-        traces.setdefault(span.trace_id, []).append(span)
-    found = []
-    for trace in traces.values():
-        for span in trace:
-            if not span.parent_id and (span.attributes.get("gateway") is True or _limited(span)):
-                if not span.project.startswith(OWN_PROJECTS):
-                    found.append(Traffic(span, trace))
-                break
-    return found
-
-
-def _limited(root: Span) -> bool:
-    """Whether a limit turned a request away: the gateway keeps it as one that is nobody's answer."""
-    return root.status == "refused" and root.layer == Layer.OPERATIONS and root.attributes.get("gateway") is False
 
 
 def _is_object(call: Any) -> bool:

@@ -64,7 +64,7 @@ class Baseline:
     """A slice's reference: ``n`` observations, their ``mean``, and ``low``, what the true mean is surely above.
 
     ``low`` is the lower bound, the null that detectors bet against: a short reference makes it low, so that it costs
-    power and not false alarms. All bounds that a slice ever has hold at once with 99.9 %.
+    power and not false alarms. All bounds that a slice ever has hold at once with 99.5 %.
     """
 
     slice: str

@@ -6,6 +6,7 @@ The last two are cheap floors beside the guard and do not depend on its policy, 
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 
 from trimtab.guard.default import DEFAULT_POLICY
@@ -36,13 +37,16 @@ def attacks(question: str) -> bool:
     return _ATTACK.search(question) is not None
 
 
-def scripts(text: str) -> dict[str, int]:
-    """Letters by script: the first word of the character's name. Plain ASCII, the common case, is all Latin."""
-    if text.isascii():
-        return {"LATIN": len(text)} if text else {}
-    found: dict[str, int] = {}
-    for letter in text:
-        if letter.isalpha():
-            script = "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").partition(" ")[0]
-            found[script] = found.get(script, 0) + 1
-    return found
+def foreign(answer: str, *others: str) -> float | None:
+    """The share of an answer's letters whose script, Latin aside, no other text uses; None where it has no letters."""
+    letters_of_others = {letter for text in others if not text.isascii() for letter in set(text) if letter.isalpha()}
+    known = {"LATIN"} | {_script(letter) for letter in letters_of_others}
+    used = [(_script(letter), n) for letter, n in Counter(answer).items() if letter.isalpha()]
+    letters = sum(n for _, n in used)
+    return sum(n for script, n in used if script not in known) / letters if letters else None
+
+
+@lru_cache(maxsize=4096)
+def _script(letter: str) -> str:
+    """The first word of the character's name."""
+    return "LATIN" if letter.isascii() else unicodedata.name(letter, "UNKNOWN").partition(" ")[0]

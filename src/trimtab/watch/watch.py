@@ -9,13 +9,14 @@ from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
-from .measures import MEASURES, Rule, traffic_of
+from .measures import MEASURES, Rule
 from .monitors import Monitor
 from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
 from .roster import grouped
 from .silence import Silence, Silences
 from .standing import Standing
 from .stream import Stream
+from .traffic import traffic_of
 
 _STATE_VERSION = 1
 _NOBODY = ("", "")

@@ -138,7 +138,7 @@ TABLE: tuple[Line, ...] = (
     Line("POST", "/api/guard/test", "Measure a policy: false blocks and recall.", "", "*"),
     Line("GET", "/api/guard/tests", "What policies stopped when they were measured.", "name:s number:i limit:i"),
     Line("POST", "/api/guard/wrong", "Say that a block was wrong.", "", "trace_id:s! " + _WHO),
-    Line("GET", "/api/guard/pins", "Tools as they are pinned.", "scope:s changed:b limit:i"),
+    Line("GET", "/api/guard/pins", "Tools as they are pinned.", "scope:s tool:s changed:b limit:i"),
     Line("POST", "/api/guard/pins", "Pin the tools of a tool server.", "", "scope:s! tools:a!"),
     Line("POST", "/api/guard/pins/accept", "Accept a changed tool.", "", "scope:s! tool:s! actor:s"),
     Line("GET", "/api/approvals", "Calls that wait for a person.", "state:s limit:i"),

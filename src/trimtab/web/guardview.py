@@ -216,12 +216,12 @@ def found_rows(
     return tuple(rows[:MOST_ROWS])
 
 
-def traces_with(spans: Sequence[Span], action: str) -> list[str]:
-    """The newest traces in which something of this kind was done."""
+def traces_with(spans: Sequence[Span], action: str, most: int | None = MOST_ROWS) -> list[str]:
+    """The newest traces in which something of this kind was done; ``most`` None: all of them."""
     found = dict.fromkeys(
         span.trace_id for span in spans if any(one.get("action") == action for one in findings_of(span))
     )
-    return list(found)[:MOST_ROWS]
+    return list(found)[:most]
 
 
 def questions(roots: Sequence[Span]) -> dict[str, str]:

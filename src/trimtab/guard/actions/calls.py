@@ -30,7 +30,7 @@ class ToolCall:
         return digest_of({"tool": self.tool, "arguments": dict(self.arguments)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tool:
     """A tool as the application declares it to the model."""
 
@@ -38,7 +38,7 @@ class Tool:
     description: str = ""
     schema: Mapping[str, Any] | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The same as long as nothing about the tool changed."""
         return digest_of({"name": self.name, "description": self.description, "schema": self.schema})

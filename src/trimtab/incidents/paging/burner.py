@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from trimtab.core import now_ns
 from trimtab.incidents import states
 from trimtab.incidents.desk import Desk
-from trimtab.incidents.incident import Incident
+from trimtab.incidents.incident import LIVE, Incident
 from trimtab.incidents.records import Written
 from trimtab.store import ScoreBucket, Spans
 from trimtab.watch import Monitor
@@ -78,7 +78,7 @@ def _concerns(known: Sequence[Incident], monitor: Monitor, found: Burning, now: 
 
 
 def _live(incident: Incident) -> bool:
-    return incident.state in ("open", "acknowledged")
+    return incident.state in LIVE
 
 
 def _found(monitor: Monitor, fine: Sequence[ScoreBucket], coarse: Sequence[ScoreBucket], now: int) -> Burning | None:

@@ -71,14 +71,9 @@ async def _listed(house: House, name: str, spans: Sequence[Span]) -> dict[str, A
     return {
         "name": name, "version": version, "live": house.registry.labels("guards", name).get("production"),
         "last": last, "share": share_of(last.report["false_positives"]) if last else "",
-        "over": bool(last and last.report["over_budget"]), "blocked": len(traces_all(mine, "block")),
+        "over": bool(last and last.report["over_budget"]), "blocked": len(traces_with(mine, "block", None)),
         "routes": _routes_with(house, name),
     }  # fmt: skip
-
-
-def traces_all(spans: Sequence[Span], action: str) -> set[str]:
-    """Every trace in which something of this kind was done."""
-    return {span.trace_id for span in spans if any(one == action for one in span.output.split(", "))}
 
 
 async def guard(request: Request, frame: Frame, tried: Tried | None = None) -> HTMLResponse:
