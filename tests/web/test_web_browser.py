@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 from playwright.async_api import Error as PlaywrightError
 from web_house import Story, WebHouse, app_of, build, client_of, closing, tell
 
@@ -419,6 +419,33 @@ async def test_the_query_bar_offers_what_may_come_next(world: World) -> None:
             await page.keyboard.press("Enter")
         assert await page.locator("tbody tr").count() > 3
         assert await page.locator("#count").inner_text() != ""
+        assert tab.complaints == []
+
+
+async def test_escape_stops_the_suggestions_that_are_on_their_way_and_stays_in_the_bar(world: World) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        if route.request.url.endswith("cursor=24"):  # asked for once a choice was taken
+            asked.set()
+            await go_on.wait()
+        await route.continue_()
+
+    async with world.tab() as tab:
+        page = await tab.open("/traces")
+        bar = page.locator("#q")
+        await page.route(lambda url: "cursor=" in url, late)
+        await bar.focus()
+        await page.keyboard.type("prompt=supp")
+        await page.get_by_role("option", name="support-answer/1").wait_for()
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Enter")
+        await asyncio.wait_for(asked.wait(), 30)
+        await page.keyboard.press("Escape")
+        assert await bar.evaluate("bar => bar === document.activeElement")
+        go_on.set()
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
         assert tab.complaints == []
 
 

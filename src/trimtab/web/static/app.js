@@ -115,6 +115,7 @@ $$("[data-complete]").forEach(input => {
     list.hidden = !found.length; input.setAttribute("aria-expanded", String(found.length > 0));
   }
   async function ask() {
+    waiting = true;  // also for what is asked at once, after a choice or an arrow
     const number = ++asked, cursor = [...input.value.slice(0, input.selectionStart)].length;
     const address = `${input.dataset.complete}?${new URLSearchParams({ q: input.value, cursor })}`;
     try {
