@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import unicodedata
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.guard import Text, decoding, read
+from trimtab.guard import Text, decoding, expressions, read
+from trimtab.guard.expressions import stepwise
 from trimtab.guard.spots import Reading, Weave
 
 DATA = Path(__file__).parent / "data"
@@ -163,6 +166,25 @@ def test_junk_before_base64_does_not_hide_it() -> None:
         assert any("previous instructions" in reading.text for reading in read(f"x {junk}{secret}").readings)
 
 
+@given(st.text("ab\u200b\u00ad", max_size=60), st.integers(1, 9))
+def test_a_text_is_searched_in_steps_as_in_one(text: str, step: int) -> None:
+    for pattern in ("[\u200b\u00ad]{2,}", "(?<=[a-z])\u200b(?=[a-z])", "\u00ad", "a|b+"):
+        wanted = [found.span() for found in re.finditer(pattern, text)]
+        with mock.patch.object(expressions, "STEP", step), mock.patch.object(expressions, "_SEEN", 2):
+            assert [found.span() for found in stepwise(re.compile(pattern), text)] == wanted
+
+
+def test_a_text_of_many_pieces_is_woven_whole() -> None:
+    below = Reading("xy" * 10_000)
+    weave = Weave(below)
+    for at in range(0, 20_000, 2):
+        weave.put("12", at, at + 1)
+        weave.copy(at + 1, at + 2)
+    woven = weave.done("test")
+    assert woven.text == "12y" * 10_000
+    assert (woven.spot(3, 4), woven.spot(29_999, 30_000)) == ((2, 3), (19_999, 20_000))
+
+
 def test_weaving_joins_even_stretches() -> None:
     below = Reading("abcdef")
     weave = Weave(below)
@@ -170,5 +192,6 @@ def test_weaving_joins_even_stretches() -> None:
     weave.copy(2, 4)
     weave.put("XYZ", 4, 6)
     woven = weave.done("test")
+    assert woven.stretches is not None
     assert (woven.text, woven.how, len(woven.stretches)) == ("abcdXYZ", ("test",), 2)
     assert (woven.spot(1, 3), woven.spot(5, 6)) == ((1, 3), (4, 6))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ from trimtab.config import Config, environment, load
 from trimtab.core import ConfigError
 from trimtab.web import DRAIN_S, Server, application, listen, worker_application
 from trimtab.wiring import House, build, build_worker
+from trimtab.wiring.loop_lag import rest_collector
 from trimtab.workers import PAGES, Supervisor, socket_path
 
 #: Seconds within which gateway processes must have come up.
@@ -55,13 +55,6 @@ def command(host: str, port: int, data: Path, path: Path | None, workers: int, r
     config = load(found, environment(), host=host, port=port, data=data)
     serve = _serve_workers if role == "all" and workers > 1 else ROLES[role]
     uvloop.run(serve(Run(config=config, file=found, workers=workers, fd=fd)))
-
-
-def _rest_collector() -> None:
-    """What was built at the start stays until the end: the garbage collector need not look at it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +149,7 @@ async def _serve_gateway(run: Run) -> None:
     try:
         await server.start()
         house.ready()
-        _rest_collector()
+        rest_collector()
         if not child:
             click.echo(f"Trimtab is up, models only: {_address(run.config)}   control: {run.config.data}")
         lost = asyncio.ensure_future(house.link.lost.wait())
@@ -209,7 +202,7 @@ async def _until(stopped: asyncio.Event) -> None:
 
 
 def _announce(run: Run, house: House, more: str = "") -> None:
-    _rest_collector()
+    rest_collector()
     where = f"data: {run.config.data}   config: {run.file or 'defaults'}"
     click.echo(f"Trimtab is up: {_address(run.config)}   {where}{more}")
     if house.first_key:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from .expressions import compiled
-from .spots import Reading, Stretch, Weave
+from .spots import Reading, Stretches, Weave
 
 #: Pairs: a letter and what it looks like.
 _LOOK_ALIKES = (
@@ -85,8 +85,7 @@ def _composed(first: Reading) -> Reading:
     """Each character in its ordinary form, invisible ones gone."""
     text = first.text
     if (even := _evenly(text)) is not None:
-        whole = Stretch(0, 0, len(text), True)
-        return first if even == text else Reading(even, ("unicode",), (whole,), first)
+        return first if even == text else Reading(even, ("unicode",), Stretches.one(0, len(text), even=True), first)
     weave = Weave(first)
     done = 0
     for begin in range(0, len(text), _STEP):
@@ -108,15 +107,19 @@ def _composed(first: Reading) -> Reading:
 
 def _evenly(text: str) -> str | None:
     """The text where each character has one ordinary character and none changes its neighbours; else None."""
-    forms = {}
-    for letter in set(text):
+    forms: dict[int, str] = {}
+    steps = [text[at : at + _STEP] for at in range(0, len(text), _STEP)]
+    letters: set[str] = set()
+    for step in steps:  # one call over all of them would be one long step
+        letters.update(step)
+    for letter in letters:
         if letter >= "\x7f" or not letter.isprintable():
             form = _even_form(letter)
             if not form:
                 return None
             if form != letter:
                 forms[ord(letter)] = form
-    return text.translate(forms) if forms else text
+    return "".join(step.translate(forms) for step in steps) if forms else text
 
 
 @lru_cache(maxsize=16384)

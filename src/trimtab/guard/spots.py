@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+#: Pieces that are joined at once, so that no step keeps other threads waiting for long.
+_JOINED = 4096
 
 
-class Stretch(NamedTuple):
-    """Characters of a reading from ``at`` on, which come from ``start`` to ``end`` below it.
+class Stretches:
+    """Where the characters of a reading come from. Stretch ``n`` begins at ``at[n]`` in the reading and comes from
+    ``start[n]`` to ``end[n]`` below it.
 
-    In an ``even`` stretch each character has its own source; otherwise they all come from the whole of it.
+    In an ``even`` stretch each character has its own source; otherwise they all come from the whole of it. A hostile
+    text has a stretch for each of its characters, so they are columns of numbers: the garbage collector, which stops
+    every thread while it looks at objects, has none to look at.
     """
 
-    at: int
-    start: int
-    end: int
-    even: bool
+    __slots__ = ("at", "end", "even", "start")
+
+    def __init__(self) -> None:
+        self.at, self.start, self.end = array("Q"), array("Q"), array("Q")
+        self.even = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @classmethod
+    def one(cls, start: int, end: int, *, even: bool) -> Stretches:
+        """One stretch that is the whole reading."""
+        made = cls()
+        made.add(0, start, end, even=even)
+        return made
+
+    def add(self, at: int, start: int, end: int, *, even: bool) -> None:
+        """One more stretch; one that goes on evenly from the last is the same one."""
+        if self.at and even and self.even[-1] and self.start[-1] + at - self.at[-1] == start:
+            return
+        self.at.append(at)
+        self.start.append(start)
+        self.end.append(end)
+        self.even.append(even)
+
+    def below(self, position: int) -> tuple[int, int]:
+        """The characters below (``end`` excluded) that the character at ``position`` comes from."""
+        n = max(0, bisect_right(self.at, position) - 1)
+        if not self.even[n]:
+            return self.start[n], self.end[n]
+        source = self.start[n] + position - self.at[n]
+        return source, source + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +59,17 @@ class Reading:
 
     text: str
     how: tuple[str, ...] = ()
-    #: Where the characters come from, in order; none means from the same place.
-    stretches: Sequence[Stretch] = ()
+    #: Where the characters come from; none means from the same place.
+    stretches: Stretches | None = None
     #: The reading that this one was made from, if that is not what arrived.
     below: Reading | None = None
 
     def spot(self, start: int, end: int) -> tuple[int, int]:
         """The original characters (``end`` excluded) that characters ``start`` to ``end`` of this reading come from."""
-        if self.stretches:
-            last = max(end, start + 1) - 1
+        if self.stretches is not None:
+            first, last = self.stretches.below(start), self.stretches.below(max(end, start + 1) - 1)
             # In turned text the last character comes before the first.
-            start, end = min(self._first(start), self._first(last)), max(self._last(start), self._last(last))
+            start, end = min(first[0], last[0]), max(first[1], last[1])
         return self.below.spot(start, end) if self.below is not None else (start, end)
 
     def parts(self, block: int, overlap: int) -> list[Reading]:
@@ -48,20 +81,9 @@ class Reading:
         if size <= block:
             return [self]
         return [
-            Reading(self.text[at : at + block], self.how, (Stretch(0, at, min(size, at + block), True),), self)
+            Reading(self.text[at : at + block], self.how, Stretches.one(at, min(size, at + block), even=True), self)
             for at in range(0, size - overlap, block - overlap)
         ]
-
-    def _first(self, position: int) -> int:
-        stretch = self._stretch(position)
-        return stretch.start + (position - stretch.at if stretch.even else 0)
-
-    def _last(self, position: int) -> int:
-        stretch = self._stretch(position)
-        return stretch.start + (position - stretch.at) + 1 if stretch.even else stretch.end
-
-    def _stretch(self, position: int) -> Stretch:
-        return self.stretches[max(0, bisect_right(self.stretches, position, key=lambda stretch: stretch.at) - 1)]
 
 
 class Weave:
@@ -69,8 +91,9 @@ class Weave:
 
     def __init__(self, below: Reading) -> None:
         self._below = below
+        self._whole: list[str] = []
         self._out: list[str] = []
-        self._stretches: list[Stretch] = []
+        self._stretches = Stretches()
         self._at = 0
 
     @property
@@ -100,14 +123,13 @@ class Weave:
 
     def done(self, how: str) -> Reading:
         """The reading; ``how`` is what was undone."""
-        below = self._below
-        return Reading("".join(self._out), (*below.how, how), self._stretches or (Stretch(0, 0, 0, False),), below)
+        text = "".join((*self._whole, *self._out))
+        return Reading(text, (*self._below.how, how), self._stretches or Stretches.one(0, 0, even=False), self._below)
 
     def _add(self, text: str, start: int, end: int, *, even: bool) -> None:
-        last = self._stretches[-1] if self._stretches else None
-        if last is not None and even and last.even and last.start + self._at - last.at == start:
-            pass  # the stretch before goes on
-        else:
-            self._stretches.append(Stretch(self._at, start, end, even))
+        self._stretches.add(self._at, start, end, even=even)
         self._out.append(text)
         self._at += len(text)
+        if len(self._out) == _JOINED:
+            self._whole.append("".join(self._out))
+            self._out.clear()

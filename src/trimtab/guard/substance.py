@@ -10,7 +10,7 @@ from typing import Any
 
 from trimtab.core import BadInput
 
-from .expressions import compiled
+from .expressions import compiled, stepwise
 from .language import language_of
 from .plaintext import INVISIBLE
 from .scanner import Match, Scan, Scanner, plain, refuse_unknown
@@ -48,16 +48,16 @@ def _invisible(text: Text) -> Sequence[Match]:
         return []
     found = [
         Match("tag-characters", run.start(), run.end(), 1.0)
-        for run in _TAG_RUN.finditer(original)
+        for run in stepwise(_TAG_RUN, original)
         if not _FLAG.fullmatch(run.group())
     ]
-    found += [Match("turned-direction", turn.start(), turn.end(), 0.8) for turn in _TURN.finditer(original)]
-    found += [Match("variation-selectors", run.start(), run.end(), 0.9) for run in _SELECTORS.finditer(original)]
-    for run in _RUN.finditer(original):
+    found += [Match("turned-direction", turn.start(), turn.end(), 0.8) for turn in stepwise(_TURN, original)]
+    found += [Match("variation-selectors", run.start(), run.end(), 0.9) for run in stepwise(_SELECTORS, original)]
+    for run in stepwise(_RUN, original):
         around = original[max(0, run.start() - 1) : run.end() + 1]
         if run.start() > 0 and not _JOINED.search(around):
             found.append(Match("zero-width", run.start(), run.end(), 0.8))
-    within = list(islice(_WITHIN.finditer(original), _MOST))
+    within = list(islice(stepwise(_WITHIN, original), _MOST))
     score = 0.7 if len(within) > 2 else 0.4
     found += [Match("zero-width", hit.start(), hit.end(), score) for hit in within]
     return found[:_MOST]

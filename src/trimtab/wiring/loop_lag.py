@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections import deque
 
@@ -10,6 +11,14 @@ from collections import deque
 EVERY_S, KEPT_S = 0.5, 60.0
 #: Seconds after which a thread that computes, such as a scan of a long text, lets the event loop have its turn.
 SWITCH_S = 0.001
+
+
+def rest_collector() -> None:
+    """What was built at the start stays until the end: the garbage collector, which stops every thread while it looks,
+    need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class LoopLag:
