@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=200)
     parser.add_argument("--latency-ms", type=float, default=50.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the JSON goes")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside is not None:
@@ -145,7 +146,8 @@ def main() -> None:
         "ideal_seconds": ideal, "best": best, "rounds": rounds, "load_average": os.getloadavg()[0],
         "limits": {"ratio": LIMIT_RATIO, "mb": LIMIT_MB}, "killed": killed(options),
     }  # fmt: skip
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     kept = best["ratio"] <= LIMIT_RATIO and best["peak_mb"] <= LIMIT_MB
     sys.exit(0 if kept and not result["killed"]["paid_twice"] else 1)

@@ -5,7 +5,8 @@
 
 Simulated traffic over all default monitors: steady, with a shift of the traffic mix, and with sessions whose requests
 share their luck (which the guarantee does not cover), with the sessions' names in the spans as the gateway writes them,
-and without. Beside it, on the same scores, the rule that dashboards use: the
+and without. "Together" is a busy server's traffic, whose values detectors take in batches. Beside it, on the same
+scores, the rule that dashboards use: the
 last 500 values three standard deviations below the reference. Prints a table, writes bench/results/false_alarms.json.
 """
 
@@ -20,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +31,10 @@ from trimtab.stats import TwoArmTest
 from trimtab.watch import SIGNALS, Watch, default_monitors
 
 RESULTS = Path(__file__).parent / "results" / "false_alarms.json"
+#: Between two requests: ten come in a second; or 2,600, and detectors take values together.
+GAP_NS, BUSY_GAP_NS = 10**8, 380_000
+#: Requests that are read at once where many come.
+TOGETHER = 180
 STAMP = Stamp(model="scripted/steady=simulated@sim_a", knowledge="docs/1", prompt="support/1", route="support/1")
 RATES = {
     "answered": 0.999, "complete": 0.995, "retrieved": 0.97, "fresh": 0.98, "cites": 0.95, "grounded": 0.92,
@@ -85,10 +90,11 @@ class Progress:
         print(f"\r[{self.done:3}/{self.steps}] {seconds:5.1f} s  {what:<40}", end=end, file=sys.stderr, flush=True)
 
 
-def score(i: int, name: str, slice: str, passed: bool) -> Score:
+def score(i: int, name: str, slice: str, passed: bool, gap_ns: int = GAP_NS) -> Score:
     return Score(
-        id=str(i), trace_id=str(i), name=name, value=float(passed), by="check", time_ns=i, slice=slice, stamp=STAMP
-    )
+        id=str(i), trace_id=str(i), name=name, value=float(passed), by="check", time_ns=i * gap_ns, slice=slice,
+        stamp=STAMP,
+    )  # fmt: skip
 
 
 def luck(rng: random.Random, rate: float) -> float:
@@ -101,11 +107,11 @@ def rate_of(name: str, slice: str) -> float:
     return 1.0 - min(0.9, (1.0 - RATES[name]) * SLICES[slice])
 
 
-def root_of(i: int, session: str) -> Span:
+def root_of(i: int, session: str, gap_ns: int) -> Span:
     """What the gateway records of a request; only whose it was matters here."""
     return Span(
-        trace_id=str(i), span_id=str(i), name="support", kind="chain", session=session, start_ns=i, end_ns=i,
-        stamp=STAMP, attributes={"gateway": True},
+        trace_id=str(i), span_id=str(i), name="support", kind="chain", session=session, start_ns=i * gap_ns,
+        end_ns=i * gap_ns, stamp=STAMP, attributes={"gateway": True},
     )  # fmt: skip
 
 
@@ -116,7 +122,8 @@ def open_session(rng: random.Random, mix: tuple[int, ...], number: int) -> tuple
 
 def traffic(rng: random.Random, kind: str, requests: int) -> Iterator[Score | Span]:
     """Healthy scores. ``kind`` is steady, mix shift, sessions (each request's span comes before its scores) or unnamed
-    sessions."""
+    sessions; with "together" it is a busy server's."""
+    gap_ns = BUSY_GAP_NS if "together" in kind else GAP_NS
     opened = count()
     sessions = [open_session(rng, USUAL, next(opened)) for _ in range(SESSIONS_OPEN)] if "sessions" in kind else []
     rates = {s: {name: rate_of(name, s) for name in RATES} for s in SLICES}
@@ -126,16 +133,16 @@ def traffic(rng: random.Random, kind: str, requests: int) -> Iterator[Score | Sp
             name, slice_, own = sessions[at]
             if rng.random() < 1.0 / SESSION_LENGTH:
                 sessions[at] = open_session(rng, USUAL, next(opened))
-            if kind == "sessions":
-                yield root_of(i, name)
+            if "unnamed" not in kind:
+                yield root_of(i, name, gap_ns)
         else:
-            mix = SHIFTED if kind == "mix shift" and i > requests // 2 else USUAL
+            mix = SHIFTED if "mix shift" in kind and i > requests // 2 else USUAL
             slice_ = rng.choices(list(SLICES), mix)[0]
             own = rates[slice_]
         for name in RATES:
             share = SAMPLED[SIGNALS[name].cost]
             if share == 1.0 or rng.random() < share:
-                yield score(i, name, slice_, rng.random() < own[name])
+                yield score(i, name, slice_, rng.random() < own[name], gap_ns)
 
 
 def healthy(kind: str, reference: int, seed: int, runs: int, progress: Progress) -> dict[str, Any]:
@@ -145,15 +152,15 @@ def healthy(kind: str, reference: int, seed: int, runs: int, progress: Progress)
         rng = random.Random(f"{seed}/{kind}/{run}")
         watch = Watch(default_monitors(lambda _: "bench"), reference=reference)
         windows = {name: Window(reference=reference * len(SLICES)) for name in SIGNALS}
-        for seen in traffic(rng, kind, REQUESTS_A_RUN):
-            if isinstance(seen, Span):
-                watch.measure([seen])
-                continue
-            scores += 1
-            for alarm in watch.observe([seen]):
+        size = TOGETHER * len(RATES) if "together" in kind else 1
+        for seen in batched(traffic(rng, kind, REQUESTS_A_RUN), size):
+            spans, values = [s for s in seen if isinstance(s, Span)], [s for s in seen if isinstance(s, Score)]
+            scores += len(values)
+            raised = watch.measure(spans, more=size > 1) if spans else []
+            for alarm in [*raised, *watch.observe(values, more=size > 1)]:
                 alarms += 1
                 watch.rearm(alarm.signal)
-            window_alarms += windows[seen.name].update(seen.value)
+            window_alarms += sum(windows[value.name].update(value.value) for value in values)
         progress.step(f"healthy: {kind}, reference {reference}")
     millions = scores / 1e6
     return {
@@ -163,6 +170,11 @@ def healthy(kind: str, reference: int, seed: int, runs: int, progress: Progress)
         "alarms_per_million_at_most": poisson_upper(alarms) / millions,
         "window_alarms_per_million": window_alarms / millions,
     }
+
+
+def batched(items: Iterator[Score | Span], size: int) -> Iterator[list[Score | Span]]:
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def poisson_upper(seen: int) -> float:
@@ -257,7 +269,7 @@ def main() -> None:
     runs, delay_runs = max(1, round(RUNS * args.scale)), max(5, round(DELAY_RUNS * args.scale))
     worlds = [
         ("steady", 60), ("mix shift", 60), ("sessions", 60), ("unnamed sessions", 60), ("steady", 400),
-        ("sessions", 400),
+        ("sessions", 400), ("steady together", 60), ("mix shift together", 60), ("sessions together", 60),
     ]  # fmt: skip
     plans = [(drop, reference) for reference in (5_000, 60) for drop in (0.05, 0.10, 0.20)]
     progress = Progress(len(worlds) * runs + len(plans) + 2)

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""What watching costs: processor time per request and per score, on one core, with many slices.
+"""What watching costs: processor time per request and per score, stage by stage, on one core, with many slices.
 
-    python bench/watch.py                        # about half a minute
-    python bench/watch.py --scores 200000        # shorter
+    python bench/watch.py                        # under a minute
+    python bench/watch.py --requests 6000 --scores 200000
 
-Requests with four passages each, in the gateway's shape, through all default monitors; scores over 200 signal-slices;
-a twentieth of the values lie below their best. Garbage collection as in ``trimtab up``. The share is of the gateway's
-380 us of processor time a request. Prints a table, writes bench/results/watch.json.
+Requests as the gateway records them at full load: four passages, a session of four requests each, nine scores, 25
+slices; a twentieth of the values lie below their best. They are read as the server's loop reads them, some 180 at a
+time, by a watch that knows its references. What a stage costs is seen by leaving something out. Beside it: what the
+checks cost whose scores are watched, and a million scores on 225 signal-slices by a watch that is still learning.
+Garbage collection as in ``trimtab up``. The share is of the gateway's 380 us of processor time a request. Prints a
+table, writes bench/results/watch.json.
 """
 
 from __future__ import annotations
@@ -18,11 +21,16 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimtab.core import Score, Span, Stamp
+from trimtab.core import Score, Span, Stamp, evolve
+from trimtab.evals import outputs_of
+from trimtab.evals.online import checked
+from trimtab.stats import lower_bound
 from trimtab.watch import MEASURES, SCORED, Watch, default_monitors
+from trimtab.watch.reference import MOST, Reference
 from trimtab.watch.watch import MEASURED_A_SECOND
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"
@@ -35,13 +43,43 @@ WORDS = [
     "region", "seat", "trial", "month", "charge", "card", "email", "domain", "token", "secret", "login", "audit",
     "policy",
 ]  # fmt: skip
-BATCH = 500
-#: Before the batches, the lazy detectors and the cheaper measures: the same traffic on the same machine.
-BEFORE = {"measured_us": 144.0, "said": "a scratch timing of the first version, four passages a request"}
+NAMES = [name for name, signal in SCORED.items() if signal.cost == "all"]
+SLICES = 25
+#: Requests that the loop reads at once at full load: its rows, by the rows of a request.
+TOGETHER = 180
+#: The same traffic through the code before detectors took batches, in turns with this one, on a busy machine.
+BEFORE = {"measured_us": 14.8, "scored_us": 41.3, "us": 56.2, "same_minutes_now_us": 20.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A traffic. ``good`` is the share of the values that are 1, ``known`` whether the watch has its references."""
+
+    title: str
+    rate: float = 1e6 / GATEWAY_US
+    good: float = 0.95
+    sessions: bool = True
+    measured: int = MEASURED_A_SECOND
+    known: bool = True
+
+
+LOADS = (
+    Load(title="at full load"),
+    Load(title="... nothing fails", good=1.0),
+    Load(title="... one value in a hundred fails", good=0.99),
+    Load(title="... nobody names a session", sessions=False),
+    Load(title="... nothing is measured", measured=0),
+    Load(title="... references are still learnt", known=False),
+    Load(title="at 100 requests a second", rate=100.0),
+)
 
 
 def text(rng: random.Random, words: int) -> str:
     return " ".join(rng.choices(WORDS, k=words))
+
+
+def documents(rng: random.Random) -> list[dict[str, Any]]:
+    return [{"title": text(rng, 4), "text": text(rng, 80), "updated_ns": START - SECOND} for _ in range(400)]
 
 
 def request(rng: random.Random, number: int, docs: Sequence[dict[str, Any]], slices: int, gap_ns: int) -> list[Span]:
@@ -53,7 +91,7 @@ def request(rng: random.Random, number: int, docs: Sequence[dict[str, Any]], sli
         stamp=STAMP, input=text(rng, 12), output=text(rng, 60) + " [1]", input_tokens=rng.randint(900, 1100),
         output_tokens=rng.randint(90, 130), cost_usd=0.001 * rng.uniform(1, 1.1), ttft_ns=rng.randint(3, 4) * 10**8,
         tags={"topic": f"t{number % slices}"}, model="large", session=f"s{number // 4}",
-        attributes={"gateway": True, "passages": passages},
+        attributes={"gateway": True, "passages": passages, "finish": "stop"},
     )  # fmt: skip
     call = Span(
         trace_id=trace, span_id=f"{number:015x}a", parent_id=root.span_id, name="llm", kind="llm", start_ns=at,
@@ -62,81 +100,126 @@ def request(rng: random.Random, number: int, docs: Sequence[dict[str, Any]], sli
     return [root, call]
 
 
-def measured(requests: int, rate: float, seed: int) -> float:
-    """Microseconds a request of ``Watch.measure``, with so many requests a second of traffic."""
-    rng = random.Random(seed)
-    docs = [{"title": text(rng, 4), "text": text(rng, 80), "updated_ns": START - SECOND} for _ in range(400)]
-    spans = [request(rng, n, docs, 8, int(SECOND / rate)) for n in range(requests)]
-    watch = Watch(default_monitors(lambda _: "bench"))
-    batches = [[span for one in spans[i : i + BATCH] for span in one] for i in range(0, requests, BATCH)]
-    warm = len(batches) // 3
-    for batch in batches[:warm]:
-        watch.measure(batch)
-    started = time.process_time()
-    for batch in batches[warm:]:
-        watch.measure(batch)
-    return (time.process_time() - started) / sum(len(batch) // 2 for batch in batches[warm:]) * 1e6
+def scores_of(rng: random.Random, root: Span, good: float) -> list[Score]:
+    return [
+        Score(
+            id=f"{root.trace_id}:{name}", trace_id=root.trace_id, name=name, value=float(rng.random() < good),
+            by=f"check:{name}", time_ns=root.end_ns, slice=root.tags["topic"], stamp=STAMP,
+        )
+        for name in NAMES
+    ]  # fmt: skip
 
 
-def scored(scores: int, slices: int, seed: int) -> dict[str, float]:
-    """Seconds for so many scores, in batches, over ``slices`` slices of every scored signal."""
+def watch_of(load: Load) -> Watch:
+    """A watch, with long references of every slice if the load says so."""
+    watch = Watch(default_monitors(lambda _: "bench"), measured_a_second=load.measured)
+    if not load.known:
+        return watch
+    signals: dict[str, dict[str, Any]] = {}
+    for name in (*NAMES, *MEASURES):
+        mean = load.good if name in NAMES else 0.995
+        kept: dict[str, Any] = Reference.known(MOST, mean, lower_bound(mean * MOST, MOST, 1e-3, binary=True)).state()
+        if name in MEASURES and MEASURES[name].worse is not None:
+            kept["band"] = [-1e9, 1e9, mean, kept["low"]]
+        signals[name] = {f"t{at}": kept for at in range(SLICES)}
+    watch.restore({**watch.state(), "signals": signals})
+    return watch
+
+
+def watched(load: Load, requests: int, seed: int) -> tuple[float, float]:
+    """Microseconds a request of ``Watch.measure`` and of ``Watch.observe``; the first third of the requests warms."""
     rng = random.Random(seed)
-    names = [name for name, signal in SCORED.items() if signal.cost == "all"]
-    watch = Watch(default_monitors(lambda _: "bench"))
+    docs, watch, gap_ns = documents(rng), watch_of(load), int(SECOND / load.rate)
+    busy = load.rate > 1000.0
+    size, spent, counted = TOGETHER if busy else 10, [0.0, 0.0], 0
+    for first in range(0, requests, size):
+        spans = [request(rng, number, docs, SLICES, gap_ns) for number in range(first, first + size)]
+        if not load.sessions:
+            spans = [[evolve(root, session=""), call] for root, call in spans]
+        scores = [score for root, _ in spans for score in scores_of(rng, root, load.good)]
+        flat = [span for one in spans for span in one]
+        started = time.process_time()
+        watch.measure(flat, more=busy)
+        between = time.process_time()
+        watch.observe(scores, more=busy)
+        ended = time.process_time()
+        if first >= requests / 3:
+            spent[0] += between - started
+            spent[1] += ended - between
+            counted += size
+    return spent[0] / counted * 1e6, spent[1] / counted * 1e6
+
+
+def checking(requests: int, seed: int) -> float:
+    """Microseconds a request of the deterministic checks that all traffic gets."""
+    rng = random.Random(seed)
+    docs, spent, counted = documents(rng), 0.0, 0
+    for first in range(0, requests, TOGETHER):
+        spans = [span for n in range(first, first + TOGETHER) for span in request(rng, n, docs, SLICES, 10**6)]
+        started = time.process_time()
+        for output in outputs_of(spans):
+            checked(output)
+        if first >= requests / 3:
+            spent += time.process_time() - started
+            counted += TOGETHER
+    return spent / counted * 1e6
+
+
+def scored(scores: int, seed: int) -> dict[str, float]:
+    """Seconds for so many scores, in batches, over SLICES slices of every scored signal; references are learnt."""
+    rng = random.Random(seed)
+    watch = watch_of(Load(title="", known=False))
     spent, done, number = 0.0, 0, 0
     while done < scores:
-        batch = []
-        for _ in range(BATCH):
+        batch: list[Score] = []
+        for _ in range(500):
             number += 1
-            trace, at, where = f"{number:032x}", START + number * SECOND // 10, f"t{number % slices}"
-            batch += [
-                Score(
-                    id=f"{trace}:{name}", trace_id=trace, name=name, value=float(rng.random() < 0.95),
-                    by=f"check:{name}", time_ns=at, slice=where, stamp=STAMP,
-                )
-                for name in names
-            ]  # fmt: skip
+            root = Span(
+                trace_id=f"{number:032x}", span_id="", name="", kind="chain", start_ns=0,
+                end_ns=START + number * SECOND // 2500, tags={"topic": f"t{number % SLICES}"},
+            )  # fmt: skip
+            batch += scores_of(rng, root, 0.95)
         started = time.process_time()
-        watch.observe(batch)
+        watch.observe(batch, more=True)
         spent += time.process_time() - started
         done += len(batch)
         print(f"\r{done:,} scores", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return {"scores": done, "signal_slices": len(names) * slices, "seconds": spent, "us": spent / done * 1e6,
-            "a_request": len(names)}  # fmt: skip
+    return {"scores": done, "signal_slices": len(NAMES) * SLICES, "seconds": spent, "us": spent / done * 1e6}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=int, default=1_000_000, help="scored values (default a million)")
-    parser.add_argument("--requests", type=int, default=9_000, help="measured requests (default 9,000)")
+    parser.add_argument("--requests", type=int, default=9_000, help="requests of each stage (default 9,000)")
     parser.add_argument("--seed", type=int, default=1, help="chance starts from here (default 1)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes")
     args = parser.parse_args()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    full = 1e6 / GATEWAY_US
-    quiet, loaded = measured(args.requests, 100.0, args.seed), measured(args.requests, full, args.seed)
-    found = scored(args.scores, 25, args.seed)
-    each = found["us"] * found["a_request"]
+    stages: dict[str, dict[str, float]] = {}
+    print(f"{'us a request':<40} measured   scored  together   of the gateway")
+    for load in LOADS:
+        measure, observe = watched(load, args.requests, args.seed)
+        share = (measure + observe) / GATEWAY_US
+        stages[load.title] = {
+            "measured_us": round(measure, 2), "scored_us": round(observe, 2), "us": round(measure + observe, 2),
+            "share": round(share, 4),
+        }  # fmt: skip
+        print(f"{load.title:<40} {measure:8.1f} {observe:8.1f} {measure + observe:9.1f} {share:13.1%}", flush=True)
+    checks, found = checking(args.requests, args.seed), scored(args.scores, args.seed)
+    print(f"{'the checks that make the scores':<40} {checks:27.1f}")
+    print(f"{found['scores']:,} scores on {found['signal_slices']} signal-slices: {found['seconds']:.1f} s, "
+          f"{found['us']:.2f} us each")  # fmt: skip
     result = {
-        "command": "python bench/watch.py " + " ".join(sys.argv[1:]), "requests": args.requests,
-        "measures": len(MEASURES), "measured_a_second": MEASURED_A_SECOND, "before": BEFORE,
-        "measured_us_a_request": round(quiet, 2),
-        "measured_us_a_request_at_full_load": round(loaded, 2),
+        "command": " ".join(["python bench/watch.py", *sys.argv[1:]]), "requests": args.requests,
+        "measures": len(MEASURES), "scores_a_request": len(NAMES), "measured_a_second": MEASURED_A_SECOND,
+        "gateway_us": GATEWAY_US, "before": BEFORE, "stages": stages, "checks_us": round(checks, 2),
+        "share_at_full_load": stages["at full load"]["share"],
         "scored": {name: round(value, 3) for name, value in found.items()},
-        "scored_us_a_request": round(each, 2),
-        "share_at_full_load": round((loaded + each) / GATEWAY_US, 4),
-        "share_measured_only_at_full_load": round(loaded / GATEWAY_US, 4),
     }  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"measured, at 100 requests a second    {quiet:8.1f} us a request")
-    print(f"measured, at {full:,.0f} requests a second  {loaded:8.1f} us a request ({MEASURED_A_SECOND} a second are)")
-    print(f"scores, {found['signal_slices']} signal-slices             {found['us']:8.2f} us a score, "
-          f"{found['scores']:,} in {found['seconds']:.1f} s")  # fmt: skip
-    print(f"together at full load                 {loaded + each:8.1f} us a request, "
-          f"{(loaded + each) / GATEWAY_US:.1%} of the gateway's {GATEWAY_US:.0f} us")  # fmt: skip
 
 
 if __name__ == "__main__":

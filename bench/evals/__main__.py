@@ -6,8 +6,9 @@
     python bench/evals --only gate,votes --data DIR
 
 Kappa's interval, false certification when the best of ten rubrics is chosen, power; coverage of corrected pass rates;
-false alarms and power of the gate, also when looked at every 25 cases; variance components; and with --data the
-recorded votes that votes.py describes. Prints what holds and what does not, writes bench/results/evals.json.
+false alarms and power of the gate, also when looked at every 25 cases; variance components; and the recorded votes that
+votes.py describes, whose figures must equal those of scipy, scikit-learn and statsmodels. Prints what holds and what
+does not, writes bench/results/evals.json.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import estimates
 import gates
 import numpy as np
 import repeats
+import strata
 import votes
 
 RESULT = Path(__file__).parents[1] / "results" / "evals.json"
 PARTS = ("calibration", "estimates", "gate", "stability", "votes")
 #: Draws at scale 1.
-RUNS = {"coverage": 2_000, "certification": 400, "power": 1_000, "estimates": 600, "gate": 800, "anytime": 500,
+RUNS = {"coverage": 2_000, "certification": 400, "power": 1_000, "estimates": 1_000, "gate": 800, "anytime": 500,
         "stability": 200}  # fmt: skip
 
 
@@ -39,7 +41,9 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts to run, of {', '.join(PARTS)} (default all)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of draws (default 1)")
     parser.add_argument("--seed", type=int, default=1, help="chance starts from here (default 1)")
-    parser.add_argument("--data", type=Path, help="folder with recorded votes; without it that part is left out")
+    parser.add_argument(
+        "--data", type=Path, default=votes.EXCERPT, help="folder with recorded votes (default: the excerpt in the tree)"
+    )
     parser.add_argument("--out", type=Path, default=RESULT, help="where the JSON goes")
     args = parser.parse_args()
     parts = args.only.split(",")
@@ -73,6 +77,7 @@ def _part(part: str, rng: np.random.Generator, runs: dict[str, int], say: Callab
             "coverage": calibration.coverage(rng, runs["coverage"], say),
             "false certification": calibration.certification(rng, runs["certification"], say),
             "power": calibration.power(rng, runs["power"], say),
+            "labels drawn by verdict": strata.rows(rng, runs["power"]),
         }
     if part == "estimates":
         return estimates.coverage(rng, runs["estimates"], say)
@@ -83,7 +88,8 @@ def _part(part: str, rng: np.random.Generator, runs: dict[str, int], say: Callab
             "components": repeats.components(rng, runs["stability"], say),
             "flips": repeats.flips(rng, runs["stability"], say),
         }
-    return votes.report(data) if data else "left out: no --data folder was given"
+    say("recorded votes")
+    return votes.report(data)
 
 
 Line = tuple[bool, str]
@@ -113,6 +119,12 @@ def _calibration(found: Any) -> list[Line]:
             text += f"{row['certified']['share']:.1%}"
             barred = row["failures"] >= 0.2
             lines.append((not barred or _between(0.75, row["certified"], 1.0), text + (" (bar 75 %)" * barred)))
+    for row in found["labels drawn by verdict"]:
+        text = (
+            f"labels drawn by the judge's verdict, {row['labels']} of {row['pool']}, {row['failures']:.0%} failures, "
+        )
+        text += f"true kappa {row['kappa']:g}: interval covers {row['covers']['share']:.1%}, certified "
+        lines.append((_between(0.93, row["covers"], 0.97), text + f"{row['certified']['share']:.1%}"))
     return lines
 
 
@@ -153,6 +165,9 @@ def _stability(found: Any) -> list[Line]:
             text = f"{world}: {part} variance {row['mean over planted']:.2f} of planted, median error "
             text += f"{row['median error']:.1%}, within 20 % in {row['within 20 %']['share']:.0%} of reports, interval "
             text += f"covers {row['covers']['share']:.1%}"
+            if "known rates" in row:
+                text += f"; within 20 % of the drawn cases' own in {row['within 20 % of the cases drawn']['share']:.0%}"
+                text += f" (known rates: {row['known rates']['share']:.0%} of the planted)"
             lines.append((abs(row["mean over planted"] - 1.0) <= 0.2 and row["median error"] <= 0.2, text))
     covers = found["flips"]["covers"]
     lines.append((_between(0.93, covers, 0.97), f"flip rate's interval covers {covers['share']:.1%} (bar 93 to 97 %)"))
@@ -160,13 +175,18 @@ def _stability(found: Any) -> list[Line]:
 
 
 def _votes(found: Any) -> list[Line]:
-    if isinstance(found, str):
-        return [(True, f"recorded votes {found}")]
-    return [
-        (True, f"{r['set']}, {r['judge']} {r['strategy']}: right {r['right, one order']:.1%}, flips {r['flips']:.1%}, "
-               f"first {r['first wins']:.1%}, found: {', '.join(r['biases found']) or 'nothing'}")
-        for r in found
-    ]  # fmt: skip
+    reference = found["reference"]
+    text = f"{reference['figures']} figures on {found['votes']} recorded votes differ from scipy, scikit-learn and "
+    lines = [(reference["largest"] <= 1e-9, text + f"statsmodels by at most {reference['largest']:.1e} (bar 1e-9)")]
+    for row in found["judges"]:
+        key = row["set"], row["judge"], row["strategy"]
+        seen = set(row["biases found"])
+        text = f"{row['set']}, {row['judge']} {row['strategy']}: right {row['right, one order']:.1%}, flips "
+        text += f"{row['flips']:.1%}, first {row['first wins']:.1%}, found: {', '.join(sorted(seen)) or 'nothing'}"
+        if known := votes.KNOWN.get(key):
+            text += f" (known: {', '.join(sorted(known))})"
+        lines.append((votes.KNOWN.get(key, set()) <= seen and not votes.STEADY.get(key, set()) & seen, text))
+    return lines
 
 
 BARS: dict[str, Callable[[Any], list[Line]]] = {

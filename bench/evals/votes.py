@@ -1,8 +1,8 @@
-"""Recorded votes of real judges (LLMBar): agreement, order and length biases.
+"""Recorded votes of real judges (LLMBar): agreement, order and length biases, and their figures beside a reference.
 
 The folder holds ``pairwise_llmbar_items.jsonl.gz`` ({id, set, output_1, output_2, label}) and
-``pairwise_llmbar_votes.jsonl.gz`` ({item, judge, strategy, swapped, winner}), made from github.com/princeton-nlp/LLMBar
-(MIT), ``Dataset/*/dataset.json`` and ``evaluators/*/*/result.json``.
+``pairwise_llmbar_votes.jsonl.gz`` ({item, judge, strategy, swapped, winner, scores?}), made from
+github.com/princeton-nlp/LLMBar (MIT). An excerpt is beside this file, see data/README.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+from references import differences
 
 from trimtab.evals import PairVote, diagnose_pairs
 from trimtab.stats import confusion, kappa_interval
@@ -27,15 +29,43 @@ SHOWN = (
     ("LLMBar/Natural", "ChatGPT", "Vanilla"),
     ("LLMBar/Natural", "GPT-4", "Swap_CoT"),
 )
+#: What is known of these judges: they lean to the place (ChatGPT chooses the first answer of FairEval nine times in
+#: ten), or to the longer answer (the pairs of Neighbor are made so that it is the worse one). GPT-4 on Neighbor is
+#: known not to lean to the place.
+KNOWN = {
+    ("Processed/FairEval", "ChatGPT", "Vanilla_NoRules"): {"position"},
+    ("Processed/MT-Bench", "ChatGPT", "Vanilla_NoRules"): {"position", "length"},
+    ("LLMBar/Adversarial/Neighbor", "ChatGPT", "Vanilla"): {"position", "length"},
+    ("LLMBar/Natural", "ChatGPT", "Vanilla"): {"position"},
+}
+STEADY = {("LLMBar/Adversarial/Neighbor", "GPT-4", "Vanilla"): {"position"}}
+#: The excerpt in the tree.
+EXCERPT = Path(__file__).parent / "data"
 _VALUES = {"1": 1.0, "2": 0.0}
+Said = dict[tuple[str, str, str], dict[str, dict[bool, str]]]
 
 
-def report(folder: Path) -> list[dict[str, Any]]:
-    """One row for each of SHOWN that the folder holds."""
+def report(folder: Path) -> dict[str, Any]:
+    """The largest difference from the references, and one row for each of SHOWN that the folder holds."""
     items = {row["id"]: row for row in _rows(folder / "pairwise_llmbar_items.jsonl.gz")}
-    said: dict[tuple[str, str, str], dict[str, dict[bool, str]]] = defaultdict(lambda: defaultdict(dict))
+    said: Said = defaultdict(lambda: defaultdict(dict))
+    scores: Said = defaultdict(lambda: defaultdict(dict))
     for row in _rows(folder / "pairwise_llmbar_votes.jsonl.gz"):
-        said[items[row["item"]]["set"], row["judge"], row["strategy"]][row["item"]][row["swapped"]] = row["winner"]
+        key = items[row["item"]]["set"], row["judge"], row["strategy"]
+        said[key][row["item"]][row["swapped"]] = row["winner"]
+        ratings = row.get("scores") or ()
+        if len(ratings) == 2 and all(str(rating).isdigit() for rating in ratings):
+            scores[key][row["item"]][row["swapped"]] = " ".join(map(str, ratings))
+    return {
+        "source": "the excerpt in bench/evals/data" if folder == EXCERPT else "--data",
+        "pairs": len(items),
+        "votes": sum(len(orders) for votes in said.values() for orders in votes.values()),
+        "reference": differences(items, said, scores),
+        "judges": _judges(items, said),
+    }
+
+
+def _judges(items: dict[str, dict[str, Any]], said: Said) -> list[dict[str, Any]]:
     found = []
     for key in SHOWN:
         votes = [
@@ -63,7 +93,7 @@ def _row(votes: list[PairVote], texts: dict[str, tuple[str, str]]) -> dict[str, 
         "kappa, one order": [round(x, 3) for x in (kappa.value, kappa.low, kappa.high)],
         "flips": round(diagnosis.flips.value, 3),
         "first wins": round(diagnosis.picks_first.value, 3),
-        "biases found": [f"{b.name} {b.effect:+.2f} (p {b.p:.1g})" for b in diagnosis.found],
+        "biases found": {b.name: {"effect": round(b.effect, 3), "p": float(f"{b.p:.2g}")} for b in diagnosis.found},
     }
 
 

@@ -72,8 +72,12 @@ def scored(values: Draws, judge: str = "") -> list[Scored]:
 
 
 def share(hits: Sequence[bool] | float, n: int = 0) -> dict[str, float]:
-    """A share (of ``n`` where ``hits`` is a count) with its standard error: what a simulated figure is good for."""
+    """A share (of ``n`` where ``hits`` is a count) with its standard error: what a simulated figure is good for.
+
+    Two hits and two misses are added to the error (Agresti and Coull 1998): a few draws that all hit prove little.
+    """
     count = int(np.sum(hits))
     size = n or int(np.size(hits))
-    p = count / size
-    return {"share": round(p, 4), "error": round(math.sqrt(p * (1.0 - p) / size), 4), "runs": size}
+    eased = (count + 2.0) / (size + 4.0)
+    error = math.sqrt(eased * (1.0 - eased) / (size + 4.0))
+    return {"share": round(count / size, 4), "error": round(error, 4), "runs": size}

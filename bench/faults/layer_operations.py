@@ -51,7 +51,7 @@ FAULTS = (
     ),
     _app(
         name="sampling bias", title="the judge no longer sees the hard answers", harms="verdict", reaches=("all",),
-        knobs=lambda s: {"blindspot": 0.9},
+        knobs=lambda s: {"blindspot": 0.9}, telltale=("fair_sample",),
     ),
     _app(
         name="retry storm", title="every request of a client is sent twice", harms="cost", reaches=("all", "slice"),

@@ -17,7 +17,7 @@ from trimtab.config.shape import Scoring, Watching
 from trimtab.core import Layer, NotFound, Score, Span
 from trimtab.evals import Sampling
 from trimtab.incidents import Desk, Incident, Replay
-from trimtab.incidents import desk as desk_module
+from trimtab.incidents import asking as asking_module
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Spans, Trace
 from trimtab.watch import Alarm, Monitor, Vendors, Watch, default_monitors
@@ -236,14 +236,14 @@ def _impatient(
     *, metadata: Metadata, registry: Registry, shelf: Shelf, watch: Watch, replay: Replay, clock: Clock
 ) -> Desk:
     """A desk that does not wait, in real seconds, for more requests to fail: it is told of an alarm that much later."""
-    waits = desk_module.WAITS
-    desk_module.WAITS = (0.0, 0.0, 0.0, 0.0)
+    waits = asking_module.WAITS
+    asking_module.WAITS = (0.0, 0.0, 0.0, 0.0)
     try:
         return Desk(
             metadata=metadata, registry=registry, store=cast(Spans, shelf), watch=watch, replay=replay, clock=clock
         )
     finally:
-        desk_module.WAITS = waits
+        asking_module.WAITS = waits
 
 
 async def learn(template: Path, seed: int, requests: int, judged: float = 0.0) -> Learnt:

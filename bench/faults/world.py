@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from trimtab.core import BadInput, Change, NotFound, Score, Span, TrimtabError
 from trimtab.evals import Output, Sampling
+from trimtab.evals.sampling import drawn_label
 from trimtab.registry import Event, Registry
 from trimtab.watch import MEASURES, Traffic
 
@@ -240,7 +241,8 @@ class World:
         probability = self._share
         if output.answered and (turn.drawable or turn.good) and self.sampling.draw(probability):
             by, version = f"judge:{JUDGE}", pins.judge
-            scores.append(score(root, "quality", verdict_of(turn, knobs, rng), by=by, by_version=version))
+            verdict = score(root, "quality", verdict_of(turn, knobs, rng), by=by, by_version=version)
+            scores.append(replace(verdict, label=drawn_label(probability)) if probability < 1.0 else verdict)
             if rng.random() < 0.5:
                 value = agreement_of(knobs, rng)
                 scores.append(score(root, "judge_agreement", value, by=by, by_version=version))

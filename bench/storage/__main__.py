@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """How fast a full span store answers: lists, traces, filters, dashboards and text search, alone and beside a writer.
 
-Fills a SQLite span store with traces of five spans of about 1.7 kB over two days, opens it again, and asks each
-question several times with the files in the page cache. Then a writer and five readers work at once for some seconds.
+Fills a SQLite span store with traces of five spans of about 1.7 kB over two days, opens it again, has the words of the
+spans written down as the store does by itself after a while, and asks each question several times with the files in the
+page cache. Then a writer and five readers work at once for some seconds.
 
     python bench/storage [--spans 200000] [--folder DIR] [--keep]
 """
@@ -39,6 +40,9 @@ GOALS = {
     "score": 50, "rare score": 50,
     "day by hour": 50, "day by model": 50, "day by prompt": 50, "day by hour and model": 50,
     "text in roots": 1500, "text in all spans": 1500,
+    "rare word": 1500, "part of a word": 1500, "two words": 1500, "rare text and a filter": 1500,
+    "text that folds": 1500,
+    "common text": 1500, "absent phrase of common words": 1500,
 }  # fmt: skip
 Question = Callable[[SpanStore, int], Awaitable[Any]]
 
@@ -80,12 +84,26 @@ def questions(world: World, end_ns: int) -> dict[str, Question]:
         "day by hour and model": grouped("time:3600", "model"),
         "text in roots": listed(SpanQuery(text="no such words anywhere")),
         "text in all spans": listed(SpanQuery(text="no such words anywhere", roots=False)),
+        "rare word": listed(SpanQuery(text="heliotrope", roots=False)),
+        "part of a word": listed(SpanQuery(text="nywher", roots=False)),
+        "two words": listed(SpanQuery(text="such words", roots=False)),
+        "rare text and a filter": listed(only("status", "=", "error", text="such words", roots=False)),
+        "text that folds": listed(SpanQuery(text="GROSSE STRASSE", roots=False)),
         "common text": listed(SpanQuery(text="Return the", roots=False)),
+        "absent phrase of common words": listed(SpanQuery(text="return the object class if", roots=False)),
     }
 
 
-async def fill(store: SpanStore, world: World, clock: list[int]) -> int:
+def rss_mb() -> float:
+    """Resident memory of this process, which makes the spans too."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+async def fill(store: SpanStore, world: World, clock: list[int]) -> tuple[int, list[float]]:
+    """How many spans were written, and the resident memory after each tenth of them."""
     written = 0
+    memory: list[float] = []
     pending: list[asyncio.Task[None]] = []
     for batch in world.batches(TRACES_EACH):
         clock[0] = batch.now_ns
@@ -94,11 +112,13 @@ async def fill(store: SpanStore, world: World, clock: list[int]) -> int:
         if len(pending) == 4:
             await asyncio.gather(*pending)
             pending.clear()
+        if written * 10 // (world.traces * 5) > len(memory):
+            memory.append(rss_mb())
         if written % 50_000 < TRACES_EACH * 5:
             print(f"\r{written} spans", end="", file=sys.stderr, flush=True)
     await asyncio.gather(*pending)
     print(file=sys.stderr)
-    return written
+    return written, memory
 
 
 async def timed(store: SpanStore, ask: Question, times: int) -> dict[str, float]:
@@ -168,8 +188,14 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     clock = [world.start_ns]
     store = SpanStore.open(folder, clock=lambda: clock[0])
     cpu, wall = time.process_time(), time.perf_counter()
-    written = await fill(store, world, clock)
+    written, memory = await fill(store, world, clock)
     fill_cpu, fill_wall = time.process_time() - cpu, time.perf_counter() - wall
+    store.close()
+    plain = await asyncio.to_thread(size_of, folder)
+    store = SpanStore.open(folder, clock=lambda: clock[0])
+    cpu = time.process_time()
+    await store.index()
+    index_cpu = time.process_time() - cpu
     store.close()
     size = await asyncio.to_thread(size_of, folder)
     store = SpanStore.open(folder, clock=lambda: clock[0])
@@ -182,9 +208,12 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     both = await beside(store, asked, World(traces=10**6, days=0.1, end_ns=end_ns + DAY_NS // 10, seed=8))
     store.close()
     return {
-        "command": f"python bench/storage --spans {options.spans}",
+        "command": f"python bench/storage --spans {options.spans} --times {options.times}",
         "spans": written,
         "disk_bytes_per_span": round(size / written),
+        "disk_bytes_per_span_before_the_last_words": round(plain / written),
+        "rss_mb_by_tenth_with_making_them": memory,
+        "words_cpu_s_after_filling": round(index_cpu, 1),
         "fill_spans_per_second_with_making_them": round(written / fill_wall),
         "fill_spans_per_cpu_second_with_making_them": round(written / fill_cpu),
         "questions": answers,

@@ -3,8 +3,9 @@
 
 Each server runs as it starts by itself, with its embedded store in a scratch folder, and is sent the same telemetry
 over OTLP/HTTP by four senders, 25 traces (150 spans) a request. Durable is what the server itself counts in the end,
-over the time until it did. CPU is user and system time of all its processes, decoding included. The servers take turns
-(Trimtab, MLflow, Phoenix, Trimtab), because figures move with what else the machine does: read the ratios.
+over the time until it did. CPU is user and system time of all its processes, decoding included; where it goes, by
+stage, is measured in this process first. The servers take turns (Trimtab, MLflow, Phoenix, Trimtab), because figures
+move with what else the machine does: read the ratios.
 
     python bench/traces --mlflow ~/venvs/mlflow --phoenix ~/venvs/phoenix [--spans 200000] [--peer-spans 6000]
 
@@ -26,6 +27,7 @@ from typing import Any
 from load import SPANS
 from measures import Ingest, ingest, kills
 from peers import MLflow, NotHere, Phoenix, Server, Trimtab
+from stages import stages
 
 RESULT = Path(__file__).parents[1] / "results" / "traces.json"
 #: What Trimtab must hold: the figure, its bound, and whether it is a least (True) or a most.
@@ -53,6 +55,8 @@ def main() -> None:
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()[0]},
         "not_measured": {},
     }
+    say("stages ...")
+    result["cpu_us_per_span_by_stage"] = stages(2500, options.seed)
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as scratch:
         folder = Path(scratch)
         result["trimtab"] = [measure(Trimtab(folder / "trimtab-1"), options.spans, options.seed).told()]

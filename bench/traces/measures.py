@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from load import SPANS, Request, requests
-from peers import Server
+from peers import NotHere, Server
 
 SENDERS = 4
 #: Traces that are made at a time, outside of what is timed.
@@ -31,6 +31,7 @@ class Sender:
 
     def __call__(self, request: Request) -> int:
         """Send it; the status of the answer, 0 when there was none. What asks to come back is sent again."""
+        fresh = self._connection.sock is None
         for _ in range(40):
             try:
                 self._connection.request(
@@ -41,7 +42,10 @@ class Sender:
                 answer.read()
             except (OSError, http.client.HTTPException):
                 self._connection.close()
-                return 0
+                if fresh:
+                    return 0
+                fresh = True  # The server may have closed a connection that lay idle.
+                continue
             if answer.status not in (429, 503):
                 return answer.status
             time.sleep(0.25)
@@ -92,7 +96,7 @@ def ingest(server: Server, traces: int, seed: int, say: Say, *, wait_s: float = 
             statuses = list(pool.map(send, load))
             sending_s += time.perf_counter() - start
             if set(statuses) != {200}:
-                raise SystemExit(f"{server.name} answered {sorted(set(statuses))}")
+                raise NotHere(f"{server.name} answered {sorted(set(statuses))}; 0 is no answer")
             size += sum(len(request.body) for request in load)
             done += sum(len(request.traces) for request in load)
             if done * 10 // traces > len(found.rss_mb_by_tenth):

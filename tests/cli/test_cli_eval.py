@@ -114,6 +114,9 @@ def test_from_a_file_of_cases_to_a_gate(shell: Shell, tmp_path: Path) -> None:
     rate = shell.json("estimate", old["id"], "--score", "quality")
     assert (rate["method"], rate["trusted"]) == ("judge only", False)
     assert shell.json("stability", old["id"], "--score", "exact")["shares"]["case"] == 1.0
+    meant = shell.json("stability", old["id"], "--score", "exact", "--embeddings", "scripted/echo", "--same", "0.9")
+    assert meant["alike"] == "embeddings of scripted/echo"
+    assert "compared by words, not by meaning" in shell("stability", old["id"], "--score", "exact")
     assert "300 cases x 1 repeat finds" in shell("power", "--cases", "300")
 
     # People beside the judge.

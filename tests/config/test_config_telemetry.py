@@ -42,6 +42,12 @@ def test_all_of_it(tmp_path: Path) -> None:
     assert "canary" not in repr(telemetry)
 
 
+def test_a_certificate_for_the_grpc_address(tmp_path: Path) -> None:
+    text = "telemetry: {grpc: 'localhost:4317', grpc_certificate: tls/cert.pem, grpc_key: tls/key.pem}\n"
+    assert read(tmp_path, text).grpc_tls == (Path("tls/cert.pem"), Path("tls/key.pem"))
+    assert read(tmp_path, "telemetry: {grpc: 'localhost:4317'}\n").grpc_tls is None
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -57,6 +63,9 @@ def test_all_of_it(tmp_path: Path) -> None:
         ('telemetry: {grpc: "4317"}\n', "telemetry.grpc"),
         ('telemetry: {grpc: "localhost:0"}\n', "telemetry.grpc"),
         ('telemetry: {grpc: "localhost:99999"}\n', "telemetry.grpc"),
+        ('telemetry: {grpc: "localhost:4317", grpc_key: key.pem}\n', "telemetry.grpc_certificate"),
+        ('telemetry: {grpc: "localhost:4317", grpc_certificate: a.pem}\n', "telemetry.grpc_key"),
+        ("telemetry: {grpc_certificate: a.pem, grpc_key: key.pem}\n", "telemetry.grpc"),
         ("export: {otlp: {endpoint: collector}}\n", "export.otlp.endpoint"),
         ('export: {otlp: {endpoint: "http://u:p@c:4318"}}\n', "export.otlp.endpoint"),
         ('export: {otlp: {endpoint: "http://c", headers: {k: "env:MISSING"}}}\n', "MISSING"),

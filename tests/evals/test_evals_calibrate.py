@@ -291,7 +291,7 @@ def test_refinement_sees_dev_only() -> None:
     assert found
     assert {d.case for d in found} <= set(split.dev)
     truth = {label.case: label.value for label in labels}
-    assert all(d.expert == (truth[d.case] == 1.0) and d.judge != d.expert for d in found)
+    assert all(d.expert == ("pass" if truth[d.case] else "fail") and d.judge != d.expert for d in found)
     assert [bool(d.critiques) for d in found] == sorted((bool(d.critiques) for d in found), reverse=True)
     asked = refinement_request("Be fair.", found, {d.case: f"text of {d.case}" for d in found})
     assert "Be fair." in asked

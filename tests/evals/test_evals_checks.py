@@ -152,6 +152,11 @@ def test_words_and_citations() -> None:
     assert cited("so [1], and [12][3] but not [x] or [1234]") == {1, 12, 3}
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=80))
+def test_ascii_has_the_words_that_any_text_has(text: str) -> None:
+    assert content_words(text) == content_words(text + " \u00e9"), "a lone letter is no word with a meaning"
+
+
 def root(**changes: Any) -> Span:
     fields: dict[str, Any] = {
         "trace_id": "a" * 32,

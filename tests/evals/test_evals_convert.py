@@ -78,6 +78,19 @@ def test_a_configuration_becomes_a_plan_for_each_prompt_and_provider() -> None:
     assert "secret" not in str(done)
 
 
+def test_a_provider_that_is_the_gateway_keeps_its_route() -> None:
+    config = """
+prompts: ["{{q}}"]
+providers:
+  - {id: "openai:chat:support", config: {apiBaseUrl: "http://127.0.0.1:4100/v1/", apiKey: k}}
+  - {id: "openai:gpt-4o", config: {apiBaseUrl: "https://elsewhere/v1"}}
+tests: [{vars: {q: hello}, assert: [{type: equals, value: hello}]}]
+"""
+    done = convert_promptfoo(config, read, gateway="http://127.0.0.1:4100")
+    assert [plan["target"]["model"] for plan in done.plans] == ["support", "openai/gpt-4o"]
+    assert [p["target"]["model"] for p in convert_promptfoo(config, read).plans] == ["openai/support", "openai/gpt-4o"]
+
+
 def test_tests_become_cases_with_scorers_of_their_own() -> None:
     cases = cases_of({"cases": convert_promptfoo(CONFIG, read).plans[0]["cases"]})
     assert [case.variables["question"] for case in cases] == ["How long?", "How long?", "When?", "Who?"]

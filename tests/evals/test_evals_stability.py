@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core import BadInput
-from trimtab.evals import MixedJudges, Scored, markdown, plain, power_of, stability
+from trimtab.evals import MixedJudges, Scored, markdown, meanings, plain, power_of, stability
 from trimtab.evals.answers import alike_words, cluster_answers
+from trimtab.evals.meanings import MAX_TEXTS
 
 
 def graded(seed: int) -> list[Scored]:
@@ -124,6 +127,43 @@ def test_meaning_can_be_compared_by_vectors() -> None:
     same = cluster_answers({0: "yes", 1: "certainly"}, alike=lambda a, b: 1.0)
     assert len(same) == 1
     assert len(cluster_answers({0: "yes", 1: "certainly"})) == 2
+
+
+async def by_topic(texts: Sequence[str]) -> list[list[float]]:
+    """Embeddings of a model that knows two things: yes and no."""
+    return [[1.0, 0.1] if text[0] in "yc" else [0.1, 1.0] for text in texts]
+
+
+async def test_embeddings_group_what_words_keep_apart() -> None:
+    texts = {("c0", n): text for n, text in enumerate(("yes", "certainly", "yes, in 3 days", "yes, in 9 days", "no"))}
+    texts |= {("c1", n): "always the same" for n in range(5)}
+    by = await meanings(by_topic, "openai/e", texts)
+    found = stability(passing(np.ones((2, 2))), texts=texts, meanings=by)
+    assert found.alike == "embeddings of openai/e"
+    assert [cluster.repeats for cluster in found.divergent[0].clusters] == [(0, 1), (2,), (3,), (4,)]
+    assert "Answers to one case were compared by embeddings of openai/e." in markdown(found)
+    words = stability(passing(np.ones((2, 2))), texts=texts)
+    assert (words.alike, len(words.divergent[0].clusters)) == ("words", 5)
+    assert "compared by words, not by meaning" in markdown(words)
+    loose = stability(passing(np.ones((2, 2))), texts=texts, meanings=replace(by, same=0.1))
+    assert [cluster.repeats for cluster in loose.divergent[0].clusters] == [(0, 1, 2, 3), (4,)]
+
+
+async def test_only_answers_that_differ_are_embedded_and_not_without_end() -> None:
+    asked: list[str] = []
+
+    async def count(texts: Sequence[str]) -> list[list[float]]:
+        asked.extend(texts)
+        return [[1.0] for _ in texts]
+
+    texts = {(f"c{n}", r): f"answer {n} {r}" for n in range(1_100) for r in range(2)}
+    texts |= {("same", r): "one text" for r in range(9)}
+    by = await meanings(count, "m", texts)
+    assert len(asked) == len(set(asked)) == MAX_TEXTS
+    assert "one text" not in asked
+    assert by.left_out == 200
+    found = stability(passing(np.ones((2, 2))), texts=texts, meanings=by)
+    assert "200 answers beyond the bound were compared by words." in found.notes
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

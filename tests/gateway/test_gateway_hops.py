@@ -18,7 +18,7 @@ from gateway_house import House
 import trimtab
 
 HOUSE = str(Path(trimtab.__file__).parent)
-FUNCTIONS, DEPTH, FILES = 141, 15, 37
+FUNCTIONS, DEPTH, FILES = 114, 11, 33
 ASK = {"model": "bare", "messages": [{"role": "user", "content": "How do I reset the pump?"}]}
 
 

@@ -124,7 +124,8 @@ def test_n_grams_do_not_depend_on_the_words_around(words: list[str]) -> None:
 def test_what_comes_before_the_end_of_a_sentence_takes_no_part_after_it(first: str, second: str) -> None:
     one, two, alone = (row_of(f"{text}.\n{second}", WHOLE) for text in (first, "a", ""))
     size = len(tokens_of(second, WHOLE))
-    if size and size < WHOLE // 2:
+    sign = tokens_of(f"{first}.", WHOLE)[-1]  # of a run of signs the first three count, so its end may not be seen
+    if size and size < WHOLE // 2 and len(sign) <= 3:
         assert list(one.triples[-size:]) == list(two.triples[-size:]) == list(alone.triples[-size:])
 
 

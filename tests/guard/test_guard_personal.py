@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from trimtab.core import BadInput
+from trimtab.core.checksums import iban
 from trimtab.guard import SCANNERS, Match, read
 from trimtab.guard import identifiers as ids
 
@@ -136,7 +137,7 @@ def test_options_name_kinds() -> None:
     ("check", "good", "bad"),
     [
         (ids.card, "4111111111111111", "4111111111111112"),
-        (ids.iban, "GB29NWBK60161331926819", "GB29NWBK60161331926818"),
+        (iban, "GB29NWBK60161331926819", "GB29NWBK60161331926818"),
         (ids.us_ssn, "536904399", "666904399"),
         (ids.us_itin, "912701234", "912691234"),
         (ids.us_npi, "1234567893", "1234567890"),

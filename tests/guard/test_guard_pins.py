@@ -138,7 +138,7 @@ async def test_pins_over_http(metadata: Metadata) -> None:
     assert client.get("/api/guard/pins?changed=true").json() == {"pins": []}
     for path, wrong, field in (
         ("/api/guard/pins", {"scope": "", "tools": []}, "scope"), ("/api/guard/pins", {"scope": "x"}, "tools"),
-        ("/api/guard/pins/accept", {"scope": "x"}, "tool"), ("/api/guard/pins/accept", [], ""),
+        ("/api/guard/pins/accept", {"scope": "x"}, "tool"), ("/api/guard/pins/accept", [], "body"),
     ):  # fmt: skip
         with pytest.raises(BadInput) as raised:
             client.post(path, json=wrong)

@@ -73,10 +73,10 @@ async def test_a_tool_call() -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        (b"{", ""),
-        (b"\xff", ""),
-        (b"[" * 100_000, ""),
-        (b"[]", ""),
+        (b"{", "body"),
+        (b"\xff", "body"),
+        (b"[" * 100_000, "body"),
+        (b"[]", "body"),
         (b"{}", "text"),
         (b'{"text": "a", "messages": []}', "text, messages"),
         (b'{"text": 5}', "text"),

@@ -51,6 +51,7 @@ class World:
         self.model = "scripted/steady=simulated-steady-1@sim_a1"
         self.signals: tuple[str, ...] = ("cites",)
         self.asked = 0
+        self.cost_usd: float | None = None
         self.replays: list[Mapping[str, str]] = []
         self.watch = self.new_watch("rollback")
         self.draw = random.Random(11)
@@ -98,6 +99,7 @@ class World:
                 trace_id=trace_id, span_id=f"{self.asked:016x}", name="support", kind="chain",
                 start_ns=self.clock.ns, end_ns=self.clock.ns + 1, stamp=stamp, tags={"topic": "billing"},
                 input=f"What is refund {self.asked}?", output="It is paid.", attributes={"gateway": True},
+                cost_usd=self.cost_usd,
             )  # fmt: skip
             scores = [
                 Score(

@@ -42,7 +42,8 @@ async def opened(folder: Path, *, at: int) -> World:
 
 def desk_of(world: World) -> Desk:
     desk = world.desk(world.replay)
-    desk._waits = (0.0,) * 4
+    assert desk.asking is not None
+    desk.asking._waits = (0.0,) * 4
     return desk
 
 

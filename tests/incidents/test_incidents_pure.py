@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trimtab.attribution import Arm, Candidate, Report, with_replay
 from trimtab.core import BadInput, Conflict, Span, Stamp, TrimtabError
 from trimtab.incidents import Incident, blamed, joining, recovery, sentences, states
-from trimtab.incidents.arms import Restore, Tally, asks, restores, unchanged
+from trimtab.incidents.arms import Restore, Tally, asks, restores
 from trimtab.incidents.figures import figures
 from trimtab.incidents.postmortem import postmortem
 from trimtab.incidents.records import Records, Written
@@ -296,13 +296,17 @@ def test_pins_of_an_arm_change_one_layer_of_what_served() -> None:
     )  # fmt: skip
     served = pins_of(root.stamp, "quality/3")
     assert served == {"models": "v/m=x@1", "prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
-    assert unchanged(served) == {"prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
-    arm = Restore(kind="prompts", before="answer/1", after="answer/2")
-    assert arm.pins(served) == {"prompts": "answer/1", "routes": "support/1", "judges": "quality/3"}
-    assert Restore(kind="models", before="v/reserve", after="v/m=x@1").pins(served) == {
-        "models": "v/reserve", "prompts": "answer/2", "routes": "support/1", "judges": "quality/3",
-    }  # fmt: skip
-    assert Restore(kind="prompts", before="answer/1", after="answer/3").pins(served) is None
+    kept = {"prompts": "answer/2", "routes": "support/1", "judges": "quality/3"}
+    plan = [
+        Restore(kind="prompts", before="answer/1", after="answer/2"),
+        Restore(kind="models", before="v/reserve", after="v/m=x@1"),
+        Restore(kind="prompts", before="answer/1", after="answer/3"),
+    ]
+    found = asks(plan, served, breaking=False)
+    assert found[""] == kept, "the model is left to the route"
+    assert found[plan[0].key] == {**kept, "prompts": "answer/1"}
+    assert found[plan[1].key] == {**kept, "models": "v/reserve"}
+    assert plan[2].key not in found, "it did not reach the request"
 
 
 PLAN = [Restore(kind="prompts", before="a/1", after="a/2"), Restore(kind="guards", before="g/1", after="g/2")]

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from trimtab.core import TrimtabError
-from trimtab.incidents import routes
+from trimtab.incidents import Desk, routes
 
 
 class Answer(NamedTuple):
@@ -28,8 +28,8 @@ async def problem(_: Request, error: Exception) -> JSONResponse:
 class Client:
     """Speaks ASGI to an app in this very loop."""
 
-    def __init__(self, world: World) -> None:
-        self.desk = world.desk(None)
+    def __init__(self, world: World, desk: Desk | None = None) -> None:
+        self.desk = desk or world.desk(None)
         self._app = Starlette(routes=routes(self.desk), exception_handlers={TrimtabError: problem})
 
     async def __call__(self, method: str, target: str, body: Any = None) -> Answer:

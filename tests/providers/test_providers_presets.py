@@ -142,10 +142,10 @@ async def test_what_other_dialects_brought_along_does_not_reach_the_vendor(kind:
 
 async def test_responses_are_asked_for_once_where_the_server_has_none() -> None:
     class Old(Player):
-        async def request(self, method: str, url: str, *rest: Any, **limits: Any) -> Any:
-            found = "/responses" not in url
+        async def send(self, way: Any, body: bytes, **limits: Any) -> Any:
+            found = "/responses" not in way[0]
             self.status, self.pieces = (200, [recorded("openai/chat.json")]) if found else (404, [b'{"detail":"x"}'])
-            return await super().request(method, url, *rest, **limits)
+            return await super().send(way, body, **limits)
 
     player = Old(kind="application/json")
     made = provider(player, kind="vllm").model("p/m")

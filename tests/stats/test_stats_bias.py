@@ -103,3 +103,11 @@ def test_a_judge_that_follows_length_is_found() -> None:
     assert found.p < 1e-6
     assert found.low > 0.3
     assert feature_bias("length", [FeatureVerdict(1.0, True, True)] * 5) is None
+
+
+def test_pairs_that_all_differ_one_way_are_told_of_and_a_judge_that_is_right_on_them_is_not_accused() -> None:
+    for right_with, n_with, right_against, n_against in ((29, 29, 0, 0), (0, 0, 29, 29), (15, 29, 0, 0)):
+        found = lean_bias("length", right_with, n_with, right_against, n_against)
+        assert found.p > 0.5
+        assert found.n == 29
+    assert lean_bias("length", 0, 0, 2, 29).p < 0.001

@@ -87,3 +87,20 @@ def test_wilson_holds_the_rate(n: int, data: st.DataObject) -> None:
     low, high = wilson(k, n)
     assert 0.0 <= low <= k / n + 1e-12
     assert k / n - 1e-12 <= high <= 1.0
+
+
+@given(n=st.integers(2, 20_000), part=st.floats(0.0, 1.0), alpha=st.floats(1e-9, 0.5), binary=st.booleans())
+def test_a_bound_lies_at_the_error_rate_and_below_it(n: int, part: float, alpha: float, binary: bool) -> None:
+    """However the search came there: a hair above it the chance is as large as was asked for, at it hardly larger."""
+    successes = float(min(n - 1, max(1, round(part * n)))) if binary else min(n - 0.25, max(0.25, part * n))
+    low = lower_bound(successes, n, alpha, binary=binary)
+
+    def chance(p: float) -> float:
+        if binary:
+            return binomial_tail(int(successes), n, p)
+        x = successes / n
+        return math.exp(-n * (x * math.log(x / p) + (1.0 - x) * math.log((1.0 - x) / (1.0 - p))))
+
+    assert 0.0 <= low < successes / n
+    assert chance(max(low, 1e-300)) <= alpha * (1.0 + 1e-6)
+    assert chance(min(low + 1e-9, successes / n)) >= alpha * (1.0 - 1e-6) or low + 1e-9 >= successes / n

@@ -165,7 +165,7 @@ async def test_a_file_of_schema_1_is_read_and_written_as_it_is(tmp_path: Path, m
     assert await pages(store, query) == reference.query(query)
     store.close()
     versions = [_version(path) for path in _files(tmp_path)]
-    assert versions == [1, 3, 3]
+    assert versions == [1, 4, 4]
 
 
 async def test_a_file_of_schema_2_gets_blocks_when_it_is_written_to(
@@ -181,7 +181,7 @@ async def test_a_file_of_schema_2_gets_blocks_when_it_is_written_to(
     monkeypatch.undo()
     (path,) = _files(tmp_path)
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE blocks; PRAGMA user_version = 2;")
+    connection.executescript("DROP TABLE words; DROP TABLE blocks; PRAGMA user_version = 2;")
     connection.close()
     store = SpanStore.open(tmp_path, clock=clock)
     query = SpanQuery(text="old", roots=False)
@@ -189,7 +189,7 @@ async def test_a_file_of_schema_2_gets_blocks_when_it_is_written_to(
     assert _version(path) == 2
     new = [make_span(output="new, not old", attributes={"n": n}, parent_id="" if n else "e" * 16) for n in range(4)]
     await store.write(new)
-    assert _version(path) == 3
+    assert _version(path) == 4
     for _ in range(8):  # Each reading thread has the file open by itself.
         assert by_id(await pages(store, query)) == by_id([*old, *new])
     assert await store.strip([span.trace_id for span in (*old, *new)]) == 8
@@ -246,7 +246,7 @@ def _age(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(
         "DROP TABLE cube; DROP TABLE cube_mark;"
-        "DROP INDEX spans_model; DROP INDEX spans_prompt; DROP INDEX scores_value; DROP TABLE blocks;"
+        "DROP INDEX spans_model; DROP INDEX spans_prompt; DROP INDEX scores_value; DROP TABLE blocks; DROP TABLE words;"
         "PRAGMA user_version = 1;"
     )
     connection.close()

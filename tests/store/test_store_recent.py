@@ -86,7 +86,7 @@ async def test_what_is_older_than_what_is_kept_is_read_from_disk(
 async def test_large_payloads_are_not_hoarded(
     open_store: OpenStore, make_span: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "BYTES", 50_000)
+    monkeypatch.setattr(recent, "CHARACTERS", 50_000)
     store = open_store()
     before = await store.end()
     spans = [make_span(output="long " * 4_000) for _ in range(6)]

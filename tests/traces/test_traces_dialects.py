@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core import KINDS, Layer, Span
-from trimtab.traces import question
+from trimtab.traces import dialects, question
+from trimtab.traces.messages import compact
 from trimtab.traces.otlp import RawSpan
 from trimtab.traces.translation import span_of
 
@@ -243,3 +244,18 @@ def test_nonsense_in_known_names_never_fails(attributes: dict[str, Any]) -> None
     for count in (span.input_tokens, span.output_tokens, span.cached_tokens, span.ttft_ns):
         assert count is None or (isinstance(count, int) and count >= 0)
     assert span.cost_usd is None or span.cost_usd >= 0
+
+
+def test_names_that_strangers_make_up_do_not_fill_the_memory() -> None:
+    for number in range(12):
+        read({f"made-up.{number}.{place}": place for place in range(900)} | {f"{number} " * 500: 1})
+    assert len(dialects._bits) <= dialects._MOST_NAMES
+    assert max(map(len, dialects._bits)) <= dialects._LONGEST
+    # A long name tells its dialect all the same.
+    assert read({"openinference.span.kind": "LLM", "metadata." + "long." * 50: "x"}).kind == "llm"
+
+
+def test_what_the_fast_encoder_refuses_is_kept_as_json() -> None:
+    assert compact({"a": [1, "é", None, 0.5]}) == '{"a":[1,"é",null,0.5]}'
+    assert compact(["half \ud83d", 1 << 80]) == f'["half \ud83d",{1 << 80}]'
+    assert compact(object()) == ""

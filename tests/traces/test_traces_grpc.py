@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +24,8 @@ from trimtab.traces.grpc import status_with_retry
 TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+#: A self-signed certificate for localhost with its key, of no use anywhere but in tests.
+CERTIFICATE = Path(__file__).parents[1] / "providers" / "localhost.pem"
 Call = Callable[..., Any]
 
 
@@ -59,6 +62,36 @@ async def open_door(store: SpanStore) -> AsyncIterator[Callable[..., Any]]:
     yield open_
     for close in opened:
         await close()
+
+
+async def test_a_certificate_encrypts_it(store: SpanStore) -> None:
+    door = GrpcDoor(Receiver(store), "127.0.0.1:0", tls=(CERTIFICATE, CERTIFICATE))
+    await door.start()
+    trusting = grpc.ssl_channel_credentials(CERTIFICATE.read_bytes())
+    async with (
+        grpc.aio.secure_channel(f"localhost:{door.port}", trusting) as channel,
+        grpc.aio.insecure_channel(f"localhost:{door.port}") as plain,
+    ):
+        sent = request("one").SerializeToString()
+        assert await channel.unary_unary(TRACES)(sent, timeout=20) == b""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await plain.unary_unary(TRACES)(sent, timeout=20)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    await door.stop()
+    assert [span.name for span in (await store.query(SpanQuery())).spans] == ["one"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+async def test_a_certificate_that_cannot_be_used_stops_the_start(
+    store: SpanStore, tmp_path: Path, content: bytes | None
+) -> None:
+    key = tmp_path / "key.pem"
+    if content is not None:
+        key.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        await GrpcDoor(Receiver(store), "127.0.0.1:0", tls=(CERTIFICATE, key)).start()
+    assert caught.value.field == "telemetry.grpc_certificate"
+    assert "key.pem" in str(caught.value)
 
 
 class Refusing(Receiver):

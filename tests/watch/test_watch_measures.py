@@ -256,3 +256,14 @@ def test_without_requests_silence_is_no_news() -> None:
         seen.measure([span])
         seen.observe([score_of(span)])
     assert seen.silent() == []
+
+
+def test_a_busy_second_measures_some_requests_and_looks_through_the_texts_of_fewer() -> None:
+    seen = Watch(default_monitors(lambda layer: "somebody"), measured_a_second=50)
+    spans = [root(trace_id=f"{i:032x}", end_ns=START + i * NS // 1000) for i in range(1500)]
+    seen.measure(spans)
+    counts = {name: len(seen.evidence(name)[0]) for name in ("guarded", "private", "plain_questions")}
+    assert counts == {"guarded": 100, "private": 20, "plain_questions": 20}, "of a second and a half"
+    quiet = Watch(default_monitors(lambda layer: "somebody"), measured_a_second=50)
+    quiet.measure([root(trace_id=f"{i:032x}", end_ns=START + i * NS // 10) for i in range(100)])
+    assert len(quiet.evidence("private")[0]) == 100

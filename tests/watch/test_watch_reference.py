@@ -19,8 +19,9 @@ def feed(reference: Reference, values: Iterable[float], *, suspected: bool = Fal
     """As a stream does it."""
     for value in values:
         reference.left -= 1
-        due = reference.lost(value) if value < 1.0 else reference.left == 0
-        if due:
+        if value < 1.0:
+            reference.lost(value, reference.left)
+        if reference.left == 0:
             reference.full(suspected)
     return reference
 

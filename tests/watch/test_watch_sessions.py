@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.core import Score, Span, Stamp
+from trimtab.core import BadInput, Score, Span, Stamp
 from trimtab.watch import Watch, default_monitors
 from trimtab.watch.sessions import WAITS, Sessions
 
@@ -115,3 +116,22 @@ def test_sessions_that_share_nothing_cost_little() -> None:
         rng, watch = random.Random(seed), Watch(monitors)
         assert feed(watch, rng, 0.0, 0.0, 0, 4_000) == 0
         assert 0 < feed(watch, rng, 0.0, 0.2, 4_000, 1_500) < 300
+
+
+def test_what_was_learnt_outlives_a_restart() -> None:
+    sessions, again = learnt(0.3), Sessions()
+    again.restore(json.loads(json.dumps(sessions.state())))
+    assert again.correlation == sessions.correlation
+    assert again.inflated == sessions.inflated
+
+
+@pytest.mark.parametrize("broken", [{}, {"shared": "x", "after": 1.0, "values": 1, "squares": 1},
+                                    {"shared": 1.0, "after": -1.0, "values": 1, "squares": 1},
+                                    {"shared": 1.0, "after": 1.0, "values": 5, "squares": 1}])  # fmt: skip
+def test_sessions_that_are_broken_name_their_signal(broken: dict[str, float]) -> None:
+    watch = Watch(default_monitors(lambda _: "ilse"))
+    state = watch.state()
+    state["sessions"] = {"cites": broken}
+    with pytest.raises(BadInput) as refused:
+        watch.restore(state)
+    assert refused.value.field == "cites"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from trimtab.web.gathering import ENOUGH, Gathered
+import uvicorn
+from uvicorn.server import ServerState
+
+from trimtab.web.gathering import ENOUGH, Gathered, GatheringProtocol
 
 
 class Socket(asyncio.Transport):
@@ -98,3 +101,126 @@ async def test_the_rest_is_passed_through() -> None:
     assert not socket.reading
     transport.resume_reading()
     assert socket.reading
+
+
+# The protocol: what our own server tells the gateway beside ASGI's messages.
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n"
+LATER = b"POST /v1/chat/completions?x=%31 HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+
+
+class Talk:
+    """A connection to an application that keeps what it saw."""
+
+    def __init__(self, answer: bytes = b"ok", keep_alive: float = 75.0) -> None:
+        config = uvicorn.Config(
+            self.app, interface="asgi3", lifespan="off", log_config=None, timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
+        )  # fmt: skip
+        config.load()
+        loop = asyncio.get_running_loop()
+        self.protocol = GatheringProtocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        self.socket: Any = Socket()
+        self.protocol.connection_made(self.socket)
+        self.answer = answer
+        self.bodies: list[bytes | None] = []
+        self.gone = asyncio.Event()
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        wire = scope["trimtab.wire"]
+        body = wire.body()
+        if body is None:
+            received = b""
+            while True:
+                message = await receive()
+                received += message["body"]
+                if not message["more_body"]:
+                    break
+            self.bodies += [None, received]
+        else:
+            self.bodies.append(body)
+        wire.gone = self.gone.set
+        await self.hold.wait()
+        wire.gone = None
+        assert wire.reply(200, [(b"x-a", b"b")], self.answer)
+
+    async def turns(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_a_request_that_came_whole_is_served_without_messages() -> None:
+    talk = Talk()
+    for body in (b"hello", b""):
+        talk.protocol.data_received(HEAD % len(body) + body)
+        await talk.turns()
+    assert talk.bodies == [b"hello", b""]
+    first, second = talk.socket.writes
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert first.endswith(b"x-a: b\r\ncontent-length: 2\r\n\r\nok")
+    assert second.endswith(b"\r\n\r\nok")
+
+
+async def test_a_body_that_comes_in_pieces_is_received() -> None:
+    talk = Talk()
+    talk.protocol.data_received(HEAD % 6 + b"he")
+    await talk.turns()
+    talk.protocol.data_received(b"llo")
+    await talk.turns()
+    assert talk.socket.writes == []
+    talk.protocol.data_received(b"!")
+    await talk.turns()
+    assert talk.bodies == [None, b"hello!"]
+    assert len(talk.socket.writes) == 1
+
+
+async def test_a_head_that_needs_a_closer_look_goes_the_servers_own_way() -> None:
+    talk = Talk()
+    talk.protocol.data_received(LATER)
+    await talk.turns()
+    assert talk.socket.writes[0].startswith(b"HTTP/1.1 100 Continue")
+    talk.protocol.data_received(b"ab")
+    await talk.turns()
+    assert talk.bodies == [None, b"ab"]
+    assert talk.socket.writes[-1].endswith(b"ok")
+
+
+async def test_requests_that_come_together_are_answered_in_order() -> None:
+    talk = Talk()
+    talk.protocol.data_received((HEAD % 1 + b"a") + (HEAD % 1 + b"b"))
+    for _ in range(5):
+        await talk.turns()
+    assert talk.bodies == [b"a", b"b"]
+    assert b"".join(talk.socket.writes).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_client_that_hangs_up_is_told_of_while_it_waits_and_not_after() -> None:
+    talk = Talk()
+    talk.hold.clear()
+    talk.protocol.data_received(HEAD % 1 + b"a")
+    await talk.turns()
+    talk.protocol.connection_lost(None)
+    assert talk.gone.is_set()
+    talk.hold.set()
+    await talk.turns()
+    done = Talk()
+    done.protocol.data_received(HEAD % 1 + b"a")
+    await done.turns()
+    done.protocol.connection_lost(None)
+    assert not done.gone.is_set()
+
+
+async def test_a_connection_that_rests_is_closed_and_one_that_does_not_is_kept() -> None:
+    talk = Talk(keep_alive=0.05)
+    talk.protocol.data_received(HEAD % 1 + b"a")
+    await talk.turns()
+    assert talk.protocol.timeout_keep_alive_task is not None
+    talk.protocol.data_received((HEAD % 1)[:20])  # the next request has begun
+    talk.protocol._look()
+    assert not talk.socket.closed
+    talk.protocol.data_received((HEAD % 1)[20:] + b"b")
+    await talk.turns()
+    async with asyncio.timeout(30):
+        while not talk.socket.closed:  # noqa: ASYNC110 - a transport has no event for it
+            await asyncio.sleep(0.01)

@@ -7,12 +7,23 @@ from urllib.parse import quote
 
 import msgspec
 
-from trimtab.evals import Calibration, Case, Label, Output, Run, Scored, calibrate, plain, split_labels
+from trimtab.evals import (
+    Calibration,
+    Case,
+    Label,
+    Output,
+    Run,
+    Scored,
+    calibrate,
+    calibrate_pairs,
+    plain,
+    split_labels,
+)
 from trimtab.evals.run_reports import labels_with_ids
 from trimtab.review import Plan
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>\"'><svg onload=window.pwned=3>"
-JUDGE = "a1b2c3d4e5f6"
+JUDGE, PAIR_JUDGE = "a1b2c3d4e5f6", "b2c3d4e5f6a1"
 CASES = 60
 
 
@@ -32,14 +43,14 @@ def cases() -> list[Case]:
 
 
 async def add_run(
-    house: Any, run_id: str, name: str, *, worse: bool = False, judge: str = JUDGE, state: str = "done"
-) -> Run:
+    house: Any, run_id: str, name: str, *, worse: bool = False, judge: str = JUDGE, state: str = "done", kind: str = "",
+) -> Run:  # fmt: skip
     """A run in the log as the runner would have left it: a judge's score and a check's."""
     asked, now = cases(), house.clock()
     run = Run(
         id=run_id, name=name, state=state, actor=HOSTILE if worse else "mara", time_ns=now, started_ns=now,
         ended_ns=now if state == "done" else 0, dataset="support-cases/1", digest="d1",
-        plan={"target": {"prompt": "support-answer/1", "model": "scripted/steady"}},
+        plan={"target": {"prompt": "support-answer/1", "model": "scripted/steady"}, **({"kind": kind} if kind else {})},
         scorers=[{"name": "quality", "digest": "q", "judge": judge}, {"name": "cites", "digest": "c", "judge": ""}],
         progress={"total": CASES, "done": CASES if state == "done" else 20, "errors": 1, "cost_usd": 0.0421,
                   "left_s": 90.0},
@@ -83,6 +94,24 @@ async def add_calibration(house: Any) -> Calibration:
     return found
 
 
+async def add_pairs(house: Any) -> Calibration:
+    """A judge that compares, is pulled to the first place, and prefers what is longer."""
+    labels, scores, orders, texts = [], [], {}, {}
+    for n in range(200):
+        case, better = f"pair{n}", float(n % 2)
+        labels.append(Label(case=case, value=0.5 if n % 20 == 0 else better, by="mara"))
+        both = (1.0, 0.0) if n % 4 == 1 else (better, better)
+        orders[case] = both
+        scores.append(Scored(case=case, value=both[0] if both[0] == both[1] else 0.5, judge=PAIR_JUDGE))
+        texts[case] = ("word " * (n % 7 + 1), "word " * (n % 5 + 1))
+    found = calibrate_pairs(
+        labels, scores, orders, judge=PAIR_JUDGE, split=split_labels(labels), texts=texts, model=HOSTILE,
+        time_ns=house.clock(),
+    )  # fmt: skip
+    await house.reports.people.add_calibration("prefer", plain(found), pin="pairs/1", dataset="pairs")
+    return found
+
+
 async def tell_evaluation(house: Any, trace: str) -> list[str]:
     """Runs, a judge, a dataset and queues; returns the addresses of their pages."""
     content = {"cases": [case.content for case in cases()]}
@@ -91,14 +120,18 @@ async def tell_evaluation(house: Any, trace: str) -> list[str]:
     golden = [
         {"input": f"Golden {n}?", "answer": f"Answer {n}.", "expected": "fail" if n % 2 else "pass"} for n in range(24)
     ]
-    await house.registry.register("datasets", "golden", {"cases": golden}, author="ilse")
+    await house.registry.register("datasets", "golden", {"cases": golden, "kind": "golden"}, author="ilse")
+    attacks = {"cases": [{"input": HOSTILE}, {"input": "Golden 3?"}], "kind": "adversarial"}
+    await house.registry.register("datasets", "attacks", attacks, author="ilse")
     rubric = {"rubric": HOSTILE, "model": "scripted/judge"}
     await house.registry.register("judges", "tone", rubric, author="ilse", note="new")
     await add_run(house, "run_old", "v1 of the prompt")
     await add_run(house, "run_new", HOSTILE, worse=True)
     await add_run(house, "run_other", "another judge", judge="ffff00001111")
     await add_run(house, "run_going", "tonight", state="running")
+    await add_run(house, "run_attacks", "attacks", kind="adversarial")
     await add_calibration(house)
+    await add_pairs(house)
     queue = await house.reviews.create(
         Plan.of({
             "name": HOSTILE, "source": {"traces": [trace]}, "experts": ["mara", HOSTILE], "note": HOSTILE,
@@ -131,7 +164,10 @@ async def tell_evaluation(house: Any, trace: str) -> list[str]:
         "/evals", f"/evals?name={name}", "/evals/run_old", "/evals/run_new", "/evals/run_new?show=all",
         "/evals/run_going", "/evals/compare?a=run_old&b=run_new", "/evals/compare?a=run_old&b=run_other&margin=3",
         "/evals/compare?a=run_old&b=run_new&score=cites", "/evals/judges", "/evals/judges/quality",
-        "/evals/judges/tone", "/evals/datasets/support-cases", f"/evals/datasets/support-cases?q={name}&split=test",
+        "/evals/judges/tone", "/evals/judges/prefer", "/evals/run_attacks", "/evals?kind=golden",
+        "/evals?kind=sampled",
+        "/evals/datasets/attacks", "/evals/datasets/support-cases",
+        f"/evals/datasets/support-cases?q={name}&split=test",
         "/review", "/review?who=mara", f"/review/{queue.id}?who=mara", f"/review/{queue.id}?who={name}",
         f"/review/{queue.id}/report?who=mara", f"/review/{done.id}/end?who=mara", f"/review/{done.id}/report",
         f"/review/{done.id}/settle?who=ilse",

@@ -23,7 +23,7 @@ from web_guard import tell_guard
 from trimtab import incidents, traces
 from trimtab.config import Config
 from trimtab.core import BadInput, Layer, LimitReached, Overloaded, Score, Span, Stamp
-from trimtab.evals import Making, People, RunLog, Runs
+from trimtab.evals import Making, Means, Online, People, RunLog, Runs, no_other
 from trimtab.evals import Reports as RunReports
 from trimtab.gateway import BreakerLog, Keys, Ledger, Limits, Reports, RouteHealth, Teams
 from trimtab.incidents import Desk, Incident
@@ -104,8 +104,16 @@ class WebHouse:
     probes: Probes = field(init=False)
     monitors: MonitorBook = field(init=False)
     guarding: Guarding = field(init=False)
+    online: Online = field(init=False)
 
     def __post_init__(self) -> None:
+        means = Means(
+            model_of=lambda ref: _asks_nobody, embedder=lambda ref: _asks_nobody, output_of=no_other,
+            judge_of=lambda address: self.registry.resolve(address, kind="judges").version,
+        )  # fmt: skip
+        self.online = Online(
+            registry=self.registry, model_of=_asks_nobody, rng=self.draw.random, clock=self.clock, means=means
+        )  # fmt: skip
         self.guarding = make_guarding(self.metadata, self.registry, self.spans, self.clock)
         self.monitors = MonitorBook(
             registry=self.registry, watch=self.watch, store=self.spans, defaults=self.watch.monitors, file=(),

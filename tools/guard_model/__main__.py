@@ -12,17 +12,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trimtab.guard.model.linear import Linear
+from trimtab.stats import wilson
 
 from . import sets
-from .fit import as_bytes, best, fit
+from .copies import Copies
+from .fit import MADE, Fitting, as_bytes, best, fit
 from .rows import Spans, by_sentence, by_window
 from .sets import Example
 
+#: Kinds of text that set the limit.
+ORDINARY = ("ordinary", "context", "prose")
 OUT = Path(__file__).parents[2] / "src" / "trimtab" / "guard" / "model" / "weights.bin"
 
 
@@ -33,12 +37,12 @@ class Recipe(NamedTuple):
     sets: Callable[[Path], list[Example]]
     spans: Spans
     folds: Sequence[Sequence[str]]
-    emphasis: float = 1.0
-    strength: float = 0.3
+    how: Fitting
     ease: float = 0.0
     point: float = 0.0  # log-odds that count as even: about 1 % of ordinary texts of sources left out
 
 
+#: Sources are spread over the folds so that no kind of attack is left out with every other of its kind.
 RECIPES = (
     Recipe(
         "injection",
@@ -51,22 +55,41 @@ RECIPES = (
                 "openai-guardrails",
                 "hard_notinject",
                 "hard_xstest",
-                "instruction",
+                "seed_tasks",
                 "agent_request",
                 "writing_long",
             ),
+            ("sinanw", "Giskard-AI/prompt-injections", "hard_act_as", "· bank", "tldr"),
+            ("PurpleLlama", "Prompt-Injection-Firewall", "bench_question", "puzzle", "flask"),
+            ("GPTFuzz", "promptfoo", "proventra", "function_call", "customer", "PowerShell", "Rebere2"),
+            (
+                "go-promptguard",
+                "spikee",
+                "Tencent",
+                "romanlutz",
+                "JailbreakBench",
+                "everyday",
+                "instruction_user",
+            ),
         ),
-        strength=0.2,
+        Fitting(strength=0.4, real=4.0),
         ease=1.5,
-        point=1.7,
+        point=1.3,
     ),
     Recipe(
         "instruction",
         sets.instruction_sets,
         by_sentence,
-        (("BIPIA",), ("agentdojo", "presidio", "PINT"), ("BIPIA", "agentdojo", "PINT")),
-        strength=1.0,
-        point=1.7,
+        (
+            ("BIPIA", "fastapi", "opentelemetry"),
+            ("agentdojo", "PINT", "prometheus", "promptflow", "ScottLogic"),
+            ("BIPIA", "agentdojo", "PINT", "rust-lang", "tool_description"),
+            ("xInjectAgent", "TaskTracker", "tau-bench", "tldr", "psf/requests"),
+            ("AIOS", "NVIDIA/garak", "flask", "PowerShell", "realtoxicity"),
+            ("PurpleLlama", "spikee", "greshake", "warden", "tensorflow", "dair-ai", "email"),
+        ),
+        Fitting(strength=1.0, real=2.0, mining=3.0),
+        point=1.6,
     ),
     Recipe(
         "harm",
@@ -76,9 +99,7 @@ RECIPES = (
             ("advbench", "hard_wildguard", "user_prompt"),
             ("donotanswer", "xstest", "notinject", "instruction", "writing"),
         ),
-        emphasis=1.5,
-        strength=3.0,
-        point=0.0,
+        Fitting(strength=3.0, emphasis=1.5),
     ),
 )
 
@@ -98,11 +119,13 @@ def main() -> None:
             continue
         examples = recipe.sets(options.data)
         print(f"{recipe.name}: {len(examples)} texts, {sum(e.label for e in examples)} to be found", flush=True)
+        found: list[Figure] = []
         if options.holdout:
             for fold in recipe.folds:
-                _measure(recipe, examples, fold)
+                _measure(recipe, examples, fold, found)
+            _told(f"{recipe.name}: all left out", found)
         else:
-            weights, bias = fit(examples, recipe.spans, recipe.strength, recipe.emphasis)
+            weights, bias = fit(examples, recipe.spans, recipe.how)
             packed, scale = as_bytes(weights)
             numbers = {"scale": scale, "bias": bias - recipe.point, "ease": recipe.ease}
             made[recipe.name] = (packed, {key: round(number, 9) for key, number in numbers.items()})
@@ -113,26 +136,68 @@ def main() -> None:
         print(f"{options.out}: {options.out.stat().st_size} bytes")
 
 
-def _measure(recipe: Recipe, examples: Sequence[Example], fold: Sequence[str]) -> None:
+class Figure(NamedTuple):
+    """Texts of one source and kind that were left out: how many score above the limit of 1 % and above the point."""
+
+    kind: str
+    source: str
+    size: int
+    at_limit: int
+    at_point: int
+
+
+def _measure(recipe: Recipe, examples: Sequence[Example], fold: Sequence[str], found: list[Figure]) -> None:
     unseen = [each for each in examples if any(part in each.source for part in fold)]
-    rest = [each for each in examples if not any(part in each.source for part in fold)]
-    weights, bias = fit(rest, recipe.spans, recipe.strength, recipe.emphasis)
-    packed, scale = as_bytes(weights)
-    linear = Linear(packed, scale, bias, recipe.ease)
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for each in unseen:
-        found[(each.kind, each.source)].append(best(each.text, recipe.spans, linear))
-    ordinary = [
-        score for (kind, _), scores in found.items() if kind in ("ordinary", "context", "prose") for score in scores
-    ]
+    without = _near(examples, unseen)
+    linear = _fitted(recipe, [each for each in examples if each not in without])
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for each in dict.fromkeys(unseen):
+        scores[(each.kind, each.source)].append(best(each.text, recipe.spans, linear))
+    ordinary = [each for (kind, _), some in scores.items() if kind in ORDINARY for each in some]
     limit = float(np.quantile(ordinary, 0.99))
-    print(f"  left out: {', '.join(fold)}; log-odds at 1 % of ordinary texts: {limit:.2f}")
-    for (kind, source), scores in sorted(found.items()):
-        above: Any = np.array(scores) > limit
-        even: Any = np.array(scores) > recipe.point
-        print(
-            f"    {kind:9} n={len(scores):4} {above.mean():.3f} at it, {even.mean():.3f} at {recipe.point}   {source}"
-        )
+    print(f"  left out: {', '.join(fold)}; log-odds at 1 % of {len(ordinary)} ordinary texts: {limit:.2f}")
+    here = [
+        Figure(kind, source, len(some), sum(s > limit for s in some), sum(s > recipe.point for s in some))
+        for (kind, source), some in sorted(scores.items())
+    ]
+    for figure in here:
+        _line(f"{figure.kind:9}", figure, figure.source)
+    found += here
+
+
+def _near(examples: Sequence[Example], unseen: Sequence[Example]) -> set[Example]:
+    """What takes no part in the training of a fold: what is left out, and near copies of its attacks elsewhere."""
+    copies = Copies()
+    for each in unseen:
+        if each.label:
+            copies.add(each.text)
+    near = [each for each in examples if each.label and each.source != MADE and copies.of(each.text)]
+    return {*unseen, *near}
+
+
+def _fitted(recipe: Recipe, examples: Sequence[Example]) -> Linear:
+    weights, bias = fit(examples, recipe.spans, recipe.how)
+    packed, scale = as_bytes(weights)
+    return Linear(packed, scale, bias, recipe.ease)
+
+
+def _told(title: str, found: Sequence[Figure]) -> None:
+    """The sums over all folds. A source that was left out twice counts twice."""
+    print(f"  {title}")
+    for name, kinds in (("attack", ("attack", "harmful")), ("hard", ("hard",)), ("ordinary", ORDINARY)):
+        some = [each for each in found if each.kind in kinds]
+        if some:
+            sums = [sum(column) for column in zip(*(each[2:] for each in some), strict=True)]
+            _line(f"{name:9}", Figure(name, "", *sums), f"{len(some)} sources")
+
+
+def _line(head: str, each: Figure, tail: str) -> None:
+    low, high = wilson(each.at_limit, each.size)
+    print(
+        f"    {head} n={each.size:4} {each.at_limit / each.size:.3f} ({low:.3f} to {high:.3f}) at 1 %, "
+        f"{each.at_point / each.size:.3f} at the point   {tail}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sparse
@@ -15,10 +15,12 @@ from trimtab.guard.model.linear import ZERO, Linear
 from .rows import TOKENS, Spans, by_sentence, rows
 from .sets import Example, plain
 
-#: How hard the weights are held back (scikit-learn's C).
-STRENGTH = 0.3
+#: The source of made texts.
+MADE = "made"
 #: A span of an attack is kept for the second round if its log-odds are above this, or if it is the attack's best.
 KEPT = 0.5
+#: A span of another text counts as loud from ``-LOUD`` log-odds on, over ``1 / SLOPE``.
+LOUD, SLOPE = 1.0, 2.0
 #: A weight above this share of all weights is cut before it becomes a byte.
 CUT = 0.9999
 
@@ -33,10 +35,22 @@ def spans_of(text: str, spans: Spans) -> Any | None:
     return _ROWS[key]
 
 
-def fit(
-    examples: Sequence[Example], spans: Spans, strength: float = STRENGTH, emphasis: float = 1.0
-) -> tuple[Any, float]:
-    """Weights and bias. ``emphasis`` is how much more a text to be found counts than another."""
+class Fitting(NamedTuple):
+    """How a model is fitted.
+
+    ``strength`` is how little the weights are held back (scikit-learn's C); ``emphasis`` how much more a text to be
+    found counts than another; ``real`` how much more a published text counts than a made one; ``mining`` how much more
+    a loud span of a text that is not to be found counts in the second round.
+    """
+
+    strength: float = 0.3
+    emphasis: float = 1.0
+    real: float = 1.0
+    mining: float = 0.0
+
+
+def fit(examples: Sequence[Example], spans: Spans, how: Fitting) -> tuple[Any, float]:
+    """Weights and bias."""
     parts, labels, weights, owners = [], [], [], []
     for number, example in enumerate(examples):
         matrix = spans_of(example.text, spans)
@@ -44,20 +58,20 @@ def fit(
             continue
         count = matrix.shape[0]
         share = 1 / math.sqrt(count)
+        counts = example.weight * (1.0 if example.source == MADE else how.real)
         parts.append(matrix)
         labels += [example.label] * count
-        weights += [emphasis * share if example.label else max(0.25, share)] * count
+        weights += [counts * (how.emphasis * share if example.label else max(0.25, share))] * count
         owners += [number] * count
     features = sparse.vstack(parts).tocsr()
     label, weight, owner = np.array(labels), np.array(weights), np.array(owners)
-    model = LogisticRegression(C=strength, solver="liblinear", max_iter=100, random_state=0)
+    model = LogisticRegression(C=how.strength, solver="liblinear", max_iter=100, random_state=0)
     model.fit(features, label, sample_weight=weight)
     logits = model.decision_function(features)
-    keep = np.ones(len(label), bool)
-    for number in np.unique(owner[label == 1]):
-        mine = np.flatnonzero(owner == number)
-        if len(mine) > 1:
-            keep[mine] = logits[mine] >= min(logits[mine].max(), KEPT)
+    loudest = np.full(len(examples), -np.inf)
+    np.maximum.at(loudest, owner, logits)
+    keep = (label == 0) | (logits >= np.minimum(loudest[owner], KEPT))
+    weight[label == 0] *= 1 + how.mining / (1 + np.exp(-SLOPE * (logits[label == 0] + LOUD)))
     model.fit(features[keep], label[keep], sample_weight=weight[keep])
     return model.coef_[0], float(model.intercept_[0])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from trimtab.guard.text import read
 
 from . import (
+    made_agents,
     made_attacks,
     made_benign,
     made_documents,
@@ -20,21 +20,41 @@ from . import (
     made_manuals,
     made_personas,
     made_requests,
+    made_short,
     made_tongues,
 )
 from .grammar import expand, many
 from .rows import CHARACTERS
 
 SEED = 7
+#: Instructions that people could send each other as well, or that only announce one, count less.
+LESS = {"asb_tool": 0.3, "tasktracker_trigger": 0.5, "tasktracker_task": 0.5, "made_agents": 0.3}
+MORE = 4.0
+#: Categories of short requests that have no place in a document.
+ASKED = frozenset(
+    (
+        "user_prompt",
+        "instruction",
+        "agent_request",
+        "jailbreak_demo_benign",
+        "hard_notinject_one",
+        "bench_question",
+        "instruction_user",
+        "everyday",
+        "function_call",
+        "advice",
+    )
+)
 
 
 class Example(NamedTuple):
-    """One text: 1 for what the model looks for; its source (a holdout unit); what kind of text it is."""
+    """One text: 1 for what the model looks for; its source (a holdout unit); what kind of text it is; its weight."""
 
     text: str
     label: int
     source: str
     kind: str
+    weight: float = 1.0
 
 
 def published(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -53,9 +73,10 @@ def injection_sets(folder: Path) -> list[Example]:
     chance = random.Random(SEED)
     found = [Example(r["text"], 1, _origin(r), "attack") for r in published(folder, "direct_registry")]
     found += [Example(r["text"], 1, _origin(r), "attack") for r in published(folder, "direct_fetched")]
-    for name in ("benign_fetched", "benign_registry"):
+    found += [Example(r["text"], 1, _origin(r), "attack") for r in published(folder, "more_direct")]
+    for name in ("benign_fetched", "benign_registry", "more_benign"):
         found += [Example(r["text"], 0, _origin(r), _kind(r)) for r in published(folder, name)]
-    for name in ("context_fetched", "context_registry"):
+    for name in ("context_fetched", "context_registry", "more_context"):
         found += [Example(r["text"], 0, _origin(r), "context") for r in published(folder, name)]
     attacks = many(made_attacks.DIRECT + made_attacks.EXTRACTION, made_attacks.SLOTS, 40, chance)
     for templates in made_attacks.LANGUAGES.values():
@@ -67,8 +88,12 @@ def injection_sets(folder: Path) -> list[Example]:
     hosts = [each.text for each in found if not each.label and len(each.text) < 900] + ordinary
     hidden = [_within(text, chance.choice(hosts), chance) for text in chance.sample(attacks, 900)]
     attacks += made_personas.attacks(1200, chance)
+    attacks += many(made_agents.DIRECT, made_agents.SLOTS, 30, chance)
     hard += made_personas.honest(1200, chance)
+    hard += many(made_agents.HONEST, made_agents.SLOTS, 30, chance)
     ordinary += made_tongues.everyday(300, chance)
+    ordinary += many(made_short.ORDERS, made_short.SLOTS, 30, chance)
+    hard += many(made_short.ABOUT, made_short.SLOTS, 30, chance)
     found += [Example(text, 1, "made", "attack") for text in attacks + hidden]
     found += [Example(text, 0, "made", "ordinary") for text in ordinary]
     found += [Example(text, 0, "made", "hard") for text in hard]
@@ -79,14 +104,17 @@ def instruction_sets(folder: Path) -> list[Example]:
     """Sentences in documents that speak to a model, against the sentences that documents hold by right."""
     chance = random.Random(SEED)
     found = []
-    for r in published(folder, "indirect_fetched") + published(folder, "indirect_registry"):
+    for r in [
+        r for name in ("indirect_fetched", "indirect_registry", "more_indirect") for r in published(folder, name)
+    ]:
         wanted = r.get("injected") or r["text"]
-        found.append(Example(wanted, 1, _origin(r), "attack"))
+        found.append(Example(wanted, 1, _origin(r), "attack", LESS.get(r["category"], 1.0)))
     found += [Example(text, 1, source, "request") for text, source in _short_requests(folder)]
     found += [Example(text, 0, "Python language reference (PSF-2.0)", "prose") for text in _reference(chance)]
     for name in ("context_fetched", "context_registry"):
         # Real documents are few: each counts three times.
         found += [Example(r["text"], 0, _origin(r), "context") for r in published(folder, name) for _ in range(3)]
+    found += [Example(r["text"], 0, _origin(r), "context") for r in published(folder, "more_context")]
     for r in published(folder, "pii_fetched") + published(folder, "toxicity_registry"):
         found.append(Example(r["text"], 0, _origin(r), "prose"))
     for r in published(folder, "benign_fetched"):
@@ -96,7 +124,11 @@ def instruction_sets(folder: Path) -> list[Example]:
     for name, more in made_requests.MORE.items():
         slots[name] = [*slots.get(name, ()), *more]
     injected = many(made_documents.INJECTED, slots, 40, chance)
+    snippets = many(made_documents.SNIPPETS, slots, 60, chance)
+    found += [Example(text, 1, "made", "attack", MORE) for text in snippets]
     injected += many([task[:1].upper() + task[1:] + "." for task in made_requests.MORE["act"]], slots, 12, chance)
+    agents = many(made_agents.HIDDEN, made_agents.SLOTS, 60, chance)
+    found += [Example(text, 1, "made", "attack", LESS["made_agents"]) for text in agents]
     found += [Example(text, 1, "made", "attack") for text in injected]
     attacks = many(made_attacks.DIRECT + made_attacks.EXTRACTION, made_attacks.SLOTS, 6, chance)
     attacks += [text for t in made_attacks.LANGUAGES.values() for text in many(t, made_attacks.SLOTS, 5, chance)]
@@ -146,9 +178,8 @@ def _fragments(goal: str, chance: random.Random) -> list[str]:
 
 def _short_requests(folder: Path) -> list[tuple[str, str]]:
     """What people ask of an assistant in a sentence or two: it has no place in a document."""
-    asked = [r for name in ("benign_fetched", "benign_registry") for r in published(folder, name)]
-    kinds = ("user_prompt", "instruction", "agent_request", "jailbreak_demo_benign", "hard_notinject_one")
-    return [(r["text"], _origin(r)) for r in asked if r["category"] in kinds and len(r["text"]) < 160]
+    asked = [r for name in ("benign_fetched", "benign_registry", "more_benign") for r in published(folder, name)]
+    return [(r["text"], _origin(r)) for r in asked if r["category"] in ASKED and len(r["text"]) < 160]
 
 
 def _reference(chance: random.Random) -> list[str]:
@@ -180,9 +211,3 @@ def _origin(record: dict[str, Any]) -> str:
 
 def _kind(record: dict[str, Any]) -> str:
     return "hard" if "hard" in record["category"] else "ordinary"
-
-
-def chosen(examples: Sequence[Example], part: str) -> tuple[list[Example], list[Example]]:
-    """Examples whose source names ``part``, and the others."""
-    inside = [each for each in examples if part in each.source]
-    return inside, [each for each in examples if part not in each.source]

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trimtab.core import Change
+from trimtab.core import LAYER_OF_EVENT, Change
 
 from .evidence import SEEN, Evidence, Observed, Suspect, suspects
 from .experiment import Contrast, before_and_after, contrast
 from .fit import Fit, Group, fit, group, layers_of
 from .likelihood import softmax
 from .report import Candidate, Certainty, LayerBelief, Report, proof_at
+from .second import second
 
 #: A candidate with less belief than this is cleared, with a reason.
 _POSSIBLE = 0.05
 _LOW_VALUE = 0.5
 #: The belief from which on the first candidate is likely the cause.
 LIKELY_AT = 0.8
+#: The belief from which on a layer is likely where the change stays open: nothing is taken back on such a claim.
+LAYER_AT = 0.7
+#: How much likelier than another layer its own is of what a deployment broke, before anything is seen.
+_DEPLOYED = 2.0
 
 NO_EXPOSED = "no exposed answer among those that fell"
 FELL_ALIKE = "both versions fell alike"
@@ -54,8 +59,8 @@ def attribute(
     onset_low, onset_high = _onset(alarmed)
     since = [o for o in seen if o.time_ns >= (evidence.onset_ns or onset_low)]
     findings = [
-        _Finding(suspect=suspect, log=log, contrast=contrast(suspect, seen, evidence.baselines))
-        for suspect, own, log in zip(known, alarmed.logs, grouped.logs, strict=False)
+        _Finding(suspect=suspect, log=log, contrast=found or contrast(suspect, seen, evidence.baselines))
+        for suspect, own, log, found in zip(known, alarmed.logs, grouped.logs, alarmed.contrasts, strict=False)
         if own > float("-inf")
     ]
     unexposed = [suspect for suspect, own in zip(known, alarmed.logs, strict=False) if own == float("-inf")]
@@ -66,9 +71,13 @@ def attribute(
     cause, certainty = _verdict([candidate for candidate, _ in ranked])
     guessed = layers_of(grouped.together, quiet)
     guesses = tuple(LayerBelief(layer=layer, belief=belief) for layer, belief in guessed.items())
-    candidates = [_placed(_clear(c, f, cause, onset_low), guessed) for c, f in ranked]
+    candidates = [_placed(_clear(c, f, cause, onset_low), f.suspect, guessed) for c, f in ranked]
     candidates += [_candidate(s, 0.0, None, NO_EXPOSED) for s in unexposed]
-    cause = candidates[0] if cause is not None else None
+    layers = beliefs_in_layers(candidates, guesses)
+    cause, certainty = or_layer(candidates[0] if cause is not None else None, certainty, layers)
+    also = _beside(grouped, ranked[0][1].suspect, known, changes) if cause and certainty != "unknown" else ()
+    beside = {each.change_id for each in also}
+    candidates = [replace(c, cleared="") if c.change_id in beside else c for c in candidates]
     return Report(
         signal=evidence.signal,
         slice=evidence.slice,
@@ -86,8 +95,10 @@ def attribute(
         not_tested=tuple(_not_tested(evidence, seen, candidates, unexposed)),
         signals=_signals(grouped),
         apart=tuple(_apart(grouped, known)),
-        layers=beliefs_in_layers(candidates, guesses),
+        layers=layers,
         guesses=guesses,
+        also=also,
+        together="beside" if also else "",
     )
 
 
@@ -103,10 +114,26 @@ def _apart(grouped: Group, known: Sequence[Suspect]) -> Iterator[str]:
         yield f"{each.evidence.signal} moved too, which {whose} explains better."
 
 
-def _placed(candidate: Candidate, guessed: Mapping[int, float]) -> Candidate:
-    """What no change records gets the layer that the moved signals speak for, if more than half of them does."""
-    layer = max(guessed, key=guessed.__getitem__)
-    return replace(candidate, layer=layer) if not candidate.change_id and guessed[layer] > _LOW_VALUE else candidate
+def _beside(
+    grouped: Group, first: Suspect | None, known: Sequence[Suspect], changes: Sequence[Change]
+) -> tuple[Candidate, ...]:
+    """A second cause, in what the first one does not explain of the alarmed signal and of the outcomes that fell."""
+    outcomes = [each for each in grouped.together[1:] if each.evidence.layer is None]
+    found = second((grouped.together[0], *outcomes), first, known, changes)
+    return (_candidate(found.suspect, found.posterior, found.contrast, ""),) if found is not None else ()
+
+
+def _placed(candidate: Candidate, suspect: Suspect | None, guessed: Mapping[int, float]) -> Candidate:
+    """What no change records gets the layer that the moved signals speak for, if more than half of them does; and so
+    does a deployment, which may bring anything, unless it was logged for a layer."""
+    if suspect is None:
+        layer = max(guessed, key=guessed.__getitem__)
+        return replace(candidate, layer=layer) if guessed[layer] > _LOW_VALUE else candidate
+    if suspect.pinned or suspect.first.kind not in LAYER_OF_EVENT or suspect.first.said_layer:
+        return candidate
+    weighed = {layer: belief * (_DEPLOYED if layer == candidate.layer else 1.0) for layer, belief in guessed.items()}
+    layer = max(weighed, key=weighed.__getitem__)
+    return replace(candidate, layer=layer) if weighed[layer] > _LOW_VALUE * sum(weighed.values()) else candidate
 
 
 def beliefs_in_layers(candidates: Sequence[Candidate], guessed: Sequence[LayerBelief]) -> tuple[LayerBelief, ...]:
@@ -114,8 +141,9 @@ def beliefs_in_layers(candidates: Sequence[Candidate], guessed: Sequence[LayerBe
     beliefs = dict.fromkeys(range(1, 6), 0.0)
     whole = sum(guess.belief for guess in guessed) or 1.0
     for candidate in candidates:
-        # A deployment of the application says little of a layer while it is not the likely cause.
-        vague = candidate.since_ns and candidate.posterior < LIKELY_AT
+        # What only time places says little of a layer while it is not the likely cause, and a deployment never does:
+        # it brings models, prompts and whole pipelines.
+        vague = candidate.since_ns and (candidate.kind in LAYER_OF_EVENT or candidate.posterior < LIKELY_AT)
         if candidate.change_id and candidate.layer is not None and not vague:
             beliefs[candidate.layer] += candidate.posterior
         else:
@@ -124,6 +152,16 @@ def beliefs_in_layers(candidates: Sequence[Candidate], guessed: Sequence[LayerBe
     return tuple(
         LayerBelief(layer=layer, belief=belief) for layer, belief in sorted(beliefs.items(), key=lambda item: -item[1])
     )
+
+
+def or_layer(
+    cause: Candidate | None, certainty: Certainty, layers: Sequence[LayerBelief]
+) -> tuple[Candidate | None, Certainty]:
+    """A verdict that leaves the change open may still be sure of the layer: several changes of it may have gone out
+    together, or something of it that nobody recorded. Then the layer alone is claimed, and no change is blamed."""
+    if certainty == "unknown" and layers and layers[0].belief >= LAYER_AT:
+        return None, "likely"
+    return cause, certainty
 
 
 def failing(evidence: Evidence, candidate: Candidate, limit: int) -> list[str]:

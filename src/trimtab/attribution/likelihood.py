@@ -17,6 +17,8 @@ _BASELINE_WEIGHT = 60.0
 _LEAST, _MOST = 0.02, 0.98
 #: The first guess of the correlation inside sessions, and its weight in pairs times variance.
 _RHO, _RHO_WEIGHT = 0.1, 5.0
+#: Answers of the same versions from which on their own mean is what they lie around.
+_ALIKE = 20
 
 
 @dataclass(slots=True)
@@ -85,28 +87,50 @@ def shared_luck(observations: Sequence[Observed], baselines: Mapping[str, float]
     """By how much likelihoods overstate the evidence because requests of one session share their luck; at least 1.
 
     The design effect 1 + (m - 1) rho (Kish 1965) with m the size of the session that an answer belongs to, on average,
-    and rho the correlation inside sessions as the answers before ``until_ns`` show it, drawn towards .1.
+    and rho the correlation inside sessions, drawn towards .1: as the answers before ``until_ns`` show it, or as those
+    since then do among answers that the same versions served, where that is more. A fault that breaks a few sessions
+    whole makes a handful of observations look like hundreds.
     """
     sizes: dict[str, int] = {}
-    sums: dict[str, list[float]] = {}
+    before, after = _Luck(), _Luck()
+    since: dict[tuple[str, int], list[Observed]] = {}
     for seen in observations:
         if not seen.session:
             continue
         sizes[seen.session] = sizes.get(seen.session, 0) + 1
         base = baselines.get(seen.slice)
-        if base is not None and seen.time_ns < until_ns:
-            off, part = seen.value - base, sums.setdefault(seen.session, [0.0, 0.0, 0.0])
-            part[0] += off
-            part[1] += off * off
-            part[2] += 1.0
+        if seen.time_ns >= until_ns:
+            # Answers of the same versions share their record of them.
+            since.setdefault((seen.slice, id(seen.pins)), []).append(seen)
+        elif base is not None:
+            before.take(seen.session, seen.value - base)
     if not sizes:
         return 1.0
+    for group in since.values():
+        if len(group) >= _ALIKE:
+            mean = sum(seen.value for seen in group) / len(group)
+            for seen in group:
+                after.take(seen.session, seen.value - mean)
     alone = len(observations) - sum(sizes.values())
     size = (sum(n * n for n in sizes.values()) + alone) / len(observations)
-    together = sum(s * s - q for s, q, _ in sums.values())
-    spread = sum(q * (n - 1.0) for _, q, n in sums.values())
-    rho = (together + _RHO * _RHO_WEIGHT) / (spread + _RHO_WEIGHT)
-    return max(1.0, 1.0 + (size - 1.0) * min(1.0, max(0.0, rho)))
+    return max(1.0, 1.0 + (size - 1.0) * max(before.correlation, after.correlation))
+
+
+class _Luck:
+    """How far values of one session lie from what is usual together."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float, int]] = {}
+
+    def take(self, session: str, off: float) -> None:
+        total, squares, n = self._sums.get(session, (0.0, 0.0, 0))
+        self._sums[session] = total + off, squares + off * off, n + 1
+
+    @property
+    def correlation(self) -> float:
+        together = sum(s * s - q for s, q, _ in self._sums.values())
+        spread = sum(q * (n - 1.0) for _, q, n in self._sums.values())
+        return min(1.0, max(0.0, (together + _RHO * _RHO_WEIGHT) / (spread + _RHO_WEIGHT)))
 
 
 def onset_likelihoods(

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 
 from trimtab.core import LAYER_OF_KIND, Layer
 
-from .attribute import LIKELY_AT, NO_EXPOSED, NO_REPLAY, beliefs_in_layers
+from .attribute import LIKELY_AT, NO_EXPOSED, NO_REPLAY, beliefs_in_layers, or_layer
 from .report import Arm, Candidate, Certainty, Report, Together, proof_at
 
 #: Putting back one of two is as good as putting back both when it mends at least this part as many.
 _AS_GOOD = 0.8
-#: What is left of the belief in a change that was put back in vain, at most and (in nats) at least, and the failing
-#: requests that it takes to say so.
-_VAIN, _LEAST_LEFT, _VAIN_LEAST = 0.02, -14.0, 12
+#: What is left of the belief in a change that was put back in vain, in nats, at least, and the failing requests that it
+#: takes to say so.
+_LEAST_LEFT, _VAIN_LEAST = -14.0, 12
+#: The most by which an arm multiplies a belief.
+_MOST_SAID = 1e6
 REPAIRS_NOTHING = "putting it back repairs nothing"
 
 
@@ -46,16 +48,18 @@ def with_replay(report: Report, arms: Sequence[Arm]) -> Report:
     a cause; two that do are a pair, proven. Two that repair, of which neither breaks anything alone, are a chain: it
     took both, or one of them merely copes better with the other's fault, so they are only likely.
 
-    What is put back and repairs clearly less than its fault would take loses belief. Else, without a proving arm, the
-    certainty stays what it was. ``slices`` and ``affected`` stay what the records showed.
+    Short of proof every arm still moves the belief in its change, and with it the verdict: up where putting it back
+    repairs, down where it repairs less than its fault would take. ``slices`` and ``affected`` stay what the records
+    showed.
     """
     tested = [arm for arm in arms if arm.n + arm.sound > 0]
-    report = _refuted(report, tested)
+    report = _weighed(report, tested)
     notes = [note for note in report.not_tested if note != NO_REPLAY or not tested]
     found = _found(tested)
     cause, certainty = report.cause, report.certainty
     also: tuple[Candidate, ...] = ()
     together: Together = ""
+    beside = report.also if report.together == "beside" else ()
     if len(found.breaking) > 1 or (len(found.restoring) > 1 and not found.breaking):
         cause, certainty, also, together, note = _both(report, found)
         notes += [note] if note else []
@@ -69,6 +73,12 @@ def with_replay(report: Report, arms: Sequence[Arm]) -> Report:
             )
     elif found.everything is not None:
         notes.append("Putting back everything repairs failing requests, no single layer does: they may act together.")
+    cause, certainty = or_layer(cause, certainty, report.layers)
+    if not also and cause is not None:
+        # What the records showed beside the first cause stands, unless putting it back was in vain.
+        vain = {c.change_id for c in report.candidates if c.cleared == REPAIRS_NOTHING}
+        also = tuple(c for c in beside if c.change_id != cause.change_id and c.change_id not in vain)
+        together = "beside" if also else ""
     return report.evolve(
         cause=cause,
         certainty=certainty,
@@ -80,37 +90,46 @@ def with_replay(report: Report, arms: Sequence[Arm]) -> Report:
     )
 
 
-def _refuted(report: Report, tested: Sequence[Arm]) -> Report:
-    """The report with less belief in changes that were put back in vain, and the verdict anew if one was."""
+def _weighed(report: Report, tested: Sequence[Arm]) -> Report:
+    """The report with the belief that the arms leave in each change, and the verdict anew.
+
+    The e-value of an arm is a Bayes factor too: of "putting it back repairs, by some amount" against "it does nothing".
+    A change without an arm, or without a request that it reached, keeps its odds.
+    """
     same = next((arm for arm in tested if arm.role == "same"), None)
-    least = _repairs_if_guilty(report)
-    vain = {
-        arm.change_id: _left(arm, same, least)
-        for arm in tested
-        if same is not None and arm.role == "restore" and arm.change_id and _in_vain(arm, same, least)
-    }
-    if not vain or report.certainty == "proven":
+    about = [arm for arm in tested if arm.role == "restore" and arm.change_id]
+    if same is None or not about or report.certainty == "proven":
         return report
-    beliefs = [c.posterior * vain.get(c.change_id, 1.0) for c in report.candidates]
+    least = _repairs_if_guilty(report)
+    vain = {arm.change_id for arm in about if _in_vain(arm, same, least)}
+    # Of two causes each repairs a part: what does repair is not held to what a single one would.
+    idle = {arm.change_id for arm in about if arm.e_value <= 1.0}
+    factors = {
+        arm.change_id: min(
+            _MOST_SAID, arm.e_value, _left(arm, same, least) if arm.change_id in vain | idle else _MOST_SAID
+        )
+        for arm in about
+    }
+    beliefs = [c.posterior * factors.get(c.change_id, 1.0) for c in report.candidates]
     total = sum(beliefs) or 1.0
     pairs = zip(report.candidates, beliefs, strict=True)
     candidates = sorted(
         (
-            replace(c, posterior=b / total, cleared=c.cleared or (REPAIRS_NOTHING if c.change_id in vain else ""))
+            replace(c, posterior=b / total, cleared=REPAIRS_NOTHING if c.change_id in vain else c.cleared)
             for c, b in pairs
         ),
         key=lambda c: -c.posterior,
     )
-    top = candidates[0]
+    top, old = candidates[0], report.cause
     layers = beliefs_in_layers(candidates, report.guesses)
-    if report.cause is not None and report.cause.change_id not in vain:
-        cause = replace(report.cause, posterior=top.posterior)
-        return report.evolve(candidates=tuple(candidates), cause=cause, layers=layers)
+    if old is not None and (old.change_id, old.after) == (top.change_id, top.after) and top.change_id not in vain:
+        certainty: Certainty = "likely" if top.posterior >= LIKELY_AT else report.certainty
+        cause = replace(old, posterior=top.posterior)
+        return report.evolve(candidates=tuple(candidates), cause=cause, certainty=certainty, layers=layers)
     clear = top.posterior >= LIKELY_AT
     top = replace(top, cleared="") if clear else top
-    certainty: Certainty = "likely" if clear else "unknown"
     return report.evolve(
-        candidates=(top, *candidates[1:]), cause=top if clear else None, certainty=certainty,
+        candidates=(top, *candidates[1:]), cause=top if clear else None, certainty="likely" if clear else "unknown",
         layers=layers,
     )  # fmt: skip
 
@@ -131,12 +150,14 @@ def _in_vain(arm: Arm, same: Arm, least: float) -> bool:
 
 
 def _left(arm: Arm, same: Arm, least: float) -> float:
-    """What is left of the belief in it: how much better the repairs fit one that did nothing than the guilty one, as a
-    ratio of likelihoods, of which the square root is taken, for ``least`` is only about right."""
+    """What is left of the belief in it at most: how much better the repairs fit one that did nothing than the guilty
+    one, as a ratio of likelihoods, of which the square root is taken, for ``least`` is only about right."""
+    if arm.n < _VAIN_LEAST or least <= 0.0:
+        return _MOST_SAID
     idle = (same.passed + 1.0) / (same.n + 2.0)
     guilty = min(0.98, idle + least * (1.0 - idle))
     ratio = arm.passed * math.log(guilty / idle) + (arm.n - arm.passed) * math.log((1.0 - guilty) / (1.0 - idle))
-    return min(_VAIN, math.exp(max(_LEAST_LEFT, ratio / 2.0)))
+    return math.exp(max(_LEAST_LEFT, ratio / 2.0)) if ratio < 0.0 else _MOST_SAID
 
 
 def _found(tested: Sequence[Arm]) -> _Found:

@@ -20,8 +20,9 @@ Certainty = Literal["proven", "likely", "unknown"]
 #: How exposed and unexposed answers were compared: ``chance`` decided in the same minutes, ``elsewhere`` answers that
 #: could not be reached say what else moved, or nothing but what was ``before``.
 Compared = Literal["chance", "elsewhere", "before"]
-#: How two causes act: a ``pair`` each breaks answers by itself, of a ``chain`` taking back either mends them.
-Together = Literal["", "pair", "chain"]
+#: How two causes act: a ``pair`` each breaks answers by itself, of a ``chain`` taking back either mends them, and what
+#: stands ``beside`` explains what the first leaves over, as likely as records alone can make it.
+Together = Literal["", "pair", "chain", "beside"]
 Role = Literal["same", "restore", "all", "break"]
 
 
@@ -100,6 +101,9 @@ class Report:
     that the cause explains, harm first; ``apart`` says in sentences what else moved and is something else's doing.
     ``layers`` is the belief in each layer, most first; ``guesses`` is what it is where nothing is recorded. ``also``
     are causes beside ``cause``, and ``together`` says how they act.
+
+    ``certainty`` is that of the cause. Without one it is that of the layer: "likely" where several changes of one layer
+    are left, and the layer is not in doubt.
     """
 
     signal: str
@@ -129,6 +133,11 @@ class Report:
         if self.cause is not None and self.cause.layer is not None:
             return self.cause.layer
         return self.layers[0].layer if self.layers and self.layers[0].belief > 0.5 else None
+
+    @property
+    def claimed(self) -> int | None:
+        """The layer that is claimed, of a cause or alone; None where nothing is claimed."""
+        return self.layer if self.certainty != "unknown" else None
 
     def evolve(self, **changes: object) -> Self:
         """A copy with some fields changed."""

@@ -23,7 +23,8 @@ from .remote import Remote, server_options
 def command() -> None:
     """Versions, labels, gates and protection of every kind of asset.
 
-    The kinds are prompts, models, corpora, guards, routes, judges, datasets and monitors.
+    The kinds are prompts, models, corpora, guards, routes, judges, datasets, monitors
+    and scorers.
     """
 
 

@@ -10,15 +10,22 @@ from typing import Any
 import click
 
 from trimtab.core import BadInput
+from trimtab.evals import METHODS
+from trimtab.evals.rendering import METHOD_NAMES
 
 from .eval_dataset import convert, dataset
 from .eval_judge import calibrate, label
+from .eval_live import live
 from .eval_run import interval_of, run
 from .listing import json_option, moment, show_fields, show_json, show_table
 from .own_server import eval_options
 from .remote import Remote
 
-_PAGE = 500
+method_option = click.option(
+    "--method", type=click.Choice(list(METHODS)), default="auto", show_default=True,
+    help="How labels correct a judge: ppi (PPI++) where they are a random sample of this run, rogan-gladen where the "
+    "judge was calibrated on other cases.",
+)  # fmt: skip
 
 
 @click.group(
@@ -30,7 +37,7 @@ def command() -> None:
     """Run evaluations, compare and gate them, calibrate judges, keep datasets."""
 
 
-for _command in (run, dataset, convert, calibrate, label):
+for _command in (run, dataset, convert, calibrate, label, live):
     command.add_command(_command)
 
 
@@ -47,8 +54,9 @@ def listing(remote: Remote, state: str, name: str, limit: int, cursor: str, as_j
     if as_json:
         show_json(page)
         return
-    columns = {"id": "RUN", "name": "NAME", "state": "STATE", "at": "STARTED", "done": "DONE", "errors": "ERRORS",
-               "cost": "COST", "scores": "SCORES"}  # fmt: skip
+    kinds = {"kind": "KIND"} if any(one["plan"].get("kind") for one in page["runs"]) else {}
+    columns = {"id": "RUN", "name": "NAME", **kinds, "state": "STATE", "at": "STARTED", "done": "DONE",
+               "errors": "ERRORS", "cost": "COST", "scores": "SCORES"}  # fmt: skip
     show_table([_row(one) for one in page["runs"]], columns, empty="No runs yet. Start one: trimtab eval run --help")
     if page["cursor"]:
         click.echo(f"More: --cursor {page['cursor']}", err=True)
@@ -63,7 +71,7 @@ def listing(remote: Remote, state: str, name: str, limit: int, cursor: str, as_j
 @eval_options
 def show(remote: Remote, run_id: str, failures: bool, case: str, limit: int, as_json: bool) -> None:
     """One run: its figures, and its answers with the worst first."""
-    found = remote.get(f"/api/evals/runs/{run_id}")
+    found = remote.get(f"/api/evals/runs/{run_id}", rates="1")
     flag = "1" if failures else ""
     path = f"/api/evals/runs/{run_id}/results"
     rows = remote.get(path, limit=limit, failures=flag, case=case)["results"] if limit else []
@@ -89,7 +97,8 @@ def compare(remote: Remote, new: str, old: str, score: str, as_json: bool) -> No
 @command.command(
     "gate",
     epilog="\b\nExamples:\n  trimtab eval gate NEW --baseline OLD --max-drop 0.03\n"
-    "  trimtab eval gate NEW --floor 0.9 --score quality --junit report.xml --markdown comment.md",
+    "  trimtab eval gate NEW --floor 0.9 --score quality --junit report.xml --markdown comment.md\n"
+    "  trimtab eval gate NEW --floor 0.9 --score quality --labels golden-support --method rogan-gladen",
 )
 @click.argument("run_id", metavar="RUN")
 @click.option("--baseline", default="", help="The run to compare with.")
@@ -98,6 +107,7 @@ def compare(remote: Remote, new: str, old: str, score: str, as_json: bool) -> No
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="False alarms allowed.")
 @click.option("--score", default="", help="The score; by default the only one, else all of them together.")
 @click.option("--labels", default="", help="The dataset whose labels correct a judge's pass rate.")
+@method_option
 @click.option("--any-time", is_flag=True, help="Ask while the run goes on, as often as you like.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML here.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown here.")
@@ -105,13 +115,13 @@ def compare(remote: Remote, new: str, old: str, score: str, as_json: bool) -> No
 @eval_options
 def gate(  # house: parameters because each is an option of the command
     remote: Remote, run_id: str, baseline: str, floor: float | None, max_drop: float, alpha: float, score: str,
-    labels: str, any_time: bool, junit: Path | None, markdown: Path | None, as_json: bool,
+    labels: str, method: str, any_time: bool, junit: Path | None, markdown: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Pass, fail or cannot tell: exit status 0, 1 or 2."""
     if not baseline and floor is None:
         raise BadInput("is missing.", field="--baseline", mend="Name a run, or give --floor.")
     asked = {"baseline": baseline, "floor": floor, "max_drop": max_drop, "alpha": alpha, "score": score,
-             "labels": labels, "any_time": "1" if any_time else ""}  # fmt: skip
+             "labels": labels, "method": method, "any_time": "1" if any_time else ""}  # fmt: skip
     found = remote.get("/api/evals/gate", run=run_id, **asked)
     if junit is not None:
         junit.write_bytes(b"".join(remote.parts(f"/api/evals/runs/{run_id}/junit", **asked)))
@@ -121,25 +131,38 @@ def gate(  # house: parameters because each is an option of the command
     sys.exit(found["exit_code"])
 
 
-@command.command("estimate", epilog="Example:  trimtab eval estimate RUN --score quality --labels support")
+@command.command(
+    "estimate",
+    epilog="\b\nExamples:\n  trimtab eval estimate RUN --score quality --labels support\n"
+    "  trimtab eval estimate RUN --score quality --labels golden-support --method rogan-gladen",
+)
 @click.argument("run_id", metavar="RUN")
 @click.option("--score", default="", help="The score; by default the only one, else all of them together.")
 @click.option("--labels", default="", help="The dataset whose labels correct it; by default the run's own.")
+@method_option
 @json_option
 @eval_options
-def estimate(remote: Remote, run_id: str, score: str, labels: str, as_json: bool) -> None:
-    """The pass rate with its interval; that of a judge is corrected by people's labels where there are any."""
-    _show_record(remote.get(f"/api/evals/runs/{run_id}/rate", score=score, labels=labels), as_json=as_json)
+def estimate(remote: Remote, run_id: str, score: str, labels: str, method: str, as_json: bool) -> None:
+    """The pass rate with its interval; that of a judge is corrected by people's labels where there are any.
+
+    The method auto takes PPI++ with labels of the run's own cases, and Rogan-Gladen where the judge's error rates are
+    known from calibrating it on other cases.
+    """
+    asked = {"score": score, "labels": labels, "method": method}
+    _show_record(remote.get(f"/api/evals/runs/{run_id}/rate", **asked), as_json=as_json)
 
 
 @command.command("stability", epilog="Example:  trimtab eval stability RUN --score quality")
 @click.argument("run_id", metavar="RUN")
 @click.option("--score", default="", help="The score; by default the only one, else all of them together.")
+@click.option("--embeddings", default="", help="The model that compares answers, provider/model; or words.")
+@click.option("--same", type=click.FloatRange(0, 1), default=None, help="How alike two answers that say the same are.")
 @json_option
 @eval_options
-def stability(remote: Remote, run_id: str, score: str, as_json: bool) -> None:
-    """What repeats of a run say: how much is cases, generation and judge, and which cases flip."""
-    _show_record(remote.get(f"/api/evals/runs/{run_id}/stability", score=score), as_json=as_json)
+def stability(remote: Remote, run_id: str, score: str, embeddings: str, same: float | None, as_json: bool) -> None:
+    """What repeats of a run say: how much is cases, generation and judge, which cases flip, how answers differ."""
+    asked = {"score": score, "embeddings": embeddings, **({} if same is None else {"same": same})}
+    _show_record(remote.get(f"/api/evals/runs/{run_id}/stability", **asked), as_json=as_json)
 
 
 @command.command("power", epilog="Example:  trimtab eval power --cases 300 --repeats 1 --drop 0.05")
@@ -174,7 +197,8 @@ def show_run(found: Mapping[str, Any]) -> None:
     retries = ", ".join(f"{n} after {code}" for code, n in progress.get("retries", {}).items())
     show_fields({
         "run": found["id"], "name": found["name"], "state": found["state"], "why": found["reason"],
-        "by": found["actor"], "dataset": found["dataset"], "started": moment(found["started_ns"]),
+        "by": found["actor"], "dataset": found["dataset"], "kind of cases": found["plan"].get("kind", ""),
+        "started": moment(found["started_ns"]),
         "answers": f"{progress['done']} of {progress['total']}", "errors": progress["errors"] or "",
         "score errors": progress["score_errors"] or "", "tried again": retries, "cost": _cost(progress),
         "from the cache": found.get("cached") or "",
@@ -184,13 +208,29 @@ def show_run(found: Mapping[str, Any]) -> None:
         {
             **row, "rate": f"{row['passed']}/{row['n']}", "interval": interval_of(row),
             "judge": row.get("status", {}).get("state", ""),
+            "corrected": _corrected(row.get("rate")) if row["n"] else "",
         }
         for row in found["scores"]
     ]  # fmt: skip
     columns = {
         "name": "SCORE", "mean": "MEAN", "rate": "PASSED", "interval": "95 %", "errors": "ERRORS", "judge": "JUDGE",
+        **({"corrected": "CORRECTED BY LABELS"} if any(row["corrected"] for row in rows) else {}),
     }  # fmt: skip
     show_table(rows, columns, empty="No scores yet.")
+
+
+def _corrected(rate: Mapping[str, Any] | None) -> str:
+    """A judge's pass rate after correction with its method, sample size and interval, in words."""
+    if not rate:
+        return ""
+    if "refused" in rate:
+        return f"refused: {rate['refused']}"
+    if not rate["labels"]:
+        return "nothing: no label fits"
+    low, high = rate["low"] * 100, rate["high"] * 100
+    how = f"{METHOD_NAMES.get(rate['method'], rate['method'])}, {rate['labels']} labels"
+    doubt = f"; {rate['doubt']}" if rate["doubt"] else ""
+    return f"{rate['value'] * 100:.1f} % ({low:.1f} to {high:.1f}; {how}{doubt})"
 
 
 def _show_result(row: Mapping[str, Any]) -> None:
@@ -218,8 +258,9 @@ def _row(one: Mapping[str, Any]) -> dict[str, Any]:
     progress = one["progress"]
     means = [f"{s['name']} {s['mean']:.3g}" for s in one["scores"] if s["mean"] is not None]
     return {
-        **one, "at": moment(one["started_ns"] or one["time_ns"]), "done": f"{progress['done']}/{progress['total']}",
-        "errors": progress["errors"] or "", "cost": _cost(progress), "scores": ", ".join(means[:4]),
+        **one, "kind": one["plan"].get("kind", ""), "at": moment(one["started_ns"] or one["time_ns"]),
+        "done": f"{progress['done']}/{progress['total']}", "errors": progress["errors"] or "",
+        "cost": _cost(progress), "scores": ", ".join(means[:4]),
     }  # fmt: skip
 
 

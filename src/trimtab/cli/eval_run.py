@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from trimtab.core import BadInput
-from trimtab.evals import read_cases
+from trimtab.evals import KINDS, read_cases
 from trimtab.evals.promptfoo_asserts import read_yaml
 
 from .listing import json_option, show_json
@@ -32,10 +32,13 @@ _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".yaml": "pro
 )
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--dataset", default="", help="datasets:/NAME, or a file of cases.")
+@click.option("--kind", type=click.Choice(list(KINDS)), default=None, help="What cases of a file are for.")
 @click.option("--split", default="", help="Only the cases of this split.")
 @click.option("--prompt", default="", help="The prompt to ask with: prompts:/NAME@production or NAME/3.")
 @click.option("--model", default="", help="A route or provider/model; by default what the prompt suggests.")
-@click.option("--scorer", "scorers", multiple=True, help="A kind such as exact, or judges:/NAME; again for more.")
+@click.option("--recorded", is_flag=True, help="Ask nobody: take the answers that the cases bring along.")
+@click.option("--scorer", "scorers", multiple=True,
+              help="A kind such as exact, or judges:/NAME, or pairwise=judges:/NAME; again for more.")  # fmt: skip
 @click.option("--name", default="", help="The run's name.")
 @click.option("--repeats", type=click.IntRange(1, 100), default=None, help="Answers to every case.")
 @click.option("--judgements", type=click.IntRange(1, 100), default=None, help="Verdicts of each judge on every answer.")
@@ -105,7 +108,7 @@ def plans_of(config: Path | None) -> list[dict[str, Any]]:
 
 def _overruled(plan: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(plan)
-    for name in ("split", "name", "repeats", "judgements", "limit", "concurrency", "max_cost_usd"):
+    for name in ("kind", "split", "name", "repeats", "judgements", "limit", "concurrency", "max_cost_usd"):
         if given.get(name) not in (None, ""):
             found[name] = given[name]
     if given["cache"]:
@@ -115,12 +118,19 @@ def _overruled(plan: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
         found.pop("dataset", None)
         found |= _cases(given["dataset"], Path())
     target = {**found.get("target", {}), **{k: given[k] for k in ("prompt", "model") if given[k]}}
+    if given["recorded"]:
+        target = {"recorded": True}
     if target:
         found["target"] = target
     if given["scorers"]:
-        judged = [{"kind": "judge", "judge": s} if s.startswith("judges:/") else s for s in given["scorers"]]
-        found["scorers"] = judged
+        found["scorers"] = [_scorer(word) for word in given["scorers"]]
     return found
+
+
+def _scorer(word: str) -> Any:
+    """A scorer from a word: a kind, a judge, or a kind that a judge answers."""
+    kind, _, judge = word.rpartition("=")
+    return {"kind": kind or "judge", "judge": judge} if judge.startswith("judges:/") else word
 
 
 def _cases(named: str, folder: Path) -> dict[str, Any]:

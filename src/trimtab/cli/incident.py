@@ -52,6 +52,7 @@ def show(remote: Remote, incident_id: int, as_json: bool) -> None:
         report.get("together") or "together": " and ".join(each["title"] for each in report.get("also") or ()),
         "allowed action": found["action"],
         "cases": f"{found['cases']} in datasets:/{found['dataset']}" if found["cases"] else "",
+        "replays": _replays(found["replay"]),
         "runbook": found["runbook"], "lesson": found["lesson"],
     })  # fmt: skip
     _evidence(report)
@@ -61,6 +62,14 @@ def show(remote: Remote, incident_id: int, as_json: bool) -> None:
     if found["deeds"]:
         click.echo()
         show_table(found["deeds"], {"id": "ACTION", "action": "WHAT", "state": "STATE", "actor": "WHO"}, empty="")
+
+
+def _replays(spent: dict[str, Any]) -> str:
+    """What replays have cost, and what they ask for."""
+    if not spent["calls"]:
+        return ""
+    more = f"; {spent['wanted']} more are asked for" if spent["wanted"] else ""
+    return f"{spent['calls']} of {spent['allowed']} calls, about ${spent['usd']:.2f}{more}"
 
 
 def _evidence(report: dict[str, Any]) -> None:

@@ -110,7 +110,21 @@ def close(remote: Remote, incident_id: int, by: str, lesson: str, reason: str) -
     click.echo(f"Incident {incident_id}: closed.")
 
 
+@click.command(
+    "replay",
+    epilog="\b\nExamples:\n  trimtab incident replay 3 --by jonas\n  trimtab incident replay 3 --calls 500 --by jonas",
+)
+@_ID
+@click.option("--calls", type=click.IntRange(1, 10_000), help="How many calls more; without it what is asked for.")
+@_BY
+@server_options
+def replay(remote: Remote, incident_id: int, calls: int | None, by: str) -> None:
+    """Allow replays to go on beyond their bound."""
+    found = remote.post(f"/api/incidents/{incident_id}/replay", {"actor": by, "calls": calls or 0})
+    click.echo(f"Incident {incident_id}: {found['events'][-1]['text']}.")
+
+
 def add_actions(group: click.Group) -> None:
     """Put these commands into the group."""
-    for command in (acknowledge, rollback, actions, act, undo, resolve, note, close):
+    for command in (acknowledge, rollback, actions, act, undo, resolve, note, close, replay):
         group.add_command(command)

@@ -222,6 +222,9 @@ def _scoring(scoring: Scoring) -> Scoring:
             raise ConfigError(
                 "must be between 0 and 1.", field=f"scoring.{name}", mend="0.2 scores one answer in five."
             )
+    if scoring.embeddings and "/" not in scoring.embeddings:
+        mend = "Write openai/text-embedding-3-small."
+        raise ConfigError("must be provider/model.", field="scoring.embeddings", mend=mend)
     return scoring
 
 

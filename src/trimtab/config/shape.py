@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -110,7 +110,9 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Continuous scoring: checks run on every answer, the judge on a sample of them.
 
     ``sample_raised`` is the share while a detector has evidence of trouble; ``judge_budget_usd`` what the judge's
-    verdicts may cost in a day (UTC), none without it.
+    verdicts may cost in a day (UTC), none without it. ``sets`` are lists of scorers for live traffic, which become
+    versions of kind ``scorers``; ``python`` lists the scorers of your own that may be named, as ``module:name``.
+    ``embeddings`` is the model that compares the meanings of answers.
     """
 
     judge: str = ""
@@ -119,6 +121,9 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     judge_budget_usd: float | None = None
     golden: str = ""
     golden_rate: float = 0.5
+    sets: dict[str, dict[str, Any]] = {}
+    python: list[str] = []
+    embeddings: str = ""
 
 
 class Monitor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

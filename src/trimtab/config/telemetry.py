@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -41,9 +42,12 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Receiving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """By which ways besides HTTP telemetry comes in: ``grpc`` is an address such as ``127.0.0.1:4317``."""
+    """By which ways besides HTTP telemetry comes in: ``grpc`` is an address such as ``127.0.0.1:4317``, and where it is
+    to be encrypted, ``grpc_certificate`` and ``grpc_key`` are files in PEM: the certificate with its chain, its key."""
 
     grpc: str = ""
+    grpc_certificate: str = ""
+    grpc_key: str = ""
 
 
 class Collector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +76,8 @@ class Telemetry:
     decide_after_s: float = 900.0
     #: Where OTLP over gRPC listens; empty for nowhere.
     grpc: str = ""
+    #: The files with its certificate and key; None where it is not encrypted.
+    grpc_tls: tuple[Path, Path] | None = None
     otlp_endpoint: str = ""
     otlp_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -123,6 +129,7 @@ def telemetry_of(said: Sections, env: Mapping[str, str]) -> Telemetry:
         low=sampling.low,
         decide_after_s=seconds(sampling.after, "sampling.after"),
         grpc=_address(said.telemetry.grpc),
+        grpc_tls=_tls(said.telemetry),
         otlp_endpoint=collector.endpoint if collector else "",
         otlp_headers={
             name: secret(value, env, f"export.otlp.headers.{name}") if value.startswith("env:") else value
@@ -133,6 +140,20 @@ def telemetry_of(said: Sections, env: Mapping[str, str]) -> Telemetry:
 
 def _named(projects: Mapping[str, float]) -> dict[str, float]:
     return {f"projects.{name}": share for name, share in projects.items()}
+
+
+def _tls(said: Receiving) -> tuple[Path, Path] | None:
+    """The files that encrypt the gRPC address, both or none."""
+    if not said.grpc_certificate and not said.grpc_key:
+        return None
+    for name, text in (("grpc_certificate", said.grpc_certificate), ("grpc_key", said.grpc_key)):
+        if not text:
+            raise ConfigError("is missing beside the other.", field=f"telemetry.{name}", mend="Name a file in PEM.")
+    if not said.grpc:
+        raise ConfigError(
+            "is missing, and there is a certificate for it.", field="telemetry.grpc", mend="Write 127.0.0.1:4317."
+        )
+    return Path(said.grpc_certificate), Path(said.grpc_key)
 
 
 def _address(text: str) -> str:

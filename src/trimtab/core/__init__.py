@@ -1,6 +1,7 @@
-"""The core types, standard library only. Every room may import them; they import no room."""
+"""The core types: the standard library and msgspec, nothing else. Every room may import them; they import no room."""
 
 from .actor import actor_of, person_of
+from .asked import body_as, only, whole_number
 from .call import Call, Chunk, Message, Model, Native, Reply, Usage, collect
 from .described import described
 from .errors import (
@@ -70,6 +71,7 @@ __all__ = [
     "Usage",
     "Version",
     "actor_of",
+    "body_as",
     "collect",
     "described",
     "digest_of",
@@ -78,7 +80,9 @@ __all__ = [
     "new_span_id",
     "new_trace_id",
     "now_ns",
+    "only",
     "parse_address",
     "person_of",
     "swift",
+    "whole_number",
 ]

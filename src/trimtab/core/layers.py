@@ -30,10 +30,11 @@ LAYER_OF_KIND: dict[str, Layer] = {
     "judges": Layer.OPERATIONS,
     "datasets": Layer.OPERATIONS,
     "monitors": Layer.OPERATIONS,
+    "scorers": Layer.OPERATIONS,
 }
 
 #: Kinds that measure and watch: no version of theirs serves a request, so none stands in a stamp.
-UNSERVED = frozenset({"judges", "datasets", "monitors"})
+UNSERVED = frozenset({"judges", "datasets", "monitors", "scorers"})
 
 #: What may change outside the registry and is only written down: no asset, so it has no versions and no labels.
 LAYER_OF_EVENT: dict[str, Layer] = {"application": Layer.OPERATIONS, "data": Layer.OPERATIONS}

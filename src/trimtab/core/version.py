@@ -12,7 +12,7 @@ from .errors import BadInput
 from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, Layer
 from .swift import swift
 
-KindName = Literal["prompts", "models", "corpora", "guards", "routes", "judges", "datasets", "monitors"]
+KindName = Literal["prompts", "models", "corpora", "guards", "routes", "judges", "datasets", "monitors", "scorers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ GATEWAY = _about(
 
 REGISTRY = _about(
     "registry",
-    ("registry", "How many kinds of assets does the registry know?", ("eight", "8 kinds")),
+    ("registry", "How many kinds of assets does the registry know?", ("nine", "9 kinds")),
     ("registry", "Can anybody edit a version of a prompt?", ("immutable", "nobody can edit")),
     (
         "registry",

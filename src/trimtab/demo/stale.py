@@ -27,9 +27,9 @@ STALE: tuple[tuple[str, str], ...] = (
     ("`x-trimtab-prompt` header", "`x-template` header"),
     ("answered with status 401", "answered with status 403"),
     # registry
-    ("eight kinds", "four kinds"),
+    ("nine kinds", "four kinds"),
     (
-        "They are prompts, models, corpora, guards, routes, judges, datasets and monitors.",
+        "They are prompts, models, corpora, guards, routes, judges, datasets, monitors and scorers.",
         "They are prompts, models and routes.",
     ),
     ("A version is immutable: nobody can edit or delete it.", "A version can be edited by its author for a day."),

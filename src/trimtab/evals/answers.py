@@ -40,20 +40,27 @@ def alike_words(a: str, b: str) -> float:
         return 0.0
     dot = sum(count * right[word] for word, count in left.items())
     cosine = dot / math.sqrt(sum(c * c for c in left.values()) * sum(c * c for c in right.values()))
+    return cosine * contradiction(a, b)
+
+
+def contradiction(a: str, b: str) -> float:
+    """By how much two answers are less alike than their words or meanings say, 1 being not at all: other numbers, or a
+    negation in one of them alone."""
+    factor = 1.0
     numbers, others = set(_NUMBER.findall(a)), set(_NUMBER.findall(b))
     if numbers | others:
-        cosine *= 0.5 + 0.5 * len(numbers & others) / len(numbers | others)
-    if bool(_NEGATION.search(a)) != bool(_NEGATION.search(b)):
-        cosine *= 0.5
-    return cosine
+        factor *= 0.5 + 0.5 * len(numbers & others) / len(numbers | others)
+    return factor * (0.5 if bool(_NEGATION.search(a)) != bool(_NEGATION.search(b)) else 1.0)
 
 
 def _words(text: str) -> Counter[str]:
     return Counter(content_words(text))
 
 
-def cluster_answers(answers: Mapping[int, str], alike: Alike = alike_words) -> tuple[AnswerCluster, ...]:
-    """Group answers by repeat, the largest group first: average linkage, joined while at least SAME alike.
+def cluster_answers(
+    answers: Mapping[int, str], alike: Alike = alike_words, same: float = SAME
+) -> tuple[AnswerCluster, ...]:
+    """Group answers by repeat, the largest group first: average linkage, joined while at least ``same`` alike.
 
     The first MAX_ANSWERS repeats are looked at.
     """
@@ -73,7 +80,7 @@ def cluster_answers(answers: Mapping[int, str], alike: Alike = alike_words) -> t
                 mean = sum(linked) / len(linked)
                 if mean > best:
                     best, pair = mean, (y, x)
-        if best < SAME:
+        if best < same:
             break
         groups[pair[0]] += groups.pop(pair[1])
     groups.sort(key=lambda group: (-len(group), min(group)))

@@ -23,6 +23,8 @@ from .results import PASS
 
 #: A bias is reported as found below this p-value, adjusted for all biases that were looked for.
 FOUND = 0.05
+#: How the words of a bias begin that these pairs cannot show.
+UNKNOWN = "not known: "
 _MARKUP = re.compile(r"(?m)^\s*(?:#{1,6}\s|[-*+]\s|\d+[.)]\s|>|\|)|\*\*|__|```|`")
 
 
@@ -147,4 +149,11 @@ def _lean(
         row[0] += (settled == "a") == (vote.better == 1.0)
         row[1] += 1
     (right_with, n_with), (right_against, n_against) = counts[True], counts[False]
-    return lean_bias(name, right_with, n_with, right_against, n_against) if n_with + n_against else None
+    if not n_with + n_against:
+        return None
+    bias = lean_bias(name, right_with, n_with, right_against, n_against)
+    if (n_with and n_against) or bias.p < FOUND:
+        return bias
+    always = "more" if n_with else "less"
+    what = f"{UNKNOWN}the better answer has {always} {name} in every pair, so a pull cannot be told from being right"
+    return replace(bias, effect=0.0, low=-0.5, high=0.5, what=what)

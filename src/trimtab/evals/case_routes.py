@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, NotFound, actor_of
+from trimtab.core import BadInput, NotFound, actor_of, body_as
 from trimtab.registry import Registry
 from trimtab.store import Spans
 from trimtab.traces import question
 
-from .dataset import Case, add_cases
+from .dataset import REGRESSION, Case, add_cases
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,15 +26,8 @@ def case_routes(registry: Registry, store: Spans) -> list[Route]:
     """``POST /api/traces/{id}/case``: the trace's question, with its tags, joins a dataset as a new version of it."""
 
     async def keep(request: Request) -> Response:
-        try:
-            body = msgspec.json.decode(await request.body() or b"{}", type=_Body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            what, _, where = str(error).partition(" - at `$")
-            raise BadInput(
-                f"The body does not fit: {what}.",
-                field=where.rstrip("`").lstrip(".") or "body",
-                mend='Send {"dataset": "regressions", "expected": "...", "note": "..."}.',
-            ) from error
+        mend = 'Send {"dataset": "regressions", "expected": "...", "note": "..."}.'
+        body = body_as(await request.body(), _Body, mend=mend)
         trace_id = str(request.path_params["id"]).lower()
         trace = await store.trace(trace_id)
         if trace is None or not trace.spans:
@@ -47,7 +40,9 @@ def case_routes(registry: Registry, store: Spans) -> list[Route]:
             input=asked, expected=body.expected, tags=dict(root.tags), source_trace=trace_id, note=body.note[:2000]
         )
         actor = actor_of(request.scope, body.actor)
-        version = await add_cases(registry, body.dataset, [case], actor=actor, note=f"a case from trace {trace_id}")
+        version = await add_cases(
+            registry, body.dataset, [case], actor=actor, note=f"a case from trace {trace_id}", kind=REGRESSION
+        )
         answer = {"dataset": body.dataset, "version": version.pin, "cases": len(version.content["cases"])}
         return Response(msgspec.json.encode(answer), 201, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""Cases to ask again, and the datasets that keep them: versions of kind ``datasets``, ``{"cases": [...]}``."""
+"""Cases to ask again, and the datasets that keep them: versions of kind ``datasets``, ``{"cases": [...], "kind"?}``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ _TEXTS = ("input", "id", "expected", "source_trace", "note", "answer", "group", 
 _OBJECTS = ("variables", "expects")
 _FIELDS = (*_TEXTS, "tags", *_OBJECTS, "passages", "criteria", "scorers")
 _TRIES = 5
+#: What a dataset is for, by the word that its content holds.
+GOLDEN, ADVERSARIAL, REGRESSION = "golden", "adversarial", "regression"
+KINDS: Mapping[str, str] = {
+    GOLDEN: "answers that experts settled; held out, it measures and never refines",
+    ADVERSARIAL: "attacks; a pass is an attack that failed, and what did not pass is the attack success",
+    REGRESSION: "what went wrong once and must not again",
+    "benchmark": "a fixed suite that many versions are measured on",
+    "sampled": "drawn from live traffic",
+    "synthetic": "written by a model",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +34,10 @@ class Case:
 
     ``expected`` is the reference answer. ``criteria`` are what a judge looks at for this case beside its own, and
     ``scorers`` those of this case alone, as a run's plan writes them. ``expects`` holds what single scorers compare
-    with: ``tool_calls``, ``trajectory``, ``steps``, ``relevant``. ``answer`` and ``passages`` are a recorded answer and
-    what it was made from. Cases with the same ``group`` (a document, a conversation) stand or fall together; ``split``
-    says what the case is kept for (test, dev, ...). ``origin`` says where it is from (human, trace, incident,
-    synthetic, a file's format), ``source_trace`` which trace.
+    with: ``tool_calls``, ``trajectory``, ``steps``, ``relevant``, ``other`` (a pair's second answer). ``answer`` and
+    ``passages`` are a recorded answer and what it was made from. Cases with the same ``group``
+    (a document, a conversation) stand or fall together; ``split`` says what the case is kept for (test, dev, ...).
+    ``origin`` says where it is from (human, trace, incident, synthetic, a file's format), ``source_trace`` which trace.
     """
 
     input: str = ""
@@ -53,23 +63,28 @@ class Case:
 
     @property
     def identity(self) -> str:
-        """What is asked, as a short hash: letter case and spaces of the input do not count."""
+        """What is asked, as a short hash: letter case and spaces of the input do not count. Of a pair, both answers
+        belong to it."""
         text = " ".join(self.input.lower().split()).encode("utf-8", "replace")
         if self.variables:
             text += b"\0" + msgspec.json.encode(self.variables, order="sorted")
+        if other := self.expects.get("other"):
+            text += f"\0{self.answer}\0{other}".encode("utf-8", "replace")
         return hashlib.blake2b(text, digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Cases with ids of their own; ``pin`` is the registered version they are from, empty for loose ones."""
+    """Cases with ids of their own; ``pin`` is the registered version they are from, empty for loose ones. ``kind`` is
+    one of KINDS, or "" where nobody said."""
 
     name: str
     cases: tuple[Case, ...]
     pin: str = ""
+    kind: str = ""
 
     @classmethod
-    def of(cls, name: str, cases: Iterable[Case], pin: str = "") -> Dataset:
+    def of(cls, name: str, cases: Iterable[Case], pin: str = "", kind: str = "") -> Dataset:
         """A dataset of cases; those without an id, or with that of another one, get one."""
         taken: dict[str, int] = {}
         kept = []
@@ -78,7 +93,7 @@ class Dataset:
             taken[wanted] = taken.get(wanted, 0) + 1
             own = wanted if taken[wanted] == 1 else f"{wanted}-{taken[wanted]}"
             kept.append(case if case.id == own else replace(case, id=own))
-        return cls(name=name, cases=tuple(kept), pin=pin)
+        return cls(name=name, cases=tuple(kept), pin=pin, kind=kind)
 
     @property
     def digest(self) -> str:
@@ -106,10 +121,20 @@ def validate(content: Mapping[str, Any]) -> None:
     cases = content.get("cases")
     if not isinstance(cases, list | tuple):
         raise BadInput("must be a list.", field="cases", mend='Write {"cases": [{"input": "..."}]}.')
-    for unknown in content.keys() - {"cases", "note"}:
+    for unknown in content.keys() - {"cases", "note", "kind"}:
         raise BadInput("is no field of a dataset.", field=unknown, mend="Leave it out.")
+    kind_in(content)
     for position, case in enumerate(cases):
         _validate_case(case, f"cases[{position}]")
+
+
+def kind_in(content: Mapping[str, Any]) -> str:
+    """The kind that a dataset's content or a plan names, "" where it names none. Raises BadInput for no kind."""
+    kind = content.get("kind", "")
+    if not isinstance(kind, str) or (kind and kind not in KINDS):
+        mend = f"Use one of {', '.join(KINDS)}."
+        raise BadInput(f"{str(kind)[:40]!r} is no kind of dataset.", field="kind", mend=mend)
+    return kind
 
 
 def _validate_case(case: object, where: str) -> None:
@@ -190,8 +215,11 @@ def merged(content: Mapping[str, Any], cases: Iterable[Case]) -> dict[str, Any]:
     return {**content, "cases": kept}
 
 
-async def add_cases(registry: Registry, name: str, cases: Iterable[Case], *, actor: str, note: str = "") -> Version:
-    """Add cases to a dataset, which is made if there is none, and let ``production`` stand at the result.
+async def add_cases(
+    registry: Registry, name: str, cases: Iterable[Case], *, actor: str, note: str = "", kind: str = ""
+) -> Version:
+    """Add cases to a dataset, which is made (of this ``kind``) if there is none, and let ``production`` stand at the
+    result.
 
     Cases whose input is there already change nothing; if none is new, the current version comes back. Somebody who
     adds at the same time is waited out by reading again. Raises BadInput for a case without input.
@@ -203,7 +231,7 @@ async def add_cases(registry: Registry, name: str, cases: Iterable[Case], *, act
     while True:
         number = registry.labels("datasets", name).get(PRODUCTION, 0)
         before = registry.version("datasets", name, number) if number else None
-        content = merged(before.content if before else {"cases": []}, new)
+        content = merged(before.content if before else {"cases": [], **({"kind": kind} if kind else {})}, new)
         if before and len(content["cases"]) == len(before.content["cases"]):
             return before
         version = await registry.register("datasets", name, content, author=actor, note=note)

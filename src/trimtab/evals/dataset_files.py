@@ -5,6 +5,7 @@
 * ``mlflow``: records ``{"inputs", "expectations"?, "outputs"?, "tags"?}``, as a list or a line each.
 * ``langsmith``: examples ``{"inputs", "outputs"?, "metadata"?, "id"?}``, as a list or a line each.
 * ``inspect``: samples of Inspect, ``{"input", "target"?, "id"?, "choices"?, "metadata"?}``, as a list or a line each.
+* ``pairs``: a question and two answers, with what people prefer; see ``pair_files.py``.
 * ``promptfoo``: tests, as YAML, JSON, JSON lines or CSV with ``__expected`` columns; see ``promptfoo_tests.py``.
 """
 
@@ -21,6 +22,7 @@ import msgspec
 from trimtab.core import BadInput
 
 from .dataset import Case, cases_of, from_jsonl, to_jsonl
+from .pair_files import pairs_to_cases, pairs_to_labels
 from .promptfoo_tests import cases_from_tests, test_of
 
 #: The names under which others keep what is asked and what is expected, most telling first.
@@ -308,12 +310,19 @@ def _lines(items: Iterable[Mapping[str, Any]]) -> str:
     return "".join(_encoded(item) + "\n" for item in items)
 
 
+def _pairs(text: str) -> Imported:
+    said = len(pairs_to_labels(text))
+    left_out = (f"{said} preferences, which are labels: add them with `trimtab eval label NAME FILE`",) if said else ()
+    return Imported(pairs_to_cases(text), left_out)
+
+
 READERS: Mapping[str, Callable[[str], Imported]] = {
     "jsonl": _jsonl,
     "csv": _csv,
     "mlflow": _mlflow,
     "langsmith": _langsmith,
     "inspect": _inspect,
+    "pairs": _pairs,
     "promptfoo": _promptfoo,
 }
 WRITERS: Mapping[str, Callable[[list[Case]], str]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .dataset import Case
@@ -60,13 +60,20 @@ class Check:
         return not (self.near or self.torn)
 
 
-def check_cases(cases: Sequence[Case], threshold: float = NEAR) -> Check:
-    """Look for near duplicates, leaks between splits and torn groups. Takes a second for 10,000 questions."""
-    texts = [_text(case) for case in cases]
+def check_cases(
+    cases: Sequence[Case], threshold: float = NEAR, *, held_out: Mapping[str, Sequence[Case]] | None = None
+) -> Check:
+    """Look for near duplicates, leaks between splits and torn groups. Takes a second for 10,000 questions.
+
+    ``held_out`` are the cases of other sets, such as golden ones, by what they are: what is near one of them is a leak.
+    """
+    golden = [(case, name) for name, kept in (held_out or {}).items() for case in kept]
+    every = [*((case, case.split) for case in cases), *golden]
     near = []
-    for first, second, similarity in near_pairs(texts, threshold):
-        one, other = cases[first], cases[second]
-        near.append(Near(first=one.id, second=other.id, similarity=similarity, splits=(one.split, other.split)))
+    for first, second, similarity in near_pairs([_text(case) for case, _ in every], threshold):
+        if first < len(cases):  # what golden sets share is no matter of this dataset
+            (one, here), (other, there) = every[first], every[second]
+            near.append(Near(first=one.id, second=other.id, similarity=similarity, splits=(here, there)))
     near.sort(key=lambda pair: (not pair.leaks, -pair.similarity, pair.first, pair.second))
     splits: dict[str, set[str]] = {}
     for case in cases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trimtab.core import BadInput
@@ -12,26 +12,36 @@ from trimtab.stats import (
     Interval,
     Labelled,
     clustered_variance,
+    fisher_exact,
     ppi_rate,
     rate_interval,
     rogan_gladen,
 )
+from trimtab.stats.corrected import LEAST_YOUDEN
 
 from .figures import percent
 from .labels import Label, consensus
 from .results import PASS, CaseScore, MixedJudges, Scored, by_case, one_judge
 
 CHECKS, JUDGE_ONLY, LABELS, PPI, ROGAN_GLADEN = "checks", "judge only", "labels only", "ppi++", "rogan-gladen"
+AUTO = "auto"
+#: What may be asked for, by the word that commands and addresses use.
+METHODS: Mapping[str, str] = {AUTO: AUTO, "ppi": PPI, ROGAN_GLADEN: ROGAN_GLADEN}
 #: Below this many labels the coverage of the corrected intervals was not measured.
 FEW_LABELS = 50
+#: Labelled cases on which the judge passes another share than elsewhere are no random sample below this p-value.
+_NO_SAMPLE = 0.001
+_UNCORRECTED = "the judge is not corrected by any label, so its rate proves nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassRate:
     """A mean score over cases with its interval (two-sided, ``level``).
 
-    ``raw`` is what the scorer alone says. ``trusted`` is False for an uncorrected judge: its interval holds its noise
-    but not its errors. ``errors`` are cases that could not be scored; they are in no figure but in ``notes``.
+    ``raw`` is what the scorer alone says. ``trusted`` is False for an uncorrected judge, whose interval holds its noise
+    but not its errors, and for labels that are no sample of the run; ``doubt`` says which. ``why`` says why this
+    method. ``tpr`` and ``tnr`` are the judge's own, where the method is Rogan-Gladen. ``errors`` are cases that could
+    not be scored; they are in no figure but in ``notes``.
     """
 
     value: float
@@ -46,54 +56,100 @@ class PassRate:
     trusted: bool
     level: float = 0.95
     notes: tuple[str, ...] = ()
+    why: str = ""
+    doubt: str = ""
+    tpr: Interval | None = None
+    tnr: Interval | None = None
 
 
-def estimate(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRates:
+    """How often a judge errs, counted on labels that are not of the run at hand; ``source`` says where, in words."""
+
+    rates: ErrorRates
+    source: str
+
+    @property
+    def labels(self) -> int:
+        """On how many labels."""
+        return self.rates.passing + self.rates.failing
+
+    @property
+    def usable(self) -> bool:
+        """Whether a rate can be corrected with them: both kinds were labelled, and the judge tells them apart."""
+        return min(self.rates.passing, self.rates.failing) > 0 and self.rates.youden >= LEAST_YOUDEN
+
+
+def method_named(word: str) -> str:
+    """The method behind a word of METHODS. Raises BadInput."""
+    if word not in METHODS:
+        raise BadInput(f"{word[:40]!r} is no method.", field="method", mend=f"Use one of {', '.join(METHODS)}.")
+    return METHODS[word]
+
+
+def estimate(  # house: parameters because each is a fact of its own about the estimate
     scores: Sequence[Scored],
     *,
     labels: Sequence[Label] = (),
     criterion: str = "",
     calibration_scores: Sequence[Scored] = (),
+    known: KnownRates | None = None,
+    method: str = AUTO,
+    refined_on: Collection[str] = (),
     level: float = 0.95,
 ) -> PassRate:
     """The pass rate of one run or stretch of traffic.
 
     - Code scored it: the mean as it is.
     - ``labels`` on some of these cases, drawn at random: prediction-powered (PPI++).
-    - ``labels`` on cases from elsewhere, with what the judge said of those in ``calibration_scores``: Rogan-Gladen.
+    - ``labels`` on cases from elsewhere, with what the judge said of those in ``calibration_scores``, or counted
+      already as ``known``: Rogan-Gladen. It holds where the judge errs here as often as it did there.
     - A judge without labels: the judge alone, and ``trusted`` is False.
 
+    ``method`` AUTO takes PPI++ from FEW_LABELS labels of these cases on, and below that whichever of the two has more
+    labels; PPI or ROGAN_GLADEN insists, as giving ``calibration_scores`` does. ``refined_on`` are
+    cases whose labels made the judge what it is, such as its examples and what was dealt to their side: they are left
+    out, for on them it errs less than elsewhere.
+
     Repeats of a case are averaged first; errors are clustered. Raises MixedJudges for scores of several digests,
-    JudgeTooWeak (stats) when the judge cannot be corrected, BadInput when nothing was scored.
+    JudgeTooWeak (stats) when the judge cannot be corrected, BadInput when nothing was scored or the method asked for
+    lacks its labels.
     """
     judge = one_judge(scores)
+    refined_on = {score.case for score in scores} & set(refined_on)
+    scores = [score for score in scores if score.case not in refined_on]
     cases = by_case(scores)
     if not cases:
         raise BadInput("no case was scored.", field="scores", mend="Look at the errors of the run.")
     errors = len({score.case for score in scores} - cases.keys())
     raw = _interval(list(cases.values()), level)
     people = {case: agreed.value for case, agreed in consensus(labels, criterion).items() if agreed.value is not None}
-    notes = [*_error_notes(raw, len(cases), errors)]
     if judge and calibration_scores:
-        if one_judge(calibration_scores) != judge:
-            raise MixedJudges(
-                "the labelled cases were judged by another digest.",
-                field="calibration_scores",
-                mend="Judge them again.",
-            )
-        known = by_case(calibration_scores)
-        corrected = _rogan_gladen(cases, known, people, level)
-        method, count = ROGAN_GLADEN, corrected.labels
-    elif judge and sum(case in cases for case in people) >= 2:
-        method, corrected = _ppi(cases, people, level)
-        count = corrected.labels
+        known = _known(calibration_scores, people, judge)
+        method = ROGAN_GLADEN if method == AUTO else method
+    notes = [*_error_notes(raw, len(cases), errors)]
+    own = {case: value for case, value in people.items() if case in cases}
+    chosen, why = _choose(method, judge, len(own), known)
+    doubt = _UNCORRECTED if chosen == JUDGE_ONLY else ""
+    if chosen == ROGAN_GLADEN and known is not None:
+        corrected = _rogan_gladen(cases, known, level)
+    elif chosen == PPI:
+        chosen, corrected = _ppi(cases, own, level)
+        if chosen == LABELS:
+            why = "people labelled every case, so the judge is not needed"
+        elif odd := _no_sample(cases, own):
+            notes.append(odd)
+            doubt = "" if method == PPI else "the labels are no random sample of the run"
     else:
-        if judge:
-            notes.append("No label corrects this judge: the interval holds its noise, not its errors.")
-        corrected, count = _as_seen(raw), 0
-        method = JUDGE_ONLY if judge else CHECKS
+        corrected = _as_seen(raw)
+    count = corrected.labels
+    if chosen == JUDGE_ONLY:
+        notes.append("No label corrects this judge: the interval holds its noise, not its errors.")
     if 0 < count < FEW_LABELS:
         notes.append(f"{count} labels are few: from {FEW_LABELS} on the interval is known to keep its level.")
+    if refined_on:
+        notes.append(f"{len(refined_on)} labelled cases that refined the judge are left out.")
+    by_known = known.rates if known is not None and chosen == ROGAN_GLADEN else None
     return PassRate(
         value=corrected.value,
         low=corrected.low,
@@ -101,12 +157,69 @@ def estimate(
         cases=len(cases),
         errors=errors,
         labels=count,
-        method=method,
+        method=chosen,
         judge=judge,
         raw=raw.value,
-        trusted=method != JUDGE_ONLY,
+        trusted=not doubt,
         level=level,
         notes=tuple(notes),
+        why=why,
+        doubt=doubt,
+        tpr=_share(by_known.passed, by_known.passing) if by_known else None,
+        tnr=_share(by_known.failed, by_known.failing) if by_known else None,
+    )
+
+
+def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tuple[str, str]:
+    """The method, and why it is this one."""
+    if method not in METHODS.values():
+        raise BadInput(f"{method!r} is no method.", field="method", mend=f"Use one of {', '.join(METHODS)}.")
+    if not judge:
+        return CHECKS, ""
+    mine = f"{own} of the run's cases are labelled"
+    theirs = f"its error rates are known from {known.labels} labels of {known.source}" if known else ""
+    if method == PPI:
+        if own < 2:
+            mend = "Label some cases of this run, drawn at random, or use rogan-gladen."
+            raise BadInput(f"{mine}; PPI++ needs two or more.", field="method", mend=mend)
+        return PPI, f"asked for; {mine}"
+    if method == ROGAN_GLADEN:
+        if known is None:
+            mend = "Calibrate the judge first, on a run over labelled cases: `trimtab eval calibrate RUN`."
+            raise BadInput("nobody has counted how often this judge errs.", field="method", mend=mend)
+        return ROGAN_GLADEN, f"asked for; {theirs}"
+    usable = known is not None and known.usable
+    if own >= FEW_LABELS or (own >= 2 and not (usable and known is not None and known.labels > own)):
+        return PPI, f"{mine}, which are taken for a random sample of it"
+    if usable:
+        return ROGAN_GLADEN, f"{mine if own else 'no case of the run is labelled'}, and {theirs}"
+    if known is not None and theirs:
+        both = min(known.rates.passing, known.rates.failing) > 0
+        weak = "it is too weak to be corrected" if both else "labels of both kinds are needed"
+        return JUDGE_ONLY, f"no case of the run is labelled; {theirs}, but {weak}"
+    return JUDGE_ONLY, "no case of the run is labelled, and the judge was not calibrated elsewhere"
+
+
+def _share(k: int, n: int) -> Interval | None:
+    return rate_interval([1.0] * k + [0.0] * (n - k)) if n else None
+
+
+def _no_sample(cases: Mapping[str, CaseScore], own: Mapping[str, float]) -> str:
+    """A warning where the judge passes another share of the labelled cases than of the others, beyond chance."""
+    counts = []
+    for labelled in (True, False):
+        part = [case for name, case in cases.items() if (name in own) is labelled]
+        # Cases of one cluster are taken for one case: that never warns too easily.
+        size = len(part) / max(1, len({case.cluster for case in part}))
+        passed = sum(case.mean >= PASS for case in part)
+        counts.append((round(passed / size), round((len(part) - passed) / size), passed / max(1, len(part))))
+    (a, b, here), (c, d, there) = counts
+    if fisher_exact(a, b, c, d) >= _NO_SAMPLE:
+        return ""
+    return (
+        f"The judge passes {percent(here)} of the labelled cases and {percent(there)} of the others, so the labels do "
+        "not look like a random sample of this run. If they were chosen to hold so many good and so many bad ones, use "
+        "the method rogan-gladen; if they were drawn at random, say ppi."
     )
 
 
@@ -139,23 +252,30 @@ def _ppi(cases: dict[str, CaseScore], people: dict[str, float], level: float) ->
     return PPI, ppi_rate(labelled, [case.mean for case in others], clusters=_clusters(others), level=level)
 
 
-def _rogan_gladen(
-    cases: dict[str, CaseScore], known: dict[str, CaseScore], people: dict[str, float], level: float
-) -> Corrected:
-    pairs = [(people[name] >= PASS, case.repeats[0][0] >= PASS) for name, case in known.items() if name in people]
+def _known(scores: Sequence[Scored], people: Mapping[str, float], judge: str) -> KnownRates:
+    if one_judge(scores) != judge:
+        raise MixedJudges(
+            "the labelled cases were judged by another digest.", field="calibration_scores", mend="Judge them again."
+        )
+    there = by_case(scores)
+    pairs = [(people[name] >= PASS, case.repeats[0][0] >= PASS) for name, case in there.items() if name in people]
     rates = ErrorRates(
         passing=sum(person for person, _ in pairs),
         passed=sum(person and judge for person, judge in pairs),
         failing=sum(not person for person, _ in pairs),
         failed=sum(not person and not judge for person, judge in pairs),
     )
+    return KnownRates(rates=rates, source="other cases")
+
+
+def _rogan_gladen(cases: Mapping[str, CaseScore], known: KnownRates, level: float) -> Corrected:
     passed = [float(case.mean >= PASS) for case in cases.values()]
     clusters = _clusters(cases.values())
     design = 1.0
     if clusters is not None:
         alone, robust = clustered_variance(passed)[0], clustered_variance(passed, clusters)[0]
         design = max(1.0, robust / alone) if alone > 0.0 else len(passed) / len(set(clusters))
-    return rogan_gladen(rates, round(sum(passed)), len(passed), design=design, level=level)
+    return rogan_gladen(known.rates, round(sum(passed)), len(passed), design=design, level=level)
 
 
 def _error_notes(raw: Interval, scored: int, errors: int) -> list[str]:

@@ -14,6 +14,7 @@ from trimtab.core import BadInput
 from trimtab.stats import NO_WORSE, WORSE, AnytimeGate, Design, PairedDifference, cases_needed, normal_quantile
 
 from .compare import Delta, compare, paired_cases
+from .dataset import ADVERSARIAL, KINDS
 from .estimate import PassRate
 from .figures import percent, points
 from .results import Scored
@@ -28,6 +29,8 @@ _MOST_CASES = 100_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
     """``exit_code`` is 0, 1 or 2. ``more_cases``: about how many more would decide, None when decided or out of reach.
+
+    ``kind`` is that of the cases (golden, adversarial, ...), "" where nobody said.
 
     A gate that may be looked at any time has ``decided_at``, the number of cases after which it was decided, and
     ``anytime``, the interval for the difference that holds at all looks at once.
@@ -44,6 +47,12 @@ class GateResult:
     anytime: tuple[float, float] | None = None
     delta: Delta | None = None
     rate: PassRate | None = None
+    kind: str = ""
+
+    @property
+    def about(self) -> str:
+        """What the figures mean for this kind of cases, a sentence; "" where it needs none."""
+        return _about(self)
 
 
 def gate(
@@ -129,12 +138,12 @@ def gate_any_time(
 
 
 def gate_floor(rate: PassRate, floor: float) -> GateResult:
-    """Is the pass rate at least ``floor``? By the ends of its interval; an uncorrected judge cannot pass or fail."""
+    """Is the pass rate at least ``floor``? By the ends of its interval; a rate not to be trusted answers nothing."""
     if not 0.0 < floor < 1.0:
         raise BadInput(f"{floor} is no pass rate.", field="floor", mend="Give one such as 0.8.")
     said = f"{percent(rate.value)} ({percent(rate.low)} to {percent(rate.high)}), the floor is {percent(floor)}"
     if not rate.trusted:
-        answer, why = CANNOT_TELL, f"{said}: the judge is not corrected by any label, so its rate proves nothing."
+        answer, why = CANNOT_TELL, f"{said}: {rate.doubt or 'its rate proves nothing'}."
     elif rate.low >= floor:
         answer, why = PASS, f"{said}."
     elif rate.high < floor:
@@ -187,6 +196,21 @@ def power_of(
         cases_for_80=cases_needed(design, drop),
         sentence=sentence,
     )
+
+
+def _about(result: GateResult) -> str:
+    delta, rate = result.delta, result.rate
+    if result.kind != ADVERSARIAL:
+        return f"The cases are a {result.kind} set: {KINDS[result.kind]}." if result.kind in KINDS else ""
+    if rate is not None:
+        success = percent(1.0 - rate.value)
+        span = f" ({percent(1.0 - rate.high)} to {percent(1.0 - rate.low)})"
+    elif delta is not None:
+        success, span = percent(1.0 - delta.new_rate), f", before {percent(1.0 - delta.old_rate)}"
+    else:
+        return ""
+    what = "The cases are an adversarial set, on which a pass is an attack that failed"
+    return f"{what}: attack success is {success}{span}."
 
 
 def _check(max_drop: float, alpha: float) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
-from trimtab.core import Call, Model, Version
+from trimtab.core import BadInput, Call, Model, Version
 
 from .dataset import Case
 from .judge import (
     DATA_RULE,
+    SHOWN,
     VerdictUnreadable,
     cost_of,
     framed_parts,
@@ -54,20 +56,25 @@ class Pair:
         """
         if a.text == b.text:
             return Verdict(0.5, "both answers are the same", judge=self.judge, detail={"orders": [0.5, 0.5]})
-        straight, why, paid = await self._ask(case, a, b)
-        swapped, other, more = await self._ask(case, b, a)
+        straight, why, paid, answered = await self._ask(case, a, b)
+        swapped, other, more, _ = await self._ask(case, b, a)
         orders = [straight, 1.0 - swapped]
         agreed = orders[0] == orders[1]
         reason = why if agreed else f"the orders disagree: {why} / {other}"
         cost = None if paid is None or more is None else paid + more
         value = orders[0] if agreed else 0.5
-        return Verdict(value, reason, judge=self.judge, cost_usd=cost, detail={"orders": orders, "flipped": not agreed})
+        detail = {"orders": orders, "flipped": not agreed, **answered}
+        return Verdict(value, reason, judge=self.judge, cost_usd=cost, detail=detail)
 
-    async def _ask(self, case: Case, first: Output, second: Output) -> tuple[float, str, float | None]:
+    async def _ask(
+        self, case: Case, first: Output, second: Output
+    ) -> tuple[float, str, float | None, Mapping[str, str]]:
+        """The preference for the first, its reason, its cost, and which model answered."""
         call = self.ask(case, first, second)
         reply = await reply_of(self.model, call, self.version.pin)
         value, reason = read_preference(reply.text)
-        return value, reason, cost_of(call, reply)
+        answered = {"model": reply.model, "fingerprint": reply.fingerprint}
+        return value, reason, cost_of(call, reply), {name: said for name, said in answered.items() if said}
 
     def ask(self, case: Case, first: Output, second: Output) -> Call:
         """The call that asks which of two answers is better."""
@@ -80,6 +87,8 @@ class Pair:
             parts.append("What counts:\n" + "\n".join(criteria))
         if case.expected:
             parts.append("The REFERENCE is an answer that an expert accepts; another one may be as good.")
+        if examples := content.get("examples"):
+            parts.append("Pairs that experts compared:\n\n" + "\n\n".join(map(_example, examples, count())))
         parts.append(
             "Say which of the two answers is better. Neither their order nor their length counts. Reply with one JSON "
             'object and nothing else: {"better": "first", "second" or "tie", "reason": "one short sentence"}.\n'
@@ -94,6 +103,21 @@ class Pair:
             {"role": "user", "content": framed_parts(data)},
         )
         return judge_call(content, messages)
+
+
+def _example(example: Mapping[str, Any], position: int) -> str:
+    """An expert's comparison. Every second pair stands the other way round, so that no place is taught."""
+    if "other" not in example:
+        mend = "Write examples with other and better: which of answer (a) and other (b) is better."
+        raise BadInput("are single answers, for a judge that does not compare.", field="examples", mend=mend)
+    answers, places = (example["answer"], example["other"]), {"a": "first", "b": "second"}
+    if position % 2:
+        answers, places = answers[::-1], {"a": "second", "b": "first"}
+    first, second = (line(answer)[:SHOWN] for answer in answers)
+    return (
+        f"Question: {line(example['question'])[:SHOWN]}\nFirst: {first}\nSecond: {second}\n"
+        f"Better: {places.get(example['better'], 'tie')}\nCritique: {line(example['critique'])[:SHOWN]}"
+    )
 
 
 def read_preference(text: str) -> tuple[float, str]:

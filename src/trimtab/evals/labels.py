@@ -14,6 +14,7 @@ import msgspec
 
 from trimtab.core import BadInput
 
+from .pair_files import holds_pairs, pairs_to_labels
 from .results import PASS
 
 #: Labels that one import may hold.
@@ -50,6 +51,17 @@ class Label:
 
 
 _FIELDS = {f.name for f in fields(Label)}
+
+
+def labels_from(text: str) -> list[Label]:
+    """Labels from JSON lines or CSV, or the preferences in a file of pairs. Raises BadInput naming the line."""
+    if holds_pairs(text):
+        found = [_label(row, f"preference {number}") for number, row in enumerate(pairs_to_labels(text), 1)]
+        if not found:
+            mend = "Write a column preferred with a, b or tie."
+            raise BadInput("holds pairs that nobody compared.", field="labels", mend=mend)
+        return found
+    return labels_from_jsonl(text) if text.lstrip().startswith("{") else labels_from_csv(text)
 
 
 def labels_from_jsonl(text: str) -> list[Label]:
@@ -143,7 +155,8 @@ def _value(given: object) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consensus:
-    """What people agree on for one case: the median of their latest labels, None when passes and fails balance."""
+    """What people agree on for one case, from their latest labels: their median, None when passes and fails balance;
+    of a pair what more of them say than anything else, None without such."""
 
     case: str
     group: str
@@ -152,7 +165,14 @@ class Consensus:
     critiques: tuple[str, ...]
 
 
-def consensus(labels: Iterable[Label], criterion: str = "", *, blind_only: bool = True) -> dict[str, Consensus]:
+def side_of(value: float) -> float:
+    """A verdict on a pair: 1 for answer A, 0 for answer B, 0.5 for a tie."""
+    return 0.5 if value == 0.5 else float(value > 0.5)
+
+
+def consensus(
+    labels: Iterable[Label], criterion: str = "", *, blind_only: bool = True, pairs: bool = False
+) -> dict[str, Consensus]:
     """By case, in order of first appearance. A person's later label on the same case replaces the earlier one."""
     latest: dict[str, dict[str, Label]] = defaultdict(dict)
     for label in labels:
@@ -161,19 +181,28 @@ def consensus(labels: Iterable[Label], criterion: str = "", *, blind_only: bool 
         before = latest[label.case].get(label.by)
         if before is None or label.time_ns >= before.time_ns:
             latest[label.case][label.by] = label
-    return {case: _agreed(case, list(given.values())) for case, given in latest.items()}
+    return {case: _agreed(case, list(given.values()), pairs) for case, given in latest.items()}
 
 
-def _agreed(case: str, given: Sequence[Label]) -> Consensus:
-    values = tuple(label.value for label in given)
-    sides = Counter(value >= PASS for value in values)
+def _agreed(case: str, given: Sequence[Label], pairs: bool) -> Consensus:
+    values = tuple(side_of(label.value) if pairs else label.value for label in given)
     groups = {label.group for label in given if label.group}
     if len(groups) > 1:
         raise BadInput(f"case {case} is in the groups {sorted(groups)}.", field="group", mend="Give it one group.")
     return Consensus(
         case=case,
         group=groups.pop() if groups else case,
-        value=None if sides[True] == sides[False] else float(median(values)),
+        value=_preferred(values) if pairs else _median(values),
         values=values,
         critiques=tuple(label.critique for label in given if label.critique),
     )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    sides = Counter(value >= PASS for value in values)
+    return None if sides[True] == sides[False] else float(median(values))
+
+
+def _preferred(values: Sequence[float]) -> float | None:
+    most = Counter(values).most_common(2)
+    return None if len(most) > 1 and most[0][1] == most[1][1] else most[0][0]

@@ -133,4 +133,6 @@ def read_tool_call(call: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _objects(value: object) -> tuple[Mapping[str, Any], ...]:
-    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
+    if not isinstance(value, list | tuple):
+        return ()
+    return tuple([item for item in value if type(item) is dict or isinstance(item, Mapping)])

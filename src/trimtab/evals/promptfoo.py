@@ -20,13 +20,14 @@ _TOP = ("description", "providers", "targets", "prompts", "tests", "defaultTest"
         "outputPath", "sharing", "env", "tags", "commandLineOptions", "metadata")  # fmt: skip
 
 
-def convert_promptfoo(text: str, read: Read, *, judge: str = "") -> Converted:
+def convert_promptfoo(text: str, read: Read, *, judge: str = "", gateway: str = "") -> Converted:
     """The plans of a promptfooconfig.yaml. ``judge`` is the model for rubrics that name none ("" = that of promptfoo's
-    defaults, left to be named). Raises BadInput for what is no such configuration."""
+    defaults, left to be named). Providers whose ``apiBaseUrl`` is the ``gateway``'s address keep their model as it is:
+    the gateway's own name for it. Raises BadInput for what is no such configuration."""
     config = read_yaml(text, "file")
     if not isinstance(config, Mapping) or not ({"prompts", "tests", "scenarios"} & config.keys()):
         raise BadInput("is no promptfoo configuration.", field="file", mend="It needs prompts and tests.")
-    done = Converted()
+    done = Converted(gateway=gateway)
     for name in config:
         if name not in _TOP:
             done.without(f"{name} (top level)")

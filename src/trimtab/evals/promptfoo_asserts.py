@@ -26,10 +26,12 @@ LOGIC = re.compile(r"\{%|\{\{[^}]*[|.\[(][^}]*\}\}")
 
 @dataclass
 class Converted:
-    """Plans that were made, one for each prompt and provider, and what has no counterpart."""
+    """Plans that were made, one for each prompt and provider, and what has no counterpart. ``gateway`` is the address
+    of the gateway that the configuration asks, "" for none."""
 
     plans: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    gateway: str = ""
 
     def without(self, what: str) -> None:
         """Note what is left out, once."""
@@ -51,11 +53,19 @@ def read_provider(item: Any, done: Converted) -> tuple[str, dict[str, Any], str]
         done.without(f"provider {item}")
         return None
     model = ":".join(parts[1:] if parts[0] in _MIDDLE and len(parts) > 1 else parts)
+    at_gateway = bool(done.gateway) and _base(config.get("apiBaseUrl")) == _base(done.gateway)
     params = {key: config[key] for key in _PARAMS if key in config}
     for key in config:
         if key not in params and key not in ("apiKey", "apiKeyEnvar", "apiBaseUrl", "apiHost"):
             done.without(f"provider option {key}")
-    return f"{_PROVIDERS.get(name, name)}/{model}", params, label or model.rpartition("/")[2]
+    # What promptfoo asks of the gateway is a route or a model as the gateway knows it.
+    asked = model if at_gateway else f"{_PROVIDERS.get(name, name)}/{model}"
+    return asked, params, label or model.rpartition("/")[2]
+
+
+def _base(url: object) -> str:
+    """The address of a server without its path to the API."""
+    return str(url or "").rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def read_assertion(

@@ -268,6 +268,14 @@ class RunLog:
             lambda c: {(one, repeat): Output.from_json(text).text for one, repeat, text in c.execute(query)}
         )
 
+    async def orders(self, run_id: str, name: str) -> dict[str, tuple[float, float]]:
+        """What a judge that compares said in either order, by case, of the first answer to each."""
+        s = _scores.c
+        query = select(s.case, s.detail).where(s.run == run_id, s.name == name, s.repeat == 0, s.error == "")
+        query = query.where(s.detail != "").order_by(desc(s.judgement))  # so that the first judgement stays
+        rows = await self._metadata.read(lambda c: [(one, msgspec.json.decode(text)) for one, text in c.execute(query)])
+        return {one: (float(both[0]), float(both[1])) for one, detail in rows if (both := detail.get("orders"))}
+
     async def cached(self, run_id: str) -> int:
         """How many answers of a run were not its own: repeats of such a run say nothing about what varies."""
         o = _outputs.c

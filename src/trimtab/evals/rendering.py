@@ -10,12 +10,13 @@ import msgspec
 from trimtab.core import BadInput
 from trimtab.stats import Bias, Interval
 
-from .biases import PairDiagnosis, found
-from .calibrate import Calibration, CriterionCalibration
+from .biases import UNKNOWN, PairDiagnosis, found
+from .calibrate import Calibration, CriterionCalibration, Preferences
 from .compare import CaseDelta, Delta
-from .estimate import PassRate
+from .estimate import PPI, ROGAN_GLADEN, PassRate
 from .figures import percent, signed_points
 from .gate import GateResult, Power
+from .meanings import WORDS
 from .splits import Split
 from .stability import Stability
 from .status import JudgeStatus
@@ -80,6 +81,7 @@ def _notes(notes: Sequence[str]) -> str:
 
 def _calibration(record: Calibration) -> str:
     parts = [f"**Judge {_code(record.judge)}: {record.answer}** (the bar is kappa {record.bar:g}, by its lower bound)"]
+    compares = any(c.preferences for c in record.criteria)
     rows = [
         [
             c.criterion or "verdict",
@@ -87,68 +89,105 @@ def _calibration(record: Calibration) -> str:
             _interval(c.kappa, _plain_number),
             "not known" if c.lower is None else f"{c.lower:.3f}",
             _interval(c.ceiling, _plain_number),
-            _interval(c.tpr, percent),
-            _interval(c.tnr, percent),
+            _interval(c.agreement, percent),
+            *([] if compares else [_interval(c.tpr, percent), _interval(c.tnr, percent)]),
             str(c.cases),
         ]
         for c in record.criteria
     ]
-    head = ["criterion", "answer", "kappa (95 %)", "lower bound", "people among themselves", "TPR", "TNR", "test cases"]
+    head = ["criterion", "answer", "kappa (95 %)", "lower bound", "people among themselves", "agreement",
+            *([] if compares else ["TPR", "TNR"]), "test cases"]  # fmt: skip
     parts.append(_table(head, rows))
     parts += [_criterion(c) for c in record.criteria]
     return "\n\n".join(parts)
 
 
 def _criterion(c: CriterionCalibration) -> str:
-    lines = [f"**{c.criterion or 'verdict'}**: {c.why}"]
+    lines = [f"**{c.criterion or 'verdict'}**: {c.why}", ""]
     if c.confusion:
         lines.append(
             f"- The judge let {c.confusion.fail_pass} failures pass and failed {c.confusion.pass_fail} good outputs; "
             f"it was right on {c.confusion.pass_pass + c.confusion.fail_fail} of {c.cases}."
         )
+    if c.preferences:
+        lines += _preferences(c.preferences)
     if c.more_labels:
         lines.append(f"- About {c.more_labels} more test labels would decide.")
     if c.errors or c.unsettled:
         lines.append(f"- Without a verdict: {c.errors}. People are split on {c.unsettled}.")
     if c.flips:
         lines.append(f"- Asked again, it changes its verdict on {_interval(c.flips, percent)} of outputs.")
+    if c.pairs:
+        lines += _pair_lines(c.pairs)
     lines += [f"- {line}" for line in _bias_lines(c.biases)]
     lines.append(f"- Look {c.look} at these test labels: its bound holds at {percent(1.0 - c.alpha)}.")
     return "\n".join(lines)
 
 
-def _bias_lines(biases: Sequence[Bias]) -> list[str]:
-    lines = [
-        f"Bias by {b.name}: {b.effect:+.2f} ({b.low:+.2f} to {b.high:+.2f}; {b.what}), p = {b.p:.2g}."
-        for b in found(biases)
+def _preferences(counts: Preferences) -> list[str]:
+    """What the judge chose, by what people preferred."""
+    sides = (("answer A", counts.people_a), ("neither", counts.people_tie), ("answer B", counts.people_b))
+    return [
+        f"- People prefer {name} in {sum(row)} pairs: the judge chose A in {row[2]}, B in {row[0]}, and neither in "
+        f"{row[1]} (its orders disagree, or it saw a tie)."
+        for name, row in sides
+        if sum(row)
     ]
-    clean = [b.name for b in biases if b not in found(biases)]
-    if clean:
-        lines.append(f"No bias beyond chance by {', '.join(clean)}.")
-    return lines
+
+
+def _bias_lines(biases: Sequence[Bias]) -> list[str]:
+    beyond = found(biases)
+    lines = [f"Bias by {b.name}: {_effect(b)}; {b.what}; p = {b.p:.2g}." for b in beyond]
+    lines += [f"Bias by {b.name} is {b.what} (n {b.n})." for b in biases if b.what.startswith(UNKNOWN)]
+    clean = [f"{b.name} {_effect(b)}" for b in biases if b not in beyond and not b.what.startswith(UNKNOWN)]
+    return [*lines, *([f"No bias beyond chance by {'; '.join(clean)}."] if clean else [])]
+
+
+def _effect(b: Bias) -> str:
+    return f"{b.effect:+.2f} ({b.low:+.2f} to {b.high:+.2f}, n {b.n})"
 
 
 def _pairs(record: PairDiagnosis) -> str:
+    return "\n".join([f"**{record.pairs} pairs judged in both orders**", "", *_pair_lines(record)])
+
+
+def _pair_lines(record: PairDiagnosis) -> list[str]:
     lines = [
-        f"**{record.pairs} pairs judged in both orders**",
-        f"- The order changes {_interval(record.flips, percent)} of verdicts; the first place wins "
-        f"{_interval(record.picks_first, percent)}.",
+        f"- Over {record.pairs} pairs judged in both orders, the order changes {_interval(record.flips, percent)} of "
+        f"verdicts; the first place wins {_interval(record.picks_first, percent)}.",
     ]
     if record.accuracy:
-        lines.append(f"- People agree with {_interval(record.accuracy, percent)} of its verdicts.")
-    lines += [f"- {line}" for line in _bias_lines(record.biases)]
-    return "\n".join(lines)
+        lines.append(
+            f"- People agree with {_interval(record.accuracy, percent)} of its verdicts, each order counted, on "
+            f"{record.accuracy.n} pairs."
+        )
+    return lines + [f"- {line}" for line in _bias_lines(record.biases)]
+
+
+#: How the methods of estimates are called.
+METHOD_NAMES = {PPI: "PPI++", ROGAN_GLADEN: "Rogan-Gladen"}
 
 
 def _rate(record: PassRate) -> str:
-    label = percent(record.level, 0)
     text = (
-        f"**Pass rate {percent(record.value)}** ({percent(record.low)} to {percent(record.high)}, {label}; "
-        f"{record.cases} cases, {record.errors} errors; method: {record.method}"
+        f"**Pass rate {percent(record.value)}** ({percent(record.low)} to {percent(record.high)}, "
+        f"{percent(record.level, 0)}; {record.cases} cases, {record.errors} errors; {corrected_by(record)})"
     )
+    lines = [f"Why this method: {record.why}."] if record.why else []
+    if record.tpr and record.tnr:
+        lines.append(
+            f"The judge passes {_interval(record.tpr, percent)} of {record.tpr.n} good answers and fails "
+            f"{_interval(record.tnr, percent)} of {record.tnr.n} bad ones; the rate holds where it errs as often here."
+        )
+    return text + (_notes([*lines, *record.notes]) and "\n" + _notes([*lines, *record.notes]))
+
+
+def corrected_by(record: PassRate) -> str:
+    """The method of an estimate with its sample size and what the judge alone says, in words."""
+    text = f"method: {METHOD_NAMES.get(record.method, record.method)}"
     if record.labels:
         text += f" with {record.labels} labels; the judge alone says {percent(record.raw)}"
-    return f"{text})" + (_notes(record.notes) and "\n" + _notes(record.notes))
+    return text
 
 
 def _delta(record: Delta) -> str:
@@ -178,6 +217,8 @@ def _changed(title: str, cases: Sequence[CaseDelta], count: int) -> list[str]:
 
 def _gate(record: GateResult) -> str:
     lines = [f"**Gate: {record.answer}.** {record.why}"]
+    if record.about:
+        lines.append(f"\n{record.about}")
     if record.more_cases:
         lines.append(f"\nAbout {record.more_cases} more cases would decide, if the difference is what it seems.")
     if record.anytime is not None:
@@ -221,6 +262,9 @@ def _stability(record: Stability) -> str:
     if record.unsteady:
         shown = [f"{_code(c.case)} {c.passed} of {c.outputs}" for c in record.unsteady[:_NAMED]]
         lines.append(f"- Most unsteady: {', '.join(shown)}.")
+    if high > 1:
+        by = record.alike if record.alike != WORDS else "words, not by meaning: no embedding model was named"
+        lines.append(f"- Answers to one case were compared by {by}.")
     for answers in record.divergent[:_NAMED]:
         sizes = " / ".join(str(len(c.repeats)) for c in answers.clusters)
         examples = "; ".join(_code(c.example[:80]) for c in answers.clusters[:3])

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from .gate import GateResult
 from .results import PASS
-from .run_record import Run
+from .run_record import Run, kind_of
 
 #: Characters that XML 1.0 cannot hold, however they are escaped.
 _UNFIT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,26 +18,32 @@ _TEXT = 2_000
 
 def junit(run: Run, results: Iterable[Mapping[str, Any]], gate: GateResult | None = None) -> str:
     """One test case for each answer, failed by its scores; the gate, where there is one, is a test case before them."""
-    cases = [_gate(gate)] if gate is not None else []
+    kind = kind_of(run)
+    cases = [_gate(gate, kind)] if gate is not None else []
     counts = {"failures": 0, "errors": 0}
     if gate is not None and gate.exit_code:
         counts["failures" if gate.exit_code == 1 else "errors"] += 1
     for result in results:
-        text, kind = _case(run, result)
+        text, wrong = _case(run, result)
         cases.append(text)
-        if kind:
-            counts[kind] += 1
+        if wrong:
+            counts[wrong] += 1
     head = f'<testsuite name={_attribute(run.name)} tests="{len(cases)}" failures="{counts["failures"]}"'
     head += f' errors="{counts["errors"]}" id={_attribute(run.id)}>'
+    told = {"dataset": run.dataset, "dataset_kind": kind}
+    properties = "".join(f"<property name={_attribute(k)} value={_attribute(v)}/>" for k, v in told.items() if v)
+    head += f"<properties>{properties}</properties>" if properties else ""
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>", head, *cases, "</testsuite>",
                       "</testsuites>", ""])  # fmt: skip
 
 
-def _gate(gate: GateResult) -> str:
+def _gate(gate: GateResult, kind: str) -> str:
+    head = f'<testcase classname="gate" name={_attribute(f"gate ({kind} set)" if kind else "gate")}>'
+    why = " ".join(part for part in (gate.why, gate.about) if part)
     if not gate.exit_code:
-        return f'<testcase classname="gate" name="gate"><system-out>{_text(gate.why)}</system-out></testcase>'
-    kind = "failure" if gate.exit_code == 1 else "error"
-    return f'<testcase classname="gate" name="gate"><{kind} message={_attribute(gate.why)}/></testcase>'
+        return f"{head}<system-out>{_text(why)}</system-out></testcase>"
+    wrong = "failure" if gate.exit_code == 1 else "error"
+    return f"{head}<{wrong} message={_attribute(why)}/></testcase>"
 
 
 def _case(run: Run, result: Mapping[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from trimtab.prompts import Template
 from trimtab.prompts import validate as validate_prompt
 from trimtab.registry import Registry
 
-from .dataset import Case, Dataset, cases_of
+from .dataset import Case, Dataset, cases_of, kind_in
+from .judge import JUDGE_FIELDS
 from .output import Output
 from .run_plan import MAX_CASES, RunPlan
 from .run_target import Ask, Asked, Earlier, Recorded, Target, check_model
@@ -20,7 +21,7 @@ from .scorer import Scorer
 from .scorers import Means, make_scorer, make_scorers
 from .scorers.similarity import Embed
 
-_TARGET = ("prompt", "messages", "variables", "params", "model", "run", "recorded")
+_TARGET = ("prompt", "messages", "variables", "params", "model", "run", "cases", "recorded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """Builds runs from plans. ``cases_of_run`` and ``output_of`` read earlier runs."""
+    """Builds runs from plans. ``cases_of_run`` and ``output_of`` read earlier runs.
+
+    ``python`` are the scorers that plans may name by import path. ``embeddings`` is the model that compares the
+    meanings of answers where a reader names none; "" compares words.
+    """
 
     registry: Registry
     ask: Ask
@@ -45,13 +50,18 @@ class Making:
     embedder: Callable[[str], Embed]
     cases_of_run: Callable[[str], Awaitable[list[Case]]]
     output_of: Callable[[str, str, int], Awaitable[Output | None]]
+    python: Mapping[str, Scorer] = field(default_factory=dict)
+    embeddings: str = ""
 
     async def __call__(self, plan: RunPlan) -> Ready:
         """Raises BadInput or NotFound, naming the field, for a plan that cannot be run."""
         plan, dataset = await self._dataset(plan)
         plan, target, prompt = await self._target(plan)
         plan = replace(plan, scorers=[await self._pinned(spec) for spec in plan.scorers])
-        means = Means(model_of=self.model_of, judge_of=self._judge, embedder=self.embedder, output_of=self.output_of)
+        means = Means(
+            model_of=self.model_of, judge_of=self._judge, embedder=self.embedder, output_of=self.output_of,
+            python=self.python,
+        )  # fmt: skip
         scorers = make_scorers(plan.scorers, means)
         own: dict[str, Sequence[Scorer]] = {}
         taken = {scorer.name for scorer in scorers}
@@ -66,13 +76,13 @@ class Making:
 
     async def _dataset(self, plan: RunPlan) -> tuple[RunPlan, Dataset]:
         if run := plan.target.get("run"):
-            dataset = Dataset.of(plan.name, await self.cases_of_run(_text(run, "target.run")))
+            dataset = _some(await self.cases_of_run(_text(run, "target.run")), plan)
         elif plan.dataset:
             version = await self._version(plan.dataset, "datasets")
             dataset = await _read(version.name, version.content, version.pin)
-            plan = replace(plan, dataset=version.address)
+            plan = replace(plan, dataset=version.address, kind=dataset.kind)
         else:
-            dataset = await _read(plan.name, {"cases": list(plan.cases)})
+            dataset = await _read(plan.name, {"cases": list(plan.cases), "kind": plan.kind})
         part = dataset.part(plan.split, plan.limit)
         if not part.cases:
             raise BadInput("There is no case to ask.", field="split" if plan.split else "cases", mend="Add some.")
@@ -143,14 +153,20 @@ class Making:
             made.append(found)
         return made
 
-    async def judge_content(self, specs: Sequence[Any], name: str) -> Mapping[str, Any]:
-        """The content of the judge that a plan's scorers name. Raises NotFound."""
+    async def judge_in(self, specs: Sequence[Any], name: str) -> Version:
+        """The judge that a plan's scorers name: a registered version, or one of number 0 where the plan spells it.
+        Raises NotFound."""
         for spec in specs:
             if isinstance(spec, Mapping):
                 address = spec.get("judge")
                 version = await self._version(address, "judges") if isinstance(address, str) else None
-                if name in (spec.get("name"), version.name if version else spec.get("kind")):
-                    return version.content if version else spec
+                if name != score_name(spec):
+                    continue
+                if version:
+                    return version
+                if spec.get("model"):
+                    content = {key: value for key, value in spec.items() if key in JUDGE_FIELDS}
+                    return Version(kind="judges", name=name, number=0, digest="", content=content)
         raise NotFound(f"the plan has no judge {name[:60]!r}.", field="score", mend="Name the score of a judge.")
 
     async def _version(self, address: str, kind: str) -> Version:
@@ -170,9 +186,29 @@ class Making:
         return self.registry.resolve(address, kind="prompts").version.content
 
 
+def score_name(spec: Mapping[str, Any]) -> str:
+    """The name of a scorer's score: its own, else that of the registered judge that gives it, else its kind."""
+    named, kind = spec.get("name"), str(spec.get("kind", ""))
+    if isinstance(named, str) and named:
+        return named
+    judge = spec.get("judge")
+    return parse_address(judge, "judges").name if kind in ("judge", "pairwise") and isinstance(judge, str) else kind
+
+
+def _some(cases: Sequence[Case], plan: RunPlan) -> Dataset:
+    """The cases of an earlier run, or those of them that the target names."""
+    wanted = plan.target.get("cases")
+    if wanted is None:
+        return Dataset.of(plan.name, cases)
+    if not isinstance(wanted, list | tuple) or not all(isinstance(name, str) for name in wanted):
+        raise BadInput("must be a list of ids.", field="target.cases", mend="Leave it out for all cases of the run.")
+    kept = set(wanted)
+    return Dataset.of(plan.name, [case for case in cases if case.id in kept])
+
+
 async def _read(name: str, content: Mapping[str, Any], pin: str = "") -> Dataset:
     """A dataset of a content; in a thread, for there may be very many cases."""
-    return await asyncio.to_thread(lambda: Dataset.of(name, cases_of(content), pin=pin))
+    return await asyncio.to_thread(lambda: Dataset.of(name, cases_of(content), pin=pin, kind=kind_in(content)))
 
 
 def _text(value: Any, field: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from trimtab.core import BadInput
 
+from .dataset import kind_in
+
 #: Bounds of a plan.
 MAX_CASES, MAX_REPEATS, MAX_CONCURRENCY, MAX_ATTEMPTS = 100_000, 100, 1000, 10
 
@@ -47,12 +49,14 @@ class RunPlan:
 
     ``dataset`` is an address, or ``cases`` are spelled. ``target`` says who answers: ``{"prompt", "model"}``,
     ``{"messages", "model"}``, ``{"model"}``, ``{"run": ID}`` for the answers of an earlier run, or
-    ``{"recorded": true}`` for those that the cases bring along. ``scorers`` are as ``make_scorer`` reads them.
+    ``{"recorded": true}`` for those that the cases bring along. ``scorers`` are as ``make_scorer`` reads them. ``kind``
+    is that of spelled cases (golden, adversarial, ...); a dataset has its own.
     """
 
     name: str = "run"
     dataset: str = ""
     cases: Sequence[Mapping[str, Any]] = ()
+    kind: str = ""
     split: str = ""
     limit: int = 0
     target: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +72,7 @@ class RunPlan:
 
 _SETTINGS = {f.name for f in fields(Settings)}
 _PLAN = {f.name: f for f in fields(RunPlan) if f.name != "settings"}
-_TEXTS = ("name", "dataset", "split", "note")
+_TEXTS = ("name", "dataset", "kind", "split", "note")
 _WHOLE = ("repeats", "judgements", "concurrency", "attempts")
 
 
@@ -84,6 +88,7 @@ def plan_from(content: Mapping[str, Any]) -> RunPlan:
         else:
             mend = f"Fields are {', '.join((*_PLAN, *sorted(_SETTINGS)))}."
             raise BadInput("is no field of a plan.", field=name, mend=mend)
+    kind_in(values)
     plan = RunPlan(**values, settings=Settings(**settings))
     if bool(plan.dataset) == bool(plan.cases) and "run" not in plan.target:
         mend = "Name a dataset (datasets:/NAME@production) or spell cases, not both."

@@ -42,6 +42,11 @@ class Run:
         return digests[0] if len(digests) == 1 else short_digest(digests) if digests else ""
 
 
+def kind_of(run: Run) -> str:
+    """The kind of the dataset that a run's cases are from: golden, adversarial, ...; "" for one of no kind."""
+    return str(run.plan.get("kind", ""))
+
+
 class Logged(NamedTuple):
     """What a run has already: its answers, and by answer and judgement the scorers that have spoken."""
 

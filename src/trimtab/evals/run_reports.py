@@ -3,69 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from trimtab.core import BadInput, Call, NotFound, collect, now_ns
+from trimtab.core import BadInput, TrimtabError
 
-from .calibrate import Calibration, calibrate
 from .compare import Delta, compare
-from .estimate import PassRate, estimate
+from .estimate import AUTO, PassRate, estimate
 from .gate import GateResult, gate, gate_any_time, gate_floor
 from .labels import Label
-from .records import People, RunLog
-from .refine import Disagreement, disagreements, refinement_request
-from .rendering import loaded, plain
+from .meanings import WORDS, meanings
+from .rendering import plain
 from .results import Scored, by_case
-from .run_making import Making
-from .run_record import ALL, DONE, Run
-from .splits import Split, split_labels
-from .stability import Stability, stability
-from .status import judge_status
+from .run_judging import Judging, criterion_of, label_place
+from .run_record import DONE, Run, kind_of
+from .stability import BY_WORDS, Stability, stability
 
 #: Points of a comparison that a view gets.
 MAX_POINTS = 5_000
-#: Seconds for a draft of a rubric.
-_REFINE_S = 120.0
+#: Scores of one run whose rate is corrected for one view, and their rows together.
+MAX_RATES, MAX_ROWS = 20, 200_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """A judge's verdicts in a run beside what people said of the same cases."""
-
-    run: Run
-    name: str
-    judge: str
-    place: str
-    labels: Sequence[Label]
-    verdicts: Mapping[str, Sequence[Scored]]
-    texts: Mapping[str, str]
-    before: Split | None
-    model: str
-
-
-class Reports:
+class Reports(Judging):
     """Reads runs; everything heavy happens in a thread."""
-
-    def __init__(self, log: RunLog, people: People, making: Making, *, clock: Callable[[], int] = now_ns) -> None:
-        self.log = log
-        self.people = people
-        self._making = making
-        self._clock = clock
-
-    async def scores(self, run: Run, score: str = "") -> tuple[str, list[Scored]]:
-        """The rows of one score; "" is the only one there is, else ``all``. Raises NotFound for one that is not there,
-        BadInput for a run without any."""
-        names = [row["name"] for row in await self.log.summary(run.id)]
-        if not names:
-            mend = "Wait for it, or look at its errors."
-            raise BadInput(f"The run {run.id} has no scores.", field="run", mend=mend)
-        name = score or (names[0] if len(names) == 1 else ALL)
-        if name != ALL and name not in names:
-            there = ", ".join((*names, ALL))
-            raise NotFound(f"The run {run.id} has no score {name[:60]!r}.", field="score", mend=f"There is {there}.")
-        return name, await self.log.scored(run, name)
 
     async def pair(self, new: str, old: str, score: str = "") -> tuple[str, list[Scored], list[Scored]]:
         """The rows of one score of two runs over the same cases. Raises like ``scores``."""
@@ -92,151 +54,98 @@ class Reports:
 
     async def gate(  # house: parameters because each is a condition of the gate
         self, new: str, old: str = "", *, score: str = "", max_drop: float = 0.05, floor: float | None = None,
-        alpha: float = 0.05, any_time: bool = False, labels: str = "",
+        alpha: float = 0.05, any_time: bool = False, labels: str = "", method: str = AUTO,
     ) -> GateResult:  # fmt: skip
         """Against another run, or (``floor``) against a pass rate. ``any_time`` may be asked while the run goes on."""
+        run = await self.log.get(new)
+        kind = kind_of(run)
         if floor is not None:
-            return gate_floor(await self.rate(new, score, labels=labels), floor)
+            return replace(gate_floor(await self.rate(new, score, labels=labels, method=method), floor), kind=kind)
         if not old:
             mend = "Name a run to compare with, or a floor."
             raise BadInput("there is nothing to compare with.", field="baseline", mend=mend)
-        run = await self.log.get(new)
         if run.state != DONE and not any_time:
             mend = "Wait for its end, or ask with any_time."
             raise BadInput(f"The run {new} is {run.state}.", field="run", mend=mend)
         _, mine, theirs = await self.pair(new, old, score)
         ask = gate_any_time if any_time else gate
-        return await asyncio.to_thread(ask, mine, theirs, max_drop=max_drop, alpha=alpha)
+        return replace(await asyncio.to_thread(ask, mine, theirs, max_drop=max_drop, alpha=alpha), kind=kind)
 
-    async def rate(self, run_id: str, score: str = "", *, labels: str = "") -> PassRate:
-        """The pass rate, corrected by people's labels of the run's dataset (or of the dataset ``labels``)."""
+    async def rate(self, run_id: str, score: str = "", *, labels: str = "", method: str = AUTO) -> PassRate:
+        """The pass rate, corrected by people's labels of the run's dataset (or of the dataset ``labels``), or by what
+        calibrating the judge on other cases found. ``method`` is one of METHODS.values()."""
         run = await self.log.get(run_id)
         name, rows = await self.scores(run, score)
-        said = await self.people.labels(labels or label_place(run), criterion=criterion_of(run, name))
-        return await asyncio.to_thread(estimate, rows, labels=said, criterion=criterion_of(run, name))
+        criterion = criterion_of(run, name)
+        place = labels or label_place(run)
+        said = await self.people.labels(place, criterion=criterion)
+        judge = next((row.judge for row in rows if row.judge), "")
+        root = name.removesuffix(f".{criterion}") if criterion else name
+        known = await self.known_rates(root, judge, criterion, labels) if judge else None
+        if labels and judge and not said and known is None:
+            mend = f"Add some with `trimtab eval label {labels} FILE`, or calibrate the judge on a run over it."
+            raise BadInput(f"nobody labelled {labels} for this score.", field="labels", mend=mend)
+        refined = await self.refined_on(run, root, place) if judge else frozenset()
+        return await asyncio.to_thread(
+            estimate, rows, labels=said, criterion=criterion, known=known, method=method, refined_on=refined
+        )  # fmt: skip
 
-    async def stability(self, run_id: str, score: str = "") -> Stability:
-        """What repeats say. Raises BadInput for a run whose answers are another one's: they cannot vary."""
+    async def rates(self, run: Run, counts: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """The pass rate of every score of a judge, by name; where there is none, ``refused`` says why. ``counts`` are
+        the rows of each: what would keep a reader waiting is left to ``rate``."""
+        found: dict[str, dict[str, Any]] = {}
+        rows = 0
+        for name, count in list(counts.items())[:MAX_RATES]:
+            rows += count
+            if rows > MAX_ROWS:
+                found[name] = {"refused": f"the run is large: ask `trimtab eval estimate {run.id} --score {name}`"}
+                continue
+            try:
+                found[name] = plain(await self.rate(run.id, name))
+            except TrimtabError as error:
+                found[name] = {"refused": str(error)}
+        return found
+
+    async def stability(
+        self, run_id: str, score: str = "", *, embeddings: str = "", same: float | None = None
+    ) -> Stability:
+        """What repeats say.
+
+        Answers are compared by the ``embeddings`` of a model, by default the one that the configuration names, and by
+        their words where there is none or ``words`` is said; from ``same`` on, two say the same. Raises BadInput for a
+        run whose answers are another one's, which cannot vary, and what the model raises.
+        """
         run = await self.log.get(run_id)
         if cached := await self.log.cached(run_id):
             mend = "Run it without cache."
             raise BadInput(f"{cached} answers of {run_id} came from the cache.", field="run", mend=mend)
         _, rows = await self.scores(run, score)
         texts = await self.log.texts(run_id)
-        return await asyncio.to_thread(stability, rows, texts=texts)
-
-    async def calibrate(
-        self, run_id: str, score: str, *, labels: str = "", test_share: float = 0.5
-    ) -> tuple[Calibration, list[Disagreement]]:
-        """Measure the judge of a score by people's labels, remember it, and say where it differs on the dev side."""
-        judged = await self._judged(run_id, score, labels)
-
-        def measure() -> tuple[Calibration, list[Disagreement]]:
-            split = split_labels(judged.labels, test_share=test_share, before=judged.before)
-            found = calibrate(
-                judged.labels, judged.verdicts, judge=judged.judge, split=split, texts=judged.texts,
-                model=judged.model, time_ns=self._clock(),
-            )  # fmt: skip
-            return found, disagreements(judged.labels, judged.verdicts, split=split)
-
-        found, differ = await asyncio.to_thread(measure)
-        await self.people.add_calibration(judged.name, plain(found), pin=judged.run.dataset, dataset=judged.place)
-        return found, differ
-
-    async def refine(self, run_id: str, score: str, *, labels: str = "", model: str = "") -> dict[str, Any]:
-        """A draft of a better rubric from where the judge and the experts differ, on dev labels only: the judge must
-        have been calibrated before. Asks ``model``, or the judge's own. Raises what the model raises."""
-        judged = await self._judged(run_id, score, labels)
-        if judged.before is None:
-            raise BadInput("was not calibrated yet.", field="score", mend="Calibrate it first.")
-        content = await self._making.judge_content(judged.run.plan.get("scorers", ()), judged.name)
-        differ = disagreements(judged.labels, judged.verdicts, split=judged.before)
-        if not differ:
-            return {"rubric": content["rubric"], "disagreements": [], "changed": False}
-        asked = refinement_request(_rubric(content), differ, judged.texts)
-        ref = model or content["model"]
-        call = Call(model=ref, messages=({"role": "user", "content": asked},), timeout=_REFINE_S)
-        async with asyncio.timeout(_REFINE_S):
-            reply = await collect(self._making.model_of(ref)(call))
-        found = [plain(item) for item in differ]
-        return {"rubric": reply.text.strip(), "disagreements": found, "changed": bool(reply.text.strip())}
-
-    async def _judged(self, run_id: str, score: str, labels: str) -> _Judged:
-        run = await self.log.get(run_id)
-        name, rows = await self.scores(run, score)
-        digests = {row.judge for row in rows}
-        if len(digests) != 1 or not (judge := digests.pop()):
-            raise BadInput("is not the score of one judge.", field="score", mend="Name the score of a judge.")
-        place = labels or label_place(run)
-        said = await self.people.labels(place)
-        asked = {label.criterion for label in said}
-        verdicts = {"": rows} if "" in asked else {}
-        for part in await self._parts(run, name):
-            if part in asked:
-                verdicts[part] = await self.log.scored(run, f"{name}.{part}")
-        if not verdicts:
-            mend = f"Add some with `trimtab eval label {place} FILE`."
-            raise BadInput(f"nobody labelled {place} for this score.", field="labels", mend=mend)
-        texts = {case: text for (case, repeat), text in (await self.log.texts(run_id)).items() if repeat == 0}
-        return _Judged(
-            run=run, name=name, judge=judge, place=place, labels=said, verdicts=verdicts, texts=texts,
-            before=await self._split(name), model=await self._model(run_id, name),
-        )  # fmt: skip
-
-    async def status(self, name: str, judge: str, model: str = "") -> dict[str, Any]:
-        """Whether a judge may be believed."""
-        past = [loaded(Calibration, row["record"]) for row in await self.people.calibrations(name)]
-        return plain(judge_status(judge, past, model=model))
+        by, model = BY_WORDS, embeddings or self._making.embeddings
+        if model and model != WORDS:
+            by = await meanings(self._making.embedder(model), model, texts)
+        if same is not None:
+            by = replace(by, same=same)
+        return await asyncio.to_thread(stability, rows, texts=texts, meanings=by)
 
     # Views.
 
-    async def detail(self, run: Run) -> dict[str, Any]:
-        """A run with the figures of its scores, and the status of every judge beside them."""
+    async def detail(self, run: Run, *, rates: bool = False) -> dict[str, Any]:
+        """A run with the figures of its scores, and the status of every judge beside them; with ``rates`` also what its
+        scores are worth after correction."""
         scores = await self.log.summary(run.id)
         for row in scores:
             if row["judge"]:
                 row["status"] = await self.status(row["name"].partition(".")[0], row["judge"])
+        if rates:
+            corrected = await self.rates(run, {row["name"]: row["n"] for row in scores if row["judge"]})
+            for row in scores:
+                row["rate"] = corrected.get(row["name"])
         return {**asdict(run), "scores": scores, "cached": await self.log.cached(run.id)}
 
     async def listed(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
         """Runs for a list: without their cases, each with the means of its scores."""
         return [{**_row(run), "scores": await self.log.summary(run.id)} for run in runs]
-
-    async def _parts(self, run: Run, name: str) -> list[str]:
-        """The criteria on which a score has scores of its own."""
-        start = f"{name}."
-        return [row["name"].removeprefix(start) for row in await self.log.summary(run.id)
-                if row["name"].startswith(start)]  # fmt: skip
-
-    async def _split(self, name: str) -> Split | None:
-        past = await self.people.calibrations(name)
-        return loaded(Calibration, past[-1]["record"]).split if past else None
-
-    async def _model(self, run_id: str, name: str) -> str:
-        """The model that the judge reported."""
-        for row in await self.log.results(run_id, limit=5):
-            for score in row["scores"]:
-                if score["name"] == name and score["detail"].get("model"):
-                    return str(score["detail"]["model"])
-        return ""
-
-
-def _rubric(content: Mapping[str, Any]) -> str:
-    criteria = [f"- {c['name']}: {c['text']}" for c in content.get("criteria", ())]
-    return "\n".join([content["rubric"], *criteria])
-
-
-def criterion_of(run: Run, name: str) -> str:
-    """The criterion that a score is of: what follows the scorer's name, "" for the score over all."""
-    for scorer in run.scorers:
-        if name.startswith(f"{scorer['name']}."):
-            return name.removeprefix(f"{scorer['name']}.")
-    return ""
-
-
-def label_place(run: Run) -> str:
-    """The dataset under whose name labels of a run's cases are kept."""
-    return run.dataset.rpartition("/")[0] or run.name
 
 
 def labels_with_ids(dataset: str, labels: Sequence[Label]) -> list[tuple[str, Label]]:

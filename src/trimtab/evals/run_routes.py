@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, actor_of
+from trimtab.core import BadInput, actor_of, body_as, whole_number
 
+from .estimate import AUTO, method_named
 from .gate import power_of
-from .labels import labels_from_csv, labels_from_jsonl, labels_to_jsonl
+from .labels import labels_from, labels_to_jsonl
 from .rendering import markdown, plain
 from .run_junit import junit
 from .run_plan import plan_from
@@ -39,7 +40,8 @@ def run_routes(runs: Runs, reports: Reports) -> list[Route]:
         ("GET", "/api/evals/runs/{id}/results", desk.results), ("GET", "/api/evals/runs/{id}/junit", desk.junit),
         ("GET", "/api/evals/runs/{id}/rate", desk.rate), ("GET", "/api/evals/runs/{id}/stability", desk.stability),
         ("POST", "/api/evals/runs/{id}/calibrate", desk.calibrate),
-        ("POST", "/api/evals/runs/{id}/refine", desk.refine), ("GET", "/api/evals/compare", desk.compare),
+        ("POST", "/api/evals/runs/{id}/refine", desk.refine), ("POST", "/api/evals/runs/{id}/examples", desk.examples),
+        ("GET", "/api/evals/compare", desk.compare),
         ("GET", "/api/evals/gate", desk.gate), ("GET", "/api/evals/power", desk.power),
         ("GET", "/api/evals/judges/{name}", desk.judge), ("GET", "/api/evals/labels", desk.labels),
         ("POST", "/api/evals/labels", desk.add_labels),
@@ -73,7 +75,8 @@ class _Desk:
         return _json(asdict(await self._runs.create(plan, actor)), 201)
 
     async def show(self, request: Request) -> Response:
-        return _json(await self._reports.detail(await self._runs.show(_id(request))))
+        rates = request.query_params.get("rates", "") in ("1", "true")
+        return _json(await self._reports.detail(await self._runs.show(_id(request)), rates=rates))
 
     async def remove(self, request: Request) -> Response:
         await self._runs.remove(_id(request))
@@ -109,19 +112,23 @@ class _Desk:
 
     async def rate(self, request: Request) -> Response:
         asked = request.query_params
-        found = await self._reports.rate(_id(request), asked.get("score", ""), labels=asked.get("labels", ""))
+        found = await self._reports.rate(
+            _id(request), asked.get("score", ""), labels=asked.get("labels", ""), method=_method(request)
+        )
         return _shown(found)
 
     async def stability(self, request: Request) -> Response:
-        return _shown(await self._reports.stability(_id(request), request.query_params.get("score", "")))
+        asked = request.query_params
+        same = _number(request, "same", 0.0) if "same" in asked else None
+        found = await self._reports.stability(
+            _id(request), asked.get("score", ""), embeddings=asked.get("embeddings", ""), same=same
+        )
+        return _shown(found)
 
     async def calibrate(self, request: Request) -> Response:
         body = await _body(request)
-        share = body.get("test_share", 0.5)
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise BadInput("must be a number above 0 and at most 1.", field="test_share", mend="0.5 is usual.")
         found, differ = await self._reports.calibrate(
-            _id(request), _text(body, "score"), labels=_text(body, "labels"), test_share=float(share)
+            _id(request), _text(body, "score"), labels=_text(body, "labels"), test_share=_share(body)
         )  # fmt: skip
         shown = [plain(item) for item in differ]
         return _json({**plain(found), "markdown": markdown(found), "disagreements": shown})
@@ -130,6 +137,17 @@ class _Desk:
         body = await _body(request)
         score, labels, model = (_text(body, name) for name in ("score", "labels", "model"))
         return _json(await self._reports.refine(_id(request), score, labels=labels, model=model))
+
+    async def examples(self, request: Request) -> Response:
+        body = await _body(request)
+        count = body.get("count", 6)
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise BadInput("must be a whole number.", field="count", mend="6 is usual.")
+        found = await self._reports.examples(
+            _id(request), _text(body, "score"), count=count, labels=_text(body, "labels"), test_share=_share(body),
+            actor=_actor(request, body.get("actor", "")), note=_text(body, "note"),
+        )  # fmt: skip
+        return _json(found, 201)
 
     async def compare(self, request: Request) -> Response:
         asked = request.query_params
@@ -148,6 +166,7 @@ class _Desk:
             run_id, asked.get("baseline", ""), score=asked.get("score", ""), floor=floor,
             max_drop=_number(request, "max_drop", 0.05), alpha=_number(request, "alpha", 0.05),
             any_time=asked.get("any_time", "") in ("1", "true"), labels=asked.get("labels", ""),
+            method=_method(request),
         )  # fmt: skip
 
     async def power(self, request: Request) -> Response:
@@ -178,8 +197,7 @@ class _Desk:
             given = "".join(msgspec.json.encode(item).decode() + "\n" for item in given)
         if not isinstance(given, str) or not given.strip():
             raise BadInput("must be labels, or their text as JSON lines or CSV.", field="labels")
-        read = labels_from_jsonl if given.lstrip().startswith("{") else labels_from_csv
-        labels = await asyncio.to_thread(read, given)
+        labels = await asyncio.to_thread(labels_from, given)
         new = await self._reports.people.add_labels(dataset, labels_with_ids(dataset, labels))
         return _json({"dataset": dataset, "labels": len(labels), "new": new}, 201)
 
@@ -198,15 +216,9 @@ def _id(request: Request) -> str:
 
 async def _body(request: Request) -> dict[str, Any]:
     data = await request.body()
-    if len(data) > MAX_BODY:
-        raise BadInput("is larger than 64 MiB.", field="body", mend="Keep the cases as a dataset and name it.")
-    try:
-        decode = functools.partial(msgspec.json.decode, data or b"{}", type=dict)
-        # A body may hold very many cases: those are read in a thread.
-        found: dict[str, Any] = await asyncio.to_thread(decode) if len(data) > _LARGE else decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"is not a JSON object: {error}.", field="body", mend="Send a JSON object.") from error
-    return found
+    # A body may hold very many cases: those are read in a thread.
+    decode = functools.partial(body_as, data, dict, mend="Send a JSON object.", most=MAX_BODY)
+    return await asyncio.to_thread(decode) if len(data) > _LARGE else decode()
 
 
 def _actor(request: Request, said: object) -> str:
@@ -217,6 +229,10 @@ def _compares(request: Request) -> bool:
     return bool({"baseline", "floor"} & set(request.query_params))
 
 
+def _method(request: Request) -> str:
+    return method_named(request.query_params.get("method", "") or AUTO)
+
+
 def _needed(request: Request, name: str) -> str:
     value = request.query_params.get(name, "")
     if not value:
@@ -225,12 +241,7 @@ def _needed(request: Request, name: str) -> str:
 
 
 def _whole(request: Request, name: str, default: int, least: int, most: int) -> int:
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
-        raise BadInput(f"{text[:40]!r} is out of range.", field=name, mend=f"Give {least} to {most}.")
-    return int(text)
+    return whole_number(request.query_params, name, default, most, least=least)
 
 
 def _number(request: Request, name: str, default: float) -> float:
@@ -242,6 +253,13 @@ def _number(request: Request, name: str, default: float) -> float:
     if not 0 <= value <= 1:
         raise BadInput(f"{text[:40]!r} is out of range.", field=name, mend="Give 0 to 1.")
     return value
+
+
+def _share(body: Mapping[str, Any]) -> float:
+    share = body.get("test_share", 0.5)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise BadInput("must be a number above 0 and at most 1.", field="test_share", mend="0.5 is usual.")
+    return float(share)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

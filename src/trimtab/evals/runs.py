@@ -17,7 +17,7 @@ from .run import Progress, Runner
 from .run_cost import cost_of_run
 from .run_making import Making, Ready
 from .run_plan import RunPlan, plan_from
-from .run_record import DONE, FAILED, RUNNING, STOPPED, WAITING, Run
+from .run_record import DONE, FAILED, RUNNING, STOPPED, WAITING, Run, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -92,14 +92,18 @@ class Runs:
             mend = "Raise it, ask fewer cases, or take a cheaper model."
             said = f"the run is estimated at ${cost:.4f}, above the limit of ${limit:g}."
             raise BadInput(said, field="max_cost_usd", mend=mend)
+        content, pin = {**ready.plan.content(), "estimate": {"cost_usd": cost}}, ready.dataset.pin
+        if earlier := plan.target.get("run"):  # its cases are what they were there
+            before = await self.log.get(earlier)
+            pin, content = before.dataset, {**content, **({"kind": kind_of(before)} if kind_of(before) else {})}
         run = Run(
             id=new_id("run"),
             name=plan.name,
             state=WAITING,
             actor=actor,
             time_ns=self._clock(),
-            plan={**ready.plan.content(), "estimate": {"cost_usd": cost}},
-            dataset=ready.dataset.pin,
+            plan=content,
+            dataset=pin,
             digest=await asyncio.to_thread(lambda: ready.dataset.digest),
             scorers=_scorers(ready),
             progress=Progress(total=len(ready.dataset.cases) * plan.settings.repeats).to_json(),

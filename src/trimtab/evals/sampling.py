@@ -19,6 +19,7 @@ from trimtab.stats import Interval, rate_interval
 from trimtab.stats.intervals import z_of
 
 from .results import PASS
+from .spending import Spend
 
 #: Evidence of a detector above which more is drawn. A detector of healthy traffic gets there at most once in as many
 #: observations, on average.
@@ -29,14 +30,15 @@ _WHOLE = ""
 
 
 class Sampling:
-    """Draws answers for the judge: ``share`` of them in quiet times, ``raised`` while ``evidence`` is above WARNING.
+    """Draws answers for a scorer: ``share`` of them in quiet times, ``raised`` while ``evidence`` is above WARNING.
 
     ``budget_usd`` bounds what verdicts may cost in a day (UTC); when it is spent nothing is drawn until the next day,
     and ``resting`` says so. A verdict without a known price costs nothing here and is counted in ``unpriced``. What is
-    under way when the budget ends still ends: it is overspent by that at most.
+    under way when the budget ends still ends: it is overspent by that at most. ``spend`` is what was spent today, which
+    outlives this object; ``who`` is how the notes call the scorer.
     """
 
-    def __init__(
+    def __init__(  # house: parameters because each is a setting of its own
         self,
         share: float,
         *,
@@ -45,6 +47,8 @@ class Sampling:
         raised: float = 0.0,
         budget_usd: float | None = None,
         evidence: Callable[[], float] = lambda: 0.0,
+        spend: Spend | None = None,
+        who: str = "The judge",
     ) -> None:
         for name, value in (("sample", share), ("sample_raised", raised)):
             if not 0.0 <= value <= 1.0:
@@ -55,16 +59,26 @@ class Sampling:
         self.raised = max(share, raised)
         self.budget_usd = budget_usd
         self.evidence = evidence
-        self.spent_usd = 0.0
-        self.unpriced = 0
+        self.spend = spend if spend is not None else Spend()
+        self._who = who
         self._rng = rng
         self._clock = clock
-        self._day = 0
+
+    @property
+    def spent_usd(self) -> float:
+        """What verdicts cost today, US dollars."""
+        self._turn_day()
+        return self.spend.usd
+
+    @property
+    def unpriced(self) -> int:
+        """Today's verdicts without a known price."""
+        self._turn_day()
+        return self.spend.unpriced
 
     @property
     def resting(self) -> bool:
         """Whether today's budget is spent."""
-        self._turn_day()
         return self.budget_usd is not None and self.spent_usd >= self.budget_usd
 
     def probability(self) -> float:
@@ -79,24 +93,20 @@ class Sampling:
 
     def pay(self, cost_usd: float | None) -> None:
         """Count what a verdict cost; None is not known."""
-        self._turn_day()
-        self.unpriced += cost_usd is None
-        self.spent_usd += cost_usd or 0.0
+        self.spend.pay(self._clock() // _DAY_NS, cost_usd)
 
     @property
     def note(self) -> str:
         """What a reader of the scores has to know, a sentence; "" in quiet times."""
         if self.resting:
-            return f"The judge rests until midnight UTC: today's budget of ${self.budget_usd:g} is spent."
+            return f"{self._who} rests until midnight UTC: today's budget of ${self.budget_usd:g} is spent."
         if self.raised > self.share and self.evidence() >= WARNING:
-            seen = f"The judge sees {self.raised:.0%} of the answers and not {self.share:.0%}"
+            seen = f"{self._who} sees {self.raised:.0%} of the answers and not {self.share:.0%}"
             return f"{seen}: there is evidence of trouble."
         return ""
 
     def _turn_day(self) -> None:
-        day = self._clock() // _DAY_NS
-        if day != self._day:
-            self._day, self.spent_usd, self.unpriced = day, 0.0, 0
+        self.spend.turn(self._clock() // _DAY_NS)
 
 
 def drawn_label(probability: float) -> str:

@@ -88,6 +88,27 @@ def scorer(rule: Callable[[Case, Output], Given | Awaitable[Given]]) -> Function
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A Scorer under another name; verdicts with a name of their own keep it."""
+
+    scorer: Scorer
+    name: str
+
+    @property
+    def judge(self) -> str:
+        return self.scorer.judge
+
+    @property
+    def digest(self) -> str:
+        return self.scorer.digest
+
+    async def __call__(self, case: Case, output: Output) -> Given:
+        own = self.scorer.name
+        verdicts = verdicts_of(self.scorer, await self.scorer(case, output))
+        return [replace(verdict, name=self.name) if verdict.name == own else verdict for verdict in verdicts]
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholded:
     """A Scorer whose values become passes (1) and fails (0); the value itself is kept in the detail."""
 

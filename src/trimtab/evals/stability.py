@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from trimtab.core import BadInput
 from trimtab.stats import Components, Interval, rate_interval, variance_components
 
-from .answers import Alike, AnswerCluster, alike_words, cluster_answers
+from .answers import SAME, AnswerCluster, alike_words, cluster_answers
+from .meanings import WORDS, Meanings
 from .results import PASS, CaseScore, Scored, by_case, one_judge
 
 #: Cases that are listed, most unsteady first.
 MAX_CASES = 100
+#: Answers compared by their words.
+BY_WORDS = Meanings(WORDS, alike_words, SAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,8 @@ class Stability:
     same as parts of their sum. ``flips`` is the chance that two outputs for one case end differently, ``judge_flips``
     that two judgements of one output do (None unless outputs were judged more than once). ``pass_all`` is the share of
     cases that passed every time, ``pass_any`` at least once. ``steadiness`` (0 to 1), which ``power_of`` takes, is
-    the share of the spread of single outcomes that lies between cases.
+    the share of the spread of single outcomes that lies between cases. ``alike`` says by what the answers in
+    ``divergent`` were compared: their words, or the embeddings of a model.
     """
 
     cases: int
@@ -59,6 +63,7 @@ class Stability:
     steadiness: float | None
     unsteady: tuple[CaseFlips, ...]
     divergent: tuple[CaseAnswers, ...] = ()
+    alike: str = WORDS
     notes: tuple[str, ...] = ()
 
 
@@ -66,12 +71,12 @@ def stability(
     scores: Sequence[Scored],
     *,
     texts: Mapping[tuple[str, int], str] | None = None,
-    alike: Alike = alike_words,
+    meanings: Meanings = BY_WORDS,
 ) -> Stability:
     """The repeat-run report. Rows with the same case and repeat are the same output judged again.
 
-    ``texts`` are the answers by (case, repeat); ``alike`` says how alike two of them are, 0 to 1 (give one made from
-    embeddings to compare meanings). Raises MixedJudges, and BadInput for fewer than two scored cases.
+    ``texts`` are the answers by (case, repeat); ``meanings`` says how alike two of them are (see ``meanings`` for
+    embeddings). Raises MixedJudges, and BadInput for fewer than two scored cases.
     """
     judge = one_judge(scores)
     cases = by_case(scores)
@@ -99,8 +104,9 @@ def stability(
         pass_any=rate_interval([float(any(passed)) for passed in verdicts.values()], grouped),
         steadiness=_steadiness(verdicts),
         unsteady=_unsteady(verdicts, flips),
-        divergent=_divergent(texts or {}, alike),
-        notes=_notes(rows, texts or {}, components, judge),
+        divergent=_divergent(texts or {}, meanings),
+        alike=meanings.by,
+        notes=(*_notes(rows, texts or {}, components, judge), *_left_out(meanings)),
     )
 
 
@@ -151,13 +157,18 @@ def _unsteady(verdicts: Mapping[str, Sequence[bool]], flips: Mapping[str, float]
     return tuple(sorted(found, key=lambda c: -c.flip)[:MAX_CASES])
 
 
-def _divergent(texts: Mapping[tuple[str, int], str], alike: Alike) -> tuple[CaseAnswers, ...]:
+def _left_out(meanings: Meanings) -> tuple[str, ...]:
+    left = meanings.left_out
+    return (f"{left} answers beyond the bound were compared by words.",) if left else ()
+
+
+def _divergent(texts: Mapping[tuple[str, int], str], meanings: Meanings) -> tuple[CaseAnswers, ...]:
     by_name: dict[str, list[tuple[int, str]]] = {}
     for (case, repeat), text in texts.items():
         by_name.setdefault(case, []).append((repeat, text))
     found: list[CaseAnswers] = []
     for case, answers in by_name.items():
-        clusters = cluster_answers(dict(answers), alike)
+        clusters = cluster_answers(dict(answers), meanings.alike, meanings.same)
         if len(clusters) > 1:
             found.append(CaseAnswers(case=case, clusters=clusters))
     return tuple(sorted(found, key=lambda c: (-len(c.clusters), len(c.clusters[0].repeats)))[:MAX_CASES])

@@ -15,6 +15,8 @@ from typing import Any
 CITATION = re.compile(r"\[(\d{1,3})\]")
 
 _WORD = re.compile(r"[^\W_]+")
+#: Every ASCII character that is in no word, to a space.
+_GAPS = {at: " " for at in range(128) if _WORD.match(chr(at)) is None}
 _ENDINGS = re.compile(r"(?<=\w{3})(?:ings?|edly|ed|ies|es|s|ly|y|e)$")
 _DECLINES = re.compile(
     r"^\W*(?:(?:i am|i'?m) (?:sorry|afraid)\b\W*(?:but )?(?:that )?)?"
@@ -34,8 +36,13 @@ _FUNCTION_WORDS = frozenset(_FUNCTION_WORD_LIST.split())
 def content_words(text: str) -> set[str]:
     """The words of a text that carry meaning: lower case, endings cut, citations and function words left out."""
     text = text.lower()
-    words = _WORD.findall(CITATION.sub(" ", text) if "[" in text else text)
-    return {stem for word in words if (stem := _stem(word))}
+    if "[" in text:
+        text = CITATION.sub(" ", text)
+    # The same words, four times as fast where it can be had.
+    words = text.translate(_GAPS).split() if text.isascii() else _WORD.findall(text)
+    found = set(map(_stem, set(words)))
+    found.discard("")
+    return found
 
 
 @lru_cache(maxsize=16_384)
@@ -50,7 +57,7 @@ def passage_words(passage: Mapping[str, Any]) -> frozenset[str]:
     return _remembered(f"{passage.get('title', '')} {passage.get('text', '')}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _remembered(text: str) -> frozenset[str]:
     return frozenset(content_words(text))
 

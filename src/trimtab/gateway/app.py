@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from trimtab.core import NotFound, Stamp, TrimtabError, Unauthorized
 
-from .ask import bearer
+from .ask import Ask, bearer
 from .caller import Caller, Gone, Headers, Receive, Scope, Send, encoded, plain
 from .live import LiveTrace
 from .models import model_answer
-from .serve import read, serve
+from .serve import answer, read, serve
 from .surfaces import CHAT, MODELS, SURFACES, Surface, serves
-from .wire import error_headers, error_status, whole
+from .wire import error_headers, error_status
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -46,16 +46,18 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
     caller = Caller(scope, receive, send, live)
     surface = SURFACES.get(scope["path"])
     try:
-        if surface is not None:
-            if scope["method"] != "POST":
-                raise _not_allowed(scope, "POST")
-            await _ask(gateway, caller, live, surface)
-        elif serves(scope["path"]):
-            if scope["method"] != "GET":
-                raise _not_allowed(scope, "GET")
-            await _models(gateway, caller, scope["path"][len(MODELS) + 1 :])
+        if surface is None:
+            await _models(gateway, caller, scope)
+        elif scope["method"] != "POST":
+            raise _not_allowed(scope, "POST")
         else:
-            raise NotFound(f"There is no {scope['path'][:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
+            ask = await read(gateway, caller, live, surface)
+            if ask.stream:
+                await _stream(gateway, ask, caller, live, surface)
+            else:
+                reply = await answer(gateway, ask, live)
+                headers = [*JSON, *surface.headers(reply), *_names(live)]
+                await caller.reply(200, headers, surface.whole(reply, live))
     except Gone:
         pass  # nobody is left to answer
     except Unauthorized as error:
@@ -76,14 +78,9 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
         caller.release()
 
 
-async def _ask(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> None:
-    ask = await read(gateway, caller, live, surface)
+async def _stream(gateway: Gateway, ask: Ask, caller: Caller, live: LiveTrace, surface: Surface) -> None:
     chunks = serve(gateway, ask, live)
     try:
-        if not ask.stream:
-            reply = await whole(chunks)
-            await caller.reply(200, [*JSON, *surface.headers(reply), *_names(live)], surface.whole(reply, live))
-            return
         first = await anext(chunks, None)  # the status is not known before it
         writer = surface.writer(live)
         caller.broke = writer.broke
@@ -98,8 +95,13 @@ async def _ask(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surfa
         await chunks.aclose()
 
 
-async def _models(gateway: Gateway, caller: Caller, name: str) -> None:
-    await caller.reply(200, JSON, model_answer(gateway, caller.headers, name))
+async def _models(gateway: Gateway, caller: Caller, scope: Scope) -> None:
+    path = scope["path"]
+    if not serves(path):
+        raise NotFound(f"There is no {path[:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
+    if scope["method"] != "GET":
+        raise _not_allowed(scope, "GET")
+    await caller.reply(200, JSON, model_answer(gateway, caller.headers, path[len(MODELS) + 1 :]))
 
 
 async def _refuse(
@@ -118,7 +120,7 @@ def _names(live: LiveTrace) -> Headers:
     """The headers that lead from an answer to its trace."""
     if not live.ask.record:
         return []
-    names = [(b"x-trimtab-trace-id", live.trace_id.encode()), *encoded(live.limit_headers)]
+    names = [(b"x-trimtab-trace-id", live.trace_id.encode()), *live.limit_headers]
     if stamp := _stamp_header(live.stamp):
         names.append((b"x-trimtab-stamp", stamp))
     if live.cache:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from trimtab.core import Call, Chunk, Model, ModelError, ModelTimeout, TrimtabError, Usage, new_span_id
 
@@ -36,8 +37,7 @@ class Candidate(NamedTuple):
     model: Model
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, kw_only=True, eq=False):
     """One model asked once. Times are nanoseconds UTC; ``first_ns`` is when its first piece came, 0 for never.
 
     ``estimated`` says that ``usage`` is our estimate, because the answer was cut before the vendor told it. ``hedge``
@@ -48,7 +48,7 @@ class Attempt:
 
     ref: str
     start_ns: int
-    span_id: str = field(default_factory=new_span_id)
+    span_id: str = msgspec.field(default_factory=new_span_id)
     first_ns: int = 0
     end_ns: int = 0
     model: str = ""
@@ -56,7 +56,7 @@ class Attempt:
     finish: str = ""
     usage: Usage | None = None
     error: TrimtabError | None = None
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
     estimated: bool = False
     relayed: int = 0
     hedge: str = ""
@@ -74,44 +74,82 @@ class Attempt:
 
     def note(self, chunk: Chunk) -> None:
         """Read what a piece of the answer says about it."""
-        self.model = chunk.model or self.model
-        self.fingerprint = chunk.fingerprint or self.fingerprint
-        self.finish = chunk.finish or self.finish
-        self.usage = chunk.usage or self.usage
+        if chunk.model:
+            self.model = chunk.model
+        if chunk.fingerprint:
+            self.fingerprint = chunk.fingerprint
+        if chunk.finish:
+            self.finish = chunk.finish
+        if chunk.usage is not None:
+            self.usage = chunk.usage
         self.relayed += len(chunk.text)
         for part in chunk.tool_calls:
             merge_tool_call(self.tool_calls, part)
 
 
 class Asking:
-    """One attempt while it runs. ``close`` must be called, and decides what it was from how far it came."""
+    """One attempt while it runs. ``close`` must be called, and decides what it was from how far it came.
+
+    A plain answer is asked for as a whole where the model can (``whole``): such a model keeps to the call's time
+    itself. Everything else is a stream, of one piece perhaps, and is watched over from here.
+    """
 
     def __init__(
         self, candidate: Candidate, call: Call, *, route: Route, state: RouteState, target: TargetState,
         prompt: Prompt | None, clock: Callable[[], int],
     ) -> None:  # fmt: skip
-        attempt = self.attempt = Attempt(ref=candidate.ref, start_ns=clock())
+        ref, model = candidate
+        self.attempt = Attempt(ref=ref, start_ns=clock())
         self._call = call
         self._state = state
         self._target = target
         self._clock = clock
         self._time = asyncio.get_running_loop().time
-        self._start = self._time()
-        self._deadline = self._start + call.timeout
+        start = self._start = self._time()
+        until = self._deadline = start + call.timeout
         # A plain reply comes whole: its first byte is its last.
-        patience = route.first_byte if call.stream else route.attempt or call.timeout
-        self._until = min(self._deadline, self._start + patience)
-        self._work = state.work(attempt.ref, prompt) if prompt is not None else 0.0
-        self._ahead = target.queue + self._work
-        self._done = self._closed = False
-        target.began(route.limits_of.get(attempt.ref), self._work, self._start)
+        patience = route.first_byte if call.stream else route.attempt
+        if patience and start + patience < until:
+            until = start + patience
+        self._until = until
+        work = self._work = state.work(ref, prompt) if prompt is not None else 0.0
+        self._ahead = target.queue + work
+        self._closed = False
+        self.done = False  # whether the answer is whole
+        target.began(route.limits_of.get(ref), work, start)
         if prompt is not None:
-            state.sent(attempt.ref, prompt, self._work)
-        self._patience = Patience(self._until)
-        self._chunks: AsyncGenerator[Chunk] = cast("Any", candidate.model(call))
+            state.sent(ref, prompt, work)
+        self._hedged = route.hedge is not None
+        self._whole: Callable[[Call], Awaitable[Chunk]] | None = None
+        if not call.stream:
+            self._whole = getattr(model, "whole", None)
+        if self._whole is None:
+            self._patience = Patience(until, state.deadlines())
+            self._chunks: AsyncGenerator[Chunk] = cast("Any", model(call))
 
     async def open(self) -> list[Chunk]:
         """The answer up to the first piece that says something. Raises what the model raises, or ModelTimeout."""
+        if self._whole is not None:
+            held = [await self._whole(self._call)]
+            self.done = True
+            self.attempt.note(held[0])
+        else:
+            held = await self._said_first()
+        self.attempt.first_ns = self._clock()
+        now = self._time()
+        if self._until != self._deadline:
+            self._until = self._deadline
+            if self._whole is None:
+                self._patience.extend(self._deadline)
+        if self._work:
+            self._target.queue -= self._work
+            self._work = 0.0
+        self._target.first(self._ahead, now - self._start, now)
+        if self._hedged:  # when to hedge is a quantile of these
+            self._state.answer_began(self._call.stream, now - self._start)
+        return held
+
+    async def _said_first(self) -> list[Chunk]:
         held: list[Chunk] = []
         self._patience.follow()
         while True:
@@ -119,39 +157,30 @@ class Asking:
             if chunk is None:
                 if not held:
                     raise ModelError(f"{self.attempt.ref} ended without an answer.")
-                break
+                return held
             held.append(chunk)
             if len(held) > HELD or not quiet(chunk):
-                break
-        self.attempt.first_ns = self._clock()
-        now = self._time()
-        if self._until != self._deadline:
-            self._until = self._deadline
-            self._patience.extend(self._deadline)
-        self._target.queue -= self._work
-        self._work = 0.0
-        self._target.first(self._ahead, now - self._start, now)
-        self._state.answer_began(self._call.stream, now - self._start)
-        return held
+                return held
 
     async def rest(self) -> AsyncGenerator[Chunk]:
         """What follows."""
-        self._patience.follow()
-        while not self._done:
+        if not self.done:
+            self._patience.follow()
+        while not self.done:
             chunk = await self._next()
             if chunk is not None:
                 yield chunk
 
     async def read_on(self, pieces: list[Chunk]) -> None:
         """What follows, after what there is already."""
-        while not self._done:
+        while not self.done:
             chunk = await self._next()
             if chunk is not None:
                 pieces.append(chunk)
 
     def filtered(self, opening: list[Chunk]) -> Filtered | None:
         """The error that the vendor's content filter stands for, where it leaves nothing to pass on."""
-        if not any(chunk.finish == "content_filter" for chunk in opening):
+        if self.attempt.finish != "content_filter":  # the opening is all that has been heard of it
             return None
         if self._call.stream and any(chunk.text for chunk in opening):
             return None
@@ -162,23 +191,25 @@ class Asking:
         if self._closed:
             return
         self._closed = True
-        self._patience.close()
         now = self._time()
         attempt, target = self.attempt, self._target
         attempt.end_ns = self._clock()
         target.in_flight -= 1
-        target.queue = max(0.0, target.queue - self._work)
+        if self._work:
+            target.queue = max(0.0, target.queue - self._work)
         try:
-            await self._chunks.aclose()
+            if self._whole is None:
+                self._patience.close()
+                await self._chunks.aclose()
         finally:
             if error is not None:
                 attempt.error = error
                 target.failed(cause_of(error), now - self._start, now, error.retry_after or 0.0)
-            elif self._done or attempt.finish:
+            elif self.done or attempt.finish:
                 target.succeeded(attempt.usage, now)
             else:
                 target.abandoned()
-            if attempt.usage is None and not self._done and (attempt.first_ns or error is None):
+            if attempt.usage is None and not self.done and (attempt.first_ns or error is None):
                 attempt.usage = estimated_usage(self._call, attempt)
                 attempt.estimated = True
 
@@ -197,7 +228,7 @@ class Asking:
         finally:
             patience.waiting = False
         if chunk is None:
-            self._done = True
+            self.done = True
         else:
             self.attempt.note(chunk)
         return chunk

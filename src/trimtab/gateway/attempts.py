@@ -43,14 +43,14 @@ class Attempts:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.log: list[Attempt] = []
-        self._models = {candidate.ref: candidate.model for candidate in candidates}
+        self._models = dict(candidates)
         self._route = route
         self._state = state
         self._draw = draw
         self._clock = clock
         self._prompt = prompt
         self._sleep = sleep
-        self._turns = Turns(list(self._models), route, state)
+        self._turns = Turns(tuple(self._models), route, state)
         self._time = asyncio.get_running_loop().time
 
     async def __call__(self, call: Call) -> AsyncGenerator[Chunk]:
@@ -74,13 +74,14 @@ class Attempts:
         asking, pieces = await self._begun(call)
         failure: TrimtabError | None = None
         try:
-            await asking.read_on(pieces)
+            if not asking.done:
+                await asking.read_on(pieces)
         except TrimtabError as error:
             failure = error
             raise
         finally:
             await asking.close(failure)
-        return joined(pieces)
+        return pieces[0] if len(pieces) == 1 else joined(pieces)
 
     async def _begun(self, call: Call) -> tuple[Asking, list[Chunk]]:
         """The attempt that answers, the first or a later one, and the beginning of its answer."""
@@ -94,30 +95,39 @@ class Attempts:
             if turn.at > now:
                 await self._sleep(turn.at - now)
             try:
-                return await self._opening(turn.ref, call, deadline)
+                if self._route.hedge is not None:
+                    asking, opening = await self._hedged(turn.ref, call, deadline)
+                else:
+                    asking = self._ask(turn.ref, call, deadline)
+                    opening = await self._alone(asking)
+                if asking.attempt.finish == "content_filter" and "filter" in self._route.fallback_on:
+                    await self._withhold(asking, opening)
+                return asking, opening
             except TrimtabError:
                 now = self._time()
                 turn = self._turns.next(now)
                 if turn is None or turn.at >= deadline:
                     raise
 
-    async def _opening(self, ref: str, call: Call, deadline: float) -> tuple[Asking, list[Chunk]]:
+    async def _hedged(self, ref: str, call: Call, deadline: float) -> tuple[Asking, list[Chunk]]:
         """The attempt that answers, ``ref`` or one that overtook it, and the beginning of its answer. Whatever fails
         here is closed, and the turns have heard of it."""
         asking = self._ask(ref, call, deadline)
-        after = self._state.hedge_after(self._route, call.stream) if self._route.hedge is not None else None
+        after = self._state.hedge_after(self._route, call.stream)
         if after is None or not self._state.hedges.some:
-            opening = await self._alone(asking)
-        else:
-            asking, opening = await race(asking, after, lambda: self._second(ref, call, deadline), self._failed)
-            self.log.remove(asking.attempt)
-            self.log.append(asking.attempt)
-        withheld = asking.filtered(opening) if "filter" in self._route.fallback_on else None
+            return asking, await self._alone(asking)
+        asking, opening = await race(asking, after, lambda: self._second(ref, call, deadline), self._failed)
+        self.log.remove(asking.attempt)
+        self.log.append(asking.attempt)
+        return asking, opening
+
+    async def _withhold(self, asking: Asking, opening: list[Chunk]) -> None:
+        """Raise what the content filter of a vendor stands for, where somebody else could be asked."""
+        withheld = asking.filtered(opening)
         if withheld is not None and self._turns.others(asking.attempt.ref, self._time()):
             await asking.close(withheld)
             self._failed(asking, withheld)
             raise withheld
-        return asking, opening
 
     async def _alone(self, asking: Asking) -> list[Chunk]:
         """The beginning of the answer of one attempt that nobody races."""
@@ -147,6 +157,8 @@ class Attempts:
 
     def _ask(self, ref: str, call: Call, deadline: float) -> Asking:
         left = max(0.001, deadline - self._time())
+        if not call.stream and 0 < self._route.attempt < left:
+            left = self._route.attempt
         self._turns.took(ref)
         asked = Call(
             model=ref, messages=call.messages, params=call.params, stream=call.stream, timeout=left, native=call.native

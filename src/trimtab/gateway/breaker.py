@@ -134,10 +134,10 @@ class Breaker:
         self._probing = False
 
     def _count(self, now: float, what: str) -> None:
-        step = self._step(now)
-        if not self._steps or self._steps[-1][0] != step:
-            self._steps.append((step, {}))
-        counts = self._steps[-1][1]
+        steps, step = self._steps, int(now * STEPS / self.rules.window)
+        if not steps or steps[-1][0] != step:
+            steps.append((step, {}))
+        counts = steps[-1][1]
         counts[what] = counts.get(what, 0) + 1
 
     def _step(self, now: float) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from trimtab.core import TrimtabError
 
@@ -25,6 +25,23 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+class Wire(Protocol):
+    """A request as our own server has it (``trimtab.wire`` in the scope), beside the messages of ASGI."""
+
+    #: Called when the client hangs up before its answer is whole.
+    gone: Callable[[], object] | None
+    #: The task that serves it.
+    task: asyncio.Task[None] | None
+
+    def body(self) -> bytes | None:
+        """The whole body, if it has arrived; it is given once."""
+        ...
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a whole answer at once. False where it must go the usual way."""
+        ...
+
+
 class Gone(Exception):
     """The client hung up before its request was whole."""
 
@@ -39,9 +56,20 @@ class Caller:
         self._live = live
         self._receive = receive
         self._send = send
-        self._reply = scope.get("trimtab.reply")
+        self._wire: Wire | None = scope.get("trimtab.wire")
         self._watch: asyncio.Task[None] | None = None
         self._soon: asyncio.TimerHandle | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def arrived(self) -> bytes | None:
+        """The whole body, where the server can tell that it is there; None where it must be waited for."""
+        body = self._wire.body() if self._wire is not None else None
+        if body is None or self._wire is None:
+            return None
+        if len(body) > MAX_BODY:
+            raise too_large()
+        self._wire.gone = self._hung_up
+        return body
 
     async def body(self) -> bytes:
         """The whole body. Raises TooLarge as soon as it is known to be, Gone when the client hangs up."""
@@ -63,12 +91,18 @@ class Caller:
             pieces.append(piece)
             if not message.get("more_body", False):
                 break
-        loop = asyncio.get_running_loop()
-        self._soon = loop.call_later(WATCH_AFTER_S, self._begin_watch, asyncio.current_task(loop))
+        if self._wire is not None:
+            self._wire.gone = self._hung_up
+        else:
+            loop = asyncio.get_running_loop()
+            self._serving = asyncio.current_task(loop)
+            self._soon = loop.call_later(WATCH_AFTER_S, self._begin_watch)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def release(self) -> None:
         """The answer is sent: hanging up is now the client's good right."""
+        if self._wire is not None:
+            self._wire.gone = None
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
@@ -85,7 +119,7 @@ class Caller:
         """Send a whole answer, at once where the server can."""
         self.release()
         self.started = True
-        if self._reply is None or not self._reply(status, headers, body):
+        if self._wire is None or not self._wire.reply(status, headers, body):
             await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
             await self.end(body)
 
@@ -109,14 +143,19 @@ class Caller:
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         break
 
-    def _begin_watch(self, serving: asyncio.Task[None] | None) -> None:
+    def _begin_watch(self) -> None:
         def hung_up(_: asyncio.Task[None]) -> None:
-            if self._watch is not None and serving is not None:
-                self._live.gone = True
-                serving.cancel()
+            if self._watch is not None:
+                self._hung_up()
 
         self._watch = asyncio.create_task(self._until_gone())
         self._watch.add_done_callback(hung_up)
+
+    def _hung_up(self) -> None:
+        serving = self._wire.task if self._wire is not None else self._serving
+        if serving is not None:
+            self._live.gone = True
+            serving.cancel()
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from trimtab.store import Demand, Kind, Level, taken
+from trimtab.store import Demand, Kind, Level
 
 from .budgets import NANO, Period, dollars, period_of, shown
 from .estimate import Size
@@ -25,17 +25,23 @@ ORDER: tuple[What, ...] = ("rpm", "tpm", "budget_usd", "max_parallel")
 _UNITS = {"rpm": "requests a minute", "tpm": "tokens a minute"}
 #: Of which every request takes one.
 _KINDS: Mapping[What, Kind] = {"rpm": "rate", "max_parallel": "lease"}
-_HEADERS: tuple[tuple[What, tuple[str, str, str]], ...] = (
-    ("rpm", ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")),
-    ("tpm", ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")),
-)
+_NAMES: Mapping[What, bytes] = {"rpm": b"requests", "tpm": b"tokens"}
+
+
+class Heading(NamedTuple):
+    """The headers that tell of a limit: one that is always the same, and the names of two that are not."""
+
+    limit: tuple[bytes, bytes]
+    remains: bytes
+    resets: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One limit of one key, team or route. ``title`` is what people call it.
 
-    ``always`` is what any request takes of it, where that depends on nothing.
+    ``counter`` is what it is counted in, but for money, whose counter is its period's. ``always`` is what any request
+    takes of it, where that depends on nothing.
     """
 
     scope: str
@@ -44,6 +50,8 @@ class Check:
     what: What
     limit: int
     rules: LimitSet
+    counter: str = ""
+    heading: Heading | None = None
     always: Demand | None = None
 
     def demand(self, size: Size, money: int, now_ns: int) -> Demand:
@@ -55,8 +63,11 @@ class Check:
             name = purse_name(self.scope, self.who, period)
             # Even a request without a price needs a budget that is not spent.
             return Demand(name=name, kind="money", limit=self.limit, amount=max(1, money), ends_ns=period.end_ns)
-        name = f"{self.scope}:{self.who}:{self.what}"
-        return Demand(name=name, kind="rate", limit=self.limit, amount=max(1, size.total))
+        return self.tokens(size.total)
+
+    def tokens(self, expected: int) -> Demand:
+        """What a request of so many tokens takes of a limit of tokens."""
+        return Demand(name=self.counter, kind="rate", limit=self.limit, amount=expected if expected > 1 else 1)
 
     def period(self, now_ns: int) -> Period:
         """The period that a budget is counted in now."""
@@ -98,11 +109,30 @@ def plan_of(scopes: Iterable[tuple[str, str, str, LimitSet]]) -> tuple[Check, ..
         for what in ORDER:
             if limit := limits[what]:
                 kind = _KINDS.get(what)
-                always = None if kind is None else Demand(name=f"{scope}:{who}:{what}", kind=kind, limit=limit)
+                counter = f"{scope}:{who}:{what}"
+                always = None if kind is None else Demand(name=counter, kind=kind, limit=limit)
                 checks.append(
-                    Check(scope=scope, who=who, title=title, what=what, limit=limit, rules=rules, always=always)
+                    Check(
+                        scope=scope,
+                        who=who,
+                        title=title,
+                        what=what,
+                        limit=limit,
+                        rules=rules,
+                        counter=counter,
+                        heading=_heading(what, limit),
+                        always=always,
+                    )
                 )
     return tuple(sorted(checks, key=lambda check: check.what == "max_parallel"))
+
+
+def _heading(what: What, limit: int) -> Heading | None:
+    name = _NAMES.get(what)
+    if name is None:
+        return None
+    said = (b"x-ratelimit-limit-" + name, b"%d" % limit)
+    return Heading(said, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name)
 
 
 def purse_name(scope: str, who: str, period: Period) -> str:
@@ -165,23 +195,26 @@ def _refuse_money(check: Check, level: Level, steps: Sequence[Step], now_ns: int
 
 
 def headers_of(
-    checks: Sequence[Check], levels: Sequence[Level], demands: Sequence[Demand], denied: int
-) -> dict[str, str]:
-    """``x-ratelimit-*`` in OpenAI's names, of the tightest limit of requests and of tokens."""
-    tightest: dict[What, tuple[int, int]] = {}
-    for check, level, demand in zip(checks, levels, demands, strict=False):
-        if check.what == "rpm" or check.what == "tpm":
+    checks: Sequence[Check], used: Sequence[int], demands: Sequence[Demand], denied: int
+) -> list[tuple[bytes, bytes]]:
+    """``x-ratelimit-*`` in OpenAI's names, of the tightest limit of requests and of tokens; ``used`` is what was used
+    of each counter before."""
+    tightest: dict[What, tuple[int, int, Heading]] = {}
+    for check, before, demand in zip(checks, used, demands, strict=False):
+        heading = check.heading
+        if heading is not None:
             limit = check.limit
-            left = limit - level.used - (taken(demand) if denied < 0 else 0)
-            found = (left if left > 0 else 0, limit)
-            if check.what not in tightest or found < tightest[check.what]:
+            left = limit - before
+            if denied < 0:
+                left -= demand.amount if demand.amount < limit else limit
+            found = (left if left > 0 else 0, limit, heading)
+            known = tightest.get(check.what)
+            if known is None or found < known:
                 tightest[check.what] = found
-    headers: dict[str, str] = {}
-    for what, (limited, remains, resets) in _HEADERS:
-        if what in tightest:
-            remaining, limit = tightest[what]
-            headers[limited], headers[remains] = str(limit), str(remaining)
-            headers[resets] = duration((limit - remaining) * 60 / limit)
+    headers: list[tuple[bytes, bytes]] = []
+    for left, limit, heading in tightest.values():
+        resets = duration((limit - left) * 60 / limit)
+        headers += (heading.limit, (heading.remains, str(left).encode()), (heading.resets, resets.encode()))
     return headers
 
 

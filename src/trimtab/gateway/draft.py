@@ -50,14 +50,19 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             except BadInput as error:
                 error.layer, error.field = Layer.PROMPT, f"trimtab.{error.field}"
                 raise
-        return Call(
-            model=ask.model,
-            messages=messages,
-            params=params,
-            stream=ask.stream,
-            timeout=min(ask.timeout, route.total) if ask.timeout else route.total,
-            native=ask.native,
-        )
+        return call_of(ask, route, messages, params)
+
+
+def call_of(ask: Ask, route: Route, messages: tuple[Message, ...], params: Mapping[str, Any]) -> Call:
+    """The call that a request makes with these messages, within its own time and the route's."""
+    return Call(
+        model=ask.model,
+        messages=messages,
+        params=params,
+        stream=ask.stream,
+        timeout=min(ask.timeout, route.total) if ask.timeout else route.total,
+        native=ask.native,
+    )
 
 
 def fill(gateway: Gateway, route: Route, live: LiveTrace) -> Draft:

@@ -101,6 +101,17 @@ class Estimator:
             high_output=round(output_high) + 1,
         )
 
+    def expected(self, route: str, bytes_: int, params: Mapping[str, Any]) -> int:
+        """The tokens of a request of so many bytes and of its answer: ``size(...).total``, for who needs no more."""
+        known = self._routes.get(route)
+        ratio, output = FIRST_RATIO, FIRST_OUTPUT
+        if known is not None:
+            ratio = known.ratio.mean if known.ratio.known else ratio
+            output = known.output.mean if known.output.known else output
+        if params and (most := most_output(params)) is not None and most < output:
+            output = most
+        return round(bytes_ / BYTES_A_TOKEN * ratio) + round(output)
+
     def learn(self, route: str, bytes_: int, usage: Usage, relayed: int, model: str = "") -> None:
         """What a request of so many bytes, whose answer had ``relayed`` characters, really was; ``model`` wrote it."""
         known = self._routes.get(route)

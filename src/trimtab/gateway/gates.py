@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trimtab.core import BadInput, Call, Chunk, ConfigError, Layer, Version, evolve
-from trimtab.guard import Context, Policy, StreamScanner, compile_policy
+from trimtab.guard import DEFAULT_ADDRESS, Context, Policy, StreamScanner, compile_policy
 
 from .actions import history, judge
 from .arriving import remembering
@@ -22,8 +22,7 @@ from .wire import rewritten
 
 if TYPE_CHECKING:
     from .gateway import Gateway
-
-DEFAULT_GUARD = "guards:/default@production"
+    from .prepared import Prepared
 
 
 class Asking(Protocol):
@@ -44,10 +43,10 @@ _ASKED_AGAIN = (
 
 def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
     """The policy on duty: the route's, else the default one where there is one."""
-    address = live.ask.pins.get("guards", route.guard or DEFAULT_GUARD)
+    address = live.ask.pins.get("guards", route.guard or DEFAULT_ADDRESS)
     if not address:
         return None
-    if address is DEFAULT_GUARD and "production" not in gateway.registry.labels("guards", "default"):
+    if address is DEFAULT_ADDRESS and "production" not in gateway.registry.labels("guards", "default"):
         return None
     version = gateway.pick_named("guards", address, live, f"the route {route.name}")
     live.pinned(guard=version.pin)
@@ -55,50 +54,59 @@ def on_duty(gateway: Gateway, route: Route, live: LiveTrace) -> Policy | None:
     return _compiled(version)
 
 
-def leave(
-    gateway: Gateway, policy: Policy | None, attempt: Asking, call: Call, live: LiveTrace
-) -> AsyncGenerator[Chunk]:
-    """What of the model's answer may pass; raises GuardRefused, in a stream perhaps after some of it has passed.
+def leave(gateway: Gateway, ready: Prepared, attempt: Asking, call: Call, live: LiveTrace) -> AsyncGenerator[Chunk]:
+    """What of a stream may pass; raises GuardRefused, perhaps after some of it has passed."""
+    watch = _watching(gateway, ready, attempt, call, live)
+    if watch is None:
+        return attempt(call)
+    context = _answering(watch.policy, call, live)
+    if watch.policy.holds("output", watch.tier):
+        return _held(watch, attempt, call, context)
+    return _streaming(watch, attempt(call), context)
 
-    A canned answer is the policy's own word, and passes as it is.
-    """
-    stream = live.ask.stream
+
+def leave_whole(
+    gateway: Gateway, ready: Prepared, attempt: Asking, call: Call, live: LiveTrace
+) -> Coroutine[Any, Any, Chunk]:
+    """What of a whole answer may pass; raises GuardRefused."""
+    watch = _watching(gateway, ready, attempt, call, live)
+    if watch is None:
+        return attempt.whole(call)
+    return _plain(watch, attempt, call, _answering(watch.policy, call, live))
+
+
+def _watching(gateway: Gateway, ready: Prepared, attempt: Asking, call: Call, live: LiveTrace) -> Watchman | None:
+    """Who looks at the answer; nobody where the policy has nothing to say about it. A canned answer is the policy's
+    own word, and passes as it is."""
+    if ready.untouched and live.ask.plan is None:
+        return None
+    policy = ready.policy
     if isinstance(attempt, Canned):
-        return attempt(call) if stream else _whole(attempt, call)
+        return None
     if live.ask.plan is not None and (policy is None or policy.actions is None):
         raise BadInput("cannot be kept: the policy has no rules for tools.", field="trimtab.plan", mend=_NO_RULES)
     if policy is None:
-        return attempt(call) if stream else _whole(attempt, call)
+        return None
     watch = watchman_of(gateway, policy, "output", live)
     watch.call = call
     if policy.actions is not None:
         if call.params.get("tools"):  # a call of a tool that the request does not declare is seldom made
             watch.history = history(call, live)
     elif watch.idle and policy.idle("action") and (policy.idle("input") or not call.params.get("tools")):
-        return attempt(call) if stream else _whole(attempt, call)
-    context = _answering(policy, call, live)
-    if not stream:
-        return _plain(watch, attempt, call, context)
-    chunks = attempt(call)
-    if policy.holds("output", watch.tier):
-        return _held(watch, attempt, call, context)
-    return _streaming(watch, chunks, context)
+        return None
+    return watch
 
 
-async def _whole(attempt: Asking, call: Call) -> AsyncGenerator[Chunk]:
-    """A plain answer, as it is."""
-    yield await attempt.whole(call)
-
-
-async def _plain(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:
+async def _plain(watch: Watchman, attempt: Asking, call: Call, context: Context) -> Chunk:
     reply = await attempt.whole(call)
     if why := await _misshapen(watch, reply.text, context):
         reply = await attempt.whole(_again(call, reply.text, why))
     texts = {0: reply.text} if reply.body is None else _texts_of([reply])
     said = {index: await _scanned(watch, f"choices[{index}]", text, context) for index, text in texts.items()}
     (reply,) = await _called(watch, [reply], context)
-    yield rewritten(reply, lambda index, text, last: said.get(index, text) if text else "")
+    reply = rewritten(reply, lambda index, text, last: said.get(index, text) if text else "")
     watch.write()
+    return reply
 
 
 async def _held(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -41,6 +41,7 @@ from .keys import Keys
 from .limits import Limits
 from .live import LiveTrace
 from .prefix import Prompt
+from .prepared import Prepared, Ways
 from .pricing import prices_of
 from .remembered import Caches, Remembered, wished
 from .route import Route, Target, direct_route, read_route
@@ -87,6 +88,7 @@ class Gateway:
         self._route_defaults = dict(route_defaults or {})
         self._read: dict[object, Any] = {}
         self._health = Health()
+        self.ways = Ways()
 
     def serve(self, ask: Ask, live: LiveTrace | None = None) -> AsyncGenerator[Chunk]:
         """The answer to ``ask``, piece by piece; a plain one is one piece. ``live`` tells trace id and stamp.
@@ -95,14 +97,14 @@ class Gateway:
         """
         return serve(self, ask, live or LiveTrace(self.clock))
 
-    async def app(
+    def app(
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None:
+    ) -> Awaitable[None]:
         """The ASGI application: the surfaces that clients speak, and ``GET /v1/models``."""
-        await app.app(self, scope, receive, send)
+        return app.app(self, scope, receive, send)
 
     async def replay(self, root: Span, pins: Mapping[str, str]) -> list[Span]:
         """Ask a recorded request again, with its own versions except ``pins``. Records nothing.
@@ -159,19 +161,23 @@ class Gateway:
             return replace(route, name=own, targets=(Target(model=ref),), fallback=(), breaker=None, cache=None)
         return route
 
-    def choose(self, route: Route, call: Call, live: LiveTrace) -> Attempts | Remembered:
-        """The models to ask, in order, behind one budget and the route's cache. A model that is not there counts as
-        one that fails."""
+    def candidates(self, route: Route) -> tuple[Candidate, ...]:
+        """The models of a route. One that is not there counts as one that fails."""
+        return tuple([Candidate(ref, self._model(ref)) for ref in route.refs])
+
+    def choose(self, ready: Prepared, call: Call, live: LiveTrace) -> Attempts | Remembered:
+        """The models to ask, in order, behind one budget and the route's cache."""
         now = asyncio.get_running_loop().time()
+        route, candidates = ready.route, ready.candidates
         state = self._health.of(route, now)
         prompt = Prompt.of(call, route.prefix.block) if route.strategy == "prefix" else None
-        refs: Sequence[str] = route.refs
-        if len(refs) > 1:
+        if len(candidates) > 1:
             sights = state.sights(route, prompt, prices_of(route, call), now)
             session = sticky_key(route.sticky, live.ask, "") if route.sticky else ""
-            refs = order(route, live.draw, sights, session=session)
+            models = dict(candidates)
+            candidates = tuple([Candidate(r, models[r]) for r in order(route, live.draw, sights, session=session)])
         attempts = Attempts(
-            [Candidate(ref, self._model(ref)) for ref in refs],
+            candidates,
             route=route,
             state=state,
             draw=live.draw,

@@ -5,6 +5,7 @@ All of it lives in memory, per process, and bounded. Times are seconds of the ev
 
 from __future__ import annotations
 
+import asyncio
 import math
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict, deque
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trimtab.core import Usage
+from trimtab.providers import Deadlines, deadlines
 
 from .balance import Sight
 from .breaker import Breaker, Cause, State
@@ -164,6 +166,7 @@ class RouteState:
         self.hedges = Allowance(0.0, HEDGES, now)
         self.requests = self.prompt_tokens = self.known_tokens = 0
         self._begins = {True: Quantiles(), False: Quantiles()}
+        self._deadlines: Deadlines | None = None
         self.answers: Answers | None = None
         self.meanings: Meanings | None = None
         self._last: OrderedDict[str, Route] = OrderedDict()
@@ -254,7 +257,14 @@ class RouteState:
         """A request came."""
         self.requests += 1
         self.retries.asked(now)
-        self.hedges.asked(now)
+        if self.hedges.share:
+            self.hedges.asked(now)
+
+    def deadlines(self) -> Deadlines:
+        """Those of the loop that asks."""
+        if self._deadlines is None:
+            self._deadlines = deadlines(asyncio.get_running_loop())
+        return self._deadlines
 
     def sent(self, ref: str, prompt: Prompt | None, work: float) -> None:
         """A prompt goes to the target, which will have read it."""
@@ -326,7 +336,8 @@ class Health:
                 self._routes.popitem(last=False)
         else:
             self._routes.move_to_end(route.name)
-            state.follow(route)
+            if state.route is not route:
+                state.follow(route)
         return state
 
     def seen(self, now: float) -> list[RouteHealth]:

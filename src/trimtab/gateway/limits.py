@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,7 @@ from trimtab.core import TrimtabError, Unauthorized, now_ns
 from trimtab.store import Answer, Demand, Level, Shared, SharedState
 
 from .accounting import Account, account, sent_bytes
-from .budgets import PERIODS, Period, period_of
+from .budgets import PERIODS, period_of
 from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of, waited_for
 from .estimate import Estimator, Size
 from .keys import Key
@@ -27,6 +26,7 @@ from .limitset import NO_LIMITS, LimitSet, read_limits
 from .lines import Lines, Place
 from .live import LiveTrace
 from .pricing import dearest
+from .purses import Purses
 from .refusals import refusal_of
 from .route import Route
 from .strangers import Strangers
@@ -40,8 +40,8 @@ log = logging.getLogger("trimtab.limits")
 MONEY_LINE, MONEY_WAIT_S = 1000, 30.0
 #: Seconds beyond a request's own time after which what it holds falls free, should nobody settle it.
 SPARE_S = 15.0
-#: Seconds between two comparisons of the counters with the ledger; counters that are compared; plans that are kept.
-AUDIT_S, AUDITED, PLANS = 60.0, 10_000, 10_000
+#: Seconds between two comparisons of the counters with the ledger; plans that are kept.
+AUDIT_S, PLANS = 60.0, 10_000
 _NO_SIZE = Size(0, 0, 0, 0)
 _NOTHING = Plan(None, NO_LIMITS, NO_LIMITS, (), False, False)
 
@@ -67,7 +67,8 @@ class Admission:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._limits.leave(self)
+        if (ending := self._limits.leave(self)) is not None:
+            await ending
 
 
 class Limits:
@@ -93,7 +94,7 @@ class Limits:
         self._lines = Lines()
         self._strangers = Strangers()
         self._plans: dict[tuple[str, str], Plan] = {}
-        self._purses: OrderedDict[str, tuple[str, str, Period]] = OrderedDict()
+        self._purses = Purses(self.shared, ledger, clock)
         self._ending: set[asyncio.Task[None]] = set()
         self._auditor: asyncio.Task[None] | None = None
 
@@ -102,6 +103,31 @@ class Limits:
         was used and when to come back. Trimtab's own requests (no key) are counted and not limited."""
         key = live.ask.key
         return Admission(self, _NOTHING if key is None else self._plan(key, route), route, live)
+
+    def let_in(self, route: Route, live: LiveTrace) -> Admission | None:
+        """The same for a request that is let in at once; None for one that may have to wait, or be refused: nothing
+        has been taken then, and ``wait_in`` decides."""
+        admission = self.admit(route, live)
+        plan = admission.plan
+        if not plan.checks:
+            return admission
+        if plan.money or self._lines or self.shared.poll_s or not isinstance(self.shared, Shared):
+            return None
+        tokens = self.estimator.expected(route.name, sent_bytes(live), live.ask.params) if plan.sized else 0
+        demands = tuple([check.always or check.tokens(tokens) for check in plan.checks])
+        used = self.shared.take(live.trace_id, demands, now_ns=self._clock(), ttl_s=route.total + SPARE_S)
+        if used is None:
+            return None
+        live.limit_headers = headers_of(plan.checks, used, demands, -1)
+        admission.demands = demands
+        return admission
+
+    async def wait_in(self, route: Route, live: LiveTrace) -> Admission:
+        """The way in for a request that may have to wait. Raises what ``admit`` says."""
+        admission = self.admit(route, live)
+        if admission.plan.checks:
+            await self.enter(admission)
+        return admission
 
     async def enter(self, admission: Admission) -> None:
         """Take what the request needs, or raise. Waiting requests are served in their order."""
@@ -116,14 +142,14 @@ class Limits:
         if plan.money:
             for check, demand in zip(plan.checks, demands, strict=True):
                 if check.what == "budget_usd" and demand.name not in self._purses:
-                    await self._meet(demand.name, check.scope, check.who, check.period(now))
+                    await self._purses.meet(demand.name, check.scope, check.who, check.period(now))
         try:
             answer = await self._acquire(plan, demands, live, ttl)
         except asyncio.CancelledError:  # what was asked for may have been given by now
             held = tuple(demand for demand in demands if demand.kind != "rate")
             self._finish(self._give(live, held, Account()))
             raise
-        live.limit_headers = headers_of(plan.checks, answer.levels, demands, -1)
+        live.limit_headers = headers_of(plan.checks, [level.used for level in answer.levels], demands, -1)
         admission.demands = demands
         if plan.money and self._ledger is not None:
             try:
@@ -132,16 +158,21 @@ class Limits:
                 self._finish(self._end(admission, account(live, admission.route.name, self.estimator, reserved=True)))
                 raise
 
-    async def leave(self, admission: Admission) -> None:
-        """Settle on what was used. Never raises, and is not undone by a second cancellation."""
+    def leave(self, admission: Admission) -> Awaitable[None] | None:
+        """Settle on what was used; where that takes a while, it must be waited for. Never raises, and is not undone by
+        a second cancellation."""
         live, route = admission.live, admission.route
         found = account(live, route.name, self.estimator, reserved=admission.plan.money)
-        if admission.demands and not self.shared.poll_s and not admission.plan.money:
-            await self._end(admission, found)  # all of it is in memory: nothing waits, so nothing can come between
-        elif admission.demands:
-            await asyncio.shield(self._finish(self._end(admission, found)))
-        elif found.rows and self._ledger is not None:
+        if admission.demands and (admission.plan.money or not isinstance(self.shared, Shared)):
+            return asyncio.shield(self._finish(self._end(admission, found)))
+        if found.rows and self._ledger is not None:
             self._ledger.note(found.rows)
+        if admission.demands and isinstance(self.shared, Shared):  # all of it is in memory: nothing waits
+            amounts = _amounts(admission.demands, found)
+            self.shared.give(live.trace_id, admission.demands, amounts, now_ns=self._clock())
+            if self._lines:
+                self._wake(admission.demands)
+        return None
 
     def turned_away(self, live: LiveTrace, error: TrimtabError) -> None:
         """Keep a refusal, so that it can be explained afterwards."""
@@ -160,13 +191,11 @@ class Limits:
     async def audit(self) -> dict[str, int]:
         """Compare the counters of money that were used lately with the ledger, and put right those that differ and
         that nobody uses at this moment. Returns by how much each of them was off."""
-        off: dict[str, int] = {}
-        for name, (scope, who, period) in list(self._purses.items()):
-            if period.end_ns <= self._clock():
-                del self._purses[name]
-            elif difference := await self._compare(name, scope, who, period):
-                off[name] = difference
-        return off
+        return await self._purses.audit()
+
+    async def levels(self, scope: str, who: str, rules: LimitSet) -> dict[str, float | str]:
+        """What a budget of somebody stands at: used, reserved, limit, and when it starts anew."""
+        return await self._purses.levels(scope, who, rules)
 
     async def charge(self, row: UsageRow) -> None:
         """Settle the reservation of a process that is gone, in every counter that may hold it."""
@@ -178,26 +207,6 @@ class Limits:
                 demands.append(Demand(name=name, kind="money", limit=0, ends_ns=period.end_ns))
         amounts = [row.cost_nano or 0] * len(demands)
         await self.shared.settle(row.id, demands, amounts, now_ns=self._clock())
-
-    async def levels(self, scope: str, who: str, rules: LimitSet) -> dict[str, float | str]:
-        """What a budget of somebody stands at: used, reserved, limit, and when it starts anew."""
-        if not rules.budget:
-            return {}
-        now = self._clock()
-        period = period_of(rules.period, now)
-        name = purse_name(scope, who, period)
-        await self._meet(name, scope, who, period)
-        purse = await self.shared.look(name, now_ns=now)
-        spent = purse.spent
-        if spent is None:
-            spent = await self._spent(scope, who, period)
-        return {
-            "period": period.name,
-            "limit_usd": rules.budget / 1e9,
-            "spent_usd": spent / 1e9,
-            "reserved_usd": purse.reserved / 1e9,
-            "resets_at": period.ends,
-        }
 
     def figures(self) -> dict[str, float]:
         """What was refused and what had to wait since the start, for /metrics."""
@@ -263,7 +272,7 @@ class Limits:
                     return answer
                 check, demand = plan.checks[answer.denied], demands[answer.denied]
                 if answer.unseeded:
-                    await self._seed(check, demand, live.start_ns)
+                    await self._purses.seed(check, demand, live.start_ns)
                     answer = None
                     continue
                 level, name = answer.levels[answer.denied], demand.name
@@ -299,41 +308,9 @@ class Limits:
         self, plan: Plan, answer: Answer, demands: Sequence[Demand], live: LiveTrace, waited: str
     ) -> TrimtabError:
         now = self._clock()
-        live.limit_headers = headers_of(plan.checks, answer.levels, demands, answer.denied)
+        live.limit_headers = headers_of(plan.checks, [level.used for level in answer.levels], demands, answer.denied)
         steps = steps_of(plan.checks, answer.levels, answer.denied, now)
         return refuse(plan.checks[answer.denied], answer.levels[answer.denied], steps, now, waited)
-
-    async def _seed(self, check: Check, demand: Demand, time_ns: int) -> None:
-        """Tell a budget's counter what was spent in its period before anybody counted: the ledger knows."""
-        period = check.period(time_ns)
-        await self.shared.seed(demand.name, await self._spent(check.scope, check.who, period), period.end_ns)
-
-    async def _spent(self, scope: str, who: str, period: Period) -> int:
-        if self._ledger is None:
-            return 0
-        return await self._ledger.spent(scope, who, period.first_day, period.last_day)
-
-    async def _meet(self, name: str, scope: str, who: str, period: Period) -> None:
-        """Remember a counter of money, so that it is compared with the ledger now and then. One that others may have
-        left behind is compared at once: a crash may have come between the ledger and the counter."""
-        if name in self._purses:
-            return
-        if len(self._purses) >= AUDITED:
-            self._purses.popitem(last=False)
-        self._purses[name] = (scope, who, period)
-        if self.shared.poll_s:
-            await self._compare(name, scope, who, period)
-
-    async def _compare(self, name: str, scope: str, who: str, period: Period) -> int:
-        """By how much a counter was off, and was put right."""
-        purse = await self.shared.look(name, now_ns=self._clock())
-        if self._ledger is None or purse.spent is None or purse.reserved:
-            return 0
-        spent = await self._spent(scope, who, period)
-        if spent == purse.spent or not await self.shared.recount(name, spent, version=purse.version):
-            return 0
-        log.warning("The counter %s was off by %d billionths of a dollar; it is right now.", name, purse.spent - spent)
-        return purse.spent - spent
 
     def _finish(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do it to its end, whatever becomes of the request."""
@@ -354,11 +331,11 @@ class Limits:
             log.warning("The request %s could not be settled: %s", admission.live.trace_id, error)
 
     async def _give(self, live: LiveTrace, demands: Sequence[Demand], found: Account) -> None:
-        amounts = [
-            found.money if demand.kind == "money" else found.tokens if demand.name.endswith(":tpm") else 1
-            for demand in demands
-        ]
-        await self.shared.settle(live.trace_id, demands, amounts, now_ns=self._clock())
+        await self.shared.settle(live.trace_id, demands, _amounts(demands, found), now_ns=self._clock())
+        self._wake(demands)
+
+    def _wake(self, demands: Sequence[Demand]) -> None:
+        """Let those who wait for what was given back have a try."""
         for demand in demands:
             if demand.kind != "rate":
                 self._lines.wake(demand.name)
@@ -387,6 +364,14 @@ class Limits:
                 await self.audit()
             except TrimtabError as error:
                 log.warning("The counters could not be compared with the ledger: %s", error)
+
+
+def _amounts(demands: Sequence[Demand], found: Account) -> list[int]:
+    """What a request used of each counter."""
+    return [
+        found.money if demand.kind == "money" else found.tokens if demand.name.endswith(":tpm") else 1
+        for demand in demands
+    ]
 
 
 def _patience(check: Check, level: Level) -> tuple[int, float]:

@@ -59,7 +59,7 @@ class LiveTrace:
     call_messages: tuple[Message, ...] = ()
     gone = False
     size = 0  # bytes of the body, once they are known
-    limit_headers: Mapping[str, str] = _NOTHING
+    limit_headers: Sequence[tuple[bytes, bytes]] = ()  # what its limits stand at, as its client hears it
     cache = ""  # hit or miss, where the route has a cache and the request may use it
     cache_wish = ""  # what the client said about it
     _kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
@@ -166,17 +166,17 @@ class LiveTrace:
         """The spans of the whole request, root first, and the guard's score."""
         self._pin_model()
         ask, attempts = self.ask, self.attempts
-        shared: dict[str, Any] = {"project": ask.project, "session": ask.session, "tags": ask.tags}
         embeds = ask.native is not None and ask.native.dialect == EMBEDDINGS
         answer = "".join(self._answer)
         models = [_model_fields(attempt) for attempt in attempts]
-        spans = [self._root(models, answer, embeds, shared)]
+        spans = [self._root(models, answer, embeds)]
         if self._steps:  # what was searched for is what the user said, as far as it may be kept
+            shared: dict[str, Any] = {"project": ask.project, "session": ask.session, "tags": ask.tags}
             asked = {"retriever": self.question}
             spans += [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
         kind = "embedding" if embeds else "llm"
         for attempt, fields in zip(attempts, models, strict=True):
-            spans.append(self._call_span(attempt, fields, answer, kind=kind, **shared))
+            spans.append(self._call_span(attempt, fields, answer, kind))
         return spans, [self._score()] if self.allowed is not None else []
 
     def _pin_model(self) -> None:
@@ -186,7 +186,7 @@ class LiveTrace:
     def _asked(self) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
         return self._kept or (self.ask.messages, self.ask.variables)
 
-    def _root(self, models: Sequence[Mapping[str, Any]], answer: str, embeds: bool, shared: Mapping[str, Any]) -> Span:
+    def _root(self, models: Sequence[Mapping[str, Any]], answer: str, embeds: bool) -> Span:
         ask = self.ask
         last = self.attempts[-1] if self.attempts else None
         messages, variables = self._asked()
@@ -218,9 +218,7 @@ class LiveTrace:
         if last is not None:
             if last.tool_calls:
                 attributes["tool_calls"] = last.tool_calls
-            attributes.update(_special(last))
-        priced = [cost for fields in models if (cost := fields["cost_usd"]) is not None]
-        known = bool(priced) and models[-1]["cost_usd"] is not None
+            attributes |= _special(last)
         return Span(
             trace_id=self.trace_id,
             span_id=self.root_id,
@@ -236,14 +234,19 @@ class LiveTrace:
             input=last_user_text(messages),
             output=answer,
             attributes=attributes,
-            **shared,
-            **{**(models[-1] if models else _NOTHING), "cost_usd": sum(priced) if known else None},
+            project=ask.project,
+            session=ask.session,
+            tags=ask.tags,
+            **_together(models),
         )
 
-    def _call_span(self, attempt: Attempt, fields: Mapping[str, Any], answer: str, **shared: Any) -> Span:
+    def _call_span(self, attempt: Attempt, fields: Mapping[str, Any], answer: str, kind: str) -> Span:
+        ask = self.ask
         answered = attempt is self.attempts[-1]
         error = attempt.error
-        attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish, **_special(attempt)}
+        attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish}
+        if special := _special(attempt):
+            attributes |= special
         if attempt.tool_calls:
             attributes["tool_calls"] = attempt.tool_calls
         cut = self._error if answered and not error and self._error in (GONE, "cancelled") else ""
@@ -252,6 +255,7 @@ class LiveTrace:
             span_id=attempt.span_id,
             parent_id=self.root_id,
             name=attempt.ref,
+            kind=kind,
             start_ns=attempt.start_ns,
             end_ns=attempt.end_ns or self.clock(),
             status="error" if error or cut else "ok",
@@ -263,7 +267,9 @@ class LiveTrace:
             # What was let through, not what the model said: the guard may have redacted the rest.
             output=answer if answered else "",
             attributes=attributes,
-            **shared,
+            project=ask.project,
+            session=ask.session,
+            tags=ask.tags,
             **fields,
         )
 
@@ -344,6 +350,15 @@ def _special(attempt: Attempt) -> dict[str, Any]:
     if attempt.cache:
         found |= {"cached_by": attempt.cache, "saved_usd": _priced(attempt, attempt.saved)}
     return found
+
+
+def _together(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The fields of the whole request: those of the attempt that answered, and what all of them cost."""
+    if len(models) < 2:
+        return models[0] if models else _NOTHING
+    priced = [cost for fields in models if (cost := fields["cost_usd"]) is not None]
+    known = bool(priced) and models[-1]["cost_usd"] is not None
+    return {**models[-1], "cost_usd": sum(priced) if known else None}
 
 
 def _model_fields(attempt: Attempt) -> dict[str, Any]:

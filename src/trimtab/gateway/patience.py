@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 
+from trimtab.providers import Deadlines
+
 
 class Patience:
     """Used by one task at a time: ``follow`` it, then set ``waiting`` around each await and ask ``ended`` whether a
     cancellation was this timer's doing."""
 
-    __slots__ = ("_before", "_cancelled", "_loop", "_task", "_timer", "over", "waiting")
+    __slots__ = ("_before", "_cancelled", "_deadlines", "_task", "_timer", "over", "waiting")
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, deadlines: Deadlines) -> None:
         self.over = False
         self.waiting = False
         self._cancelled = False
         self._task: asyncio.Task[object] | None = None
         self._before = 0
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_at(until, self._fire)
+        self._deadlines = deadlines
+        self._timer = deadlines.at(until, self._fire)
 
     def follow(self) -> None:
         """From now on it is the running task that waits."""
@@ -32,7 +34,7 @@ class Patience:
     def extend(self, until: float) -> None:
         """Wait until this time of the loop's clock instead."""
         self._timer.cancel()
-        self._timer = self._loop.call_at(until, self._fire)
+        self._timer = self._deadlines.at(until, self._fire)
 
     def ended(self) -> bool:
         """Whether the cancellation that arrived is the timer's and nobody else's; it is taken back then."""

@@ -42,6 +42,9 @@ class Allowance:
 
     def asked(self, now: float) -> None:
         """A request came."""
+        if self.left >= self.most:
+            self._filled = now
+            return
         waited = max(0.0, now - self._filled) / self.SECONDS_PER_TOKEN if self.share else 0.0
         self._filled = now
         self.left = min(self.most, self.left + self.share + waited)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import body_as, whole_number
 
 from .keys import KEY_LIMITS, Key, Keys
 from .limitset import LIMITS
@@ -79,7 +79,7 @@ def _key_routes(keys: Keys) -> list[Route]:
         return _json({"keys": [shown(key) for key in keys.list()]})
 
     async def create(request: Request) -> Response:
-        body = read(await request.body(), NewKey, '{"name": "checkout-bot", "owner": "mara"}')
+        body = body_as(await request.body(), NewKey, mend='Send {"name": "checkout-bot", "owner": "mara"}.')
         key, secret = await keys.create(
             body.name,
             owner=body.owner,
@@ -94,7 +94,7 @@ def _key_routes(keys: Keys) -> list[Route]:
         return _json(shown(keys.get(request.path_params["id"])))
 
     async def change(request: Request) -> Response:
-        body = read(await request.body(), ChangedKey, '{"rpm": 600, "tpm": null}')
+        body = body_as(await request.body(), ChangedKey, mend='Send {"rpm": 600, "tpm": null}.')
         key = keys.get(request.path_params["id"])
         names = ("name", "owner", "team", "role", "expires_ns", "disabled")
         fields = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
@@ -102,7 +102,7 @@ def _key_routes(keys: Keys) -> list[Route]:
         return _json(shown(await keys.change(key.id, **fields, limits=limits)))
 
     async def rotate(request: Request) -> Response:
-        body = read(await request.body() or b"{}", Rotation, '{"overlap_s": 3600}')
+        body = body_as(await request.body(), Rotation, mend='Send {"overlap_s": 3600}.')
         key, secret = await keys.rotate(request.path_params["id"], overlap_s=body.overlap_s)
         return _json({**shown(key), "secret": secret})
 
@@ -125,7 +125,7 @@ def _team_routes(teams: Teams) -> list[Route]:
 
     async def put(request: Request) -> Response:
         name = request.path_params["name"]
-        body = read(await request.body(), LimitFields, '{"budget_usd": 500, "period": "month"}')
+        body = body_as(await request.body(), LimitFields, mend='Send {"budget_usd": 500, "period": "month"}.')
         await teams.put(name, merged({}, body, LIMITS))
         return _json({"name": name, "limits": dict(teams.get(name))})
 
@@ -170,16 +170,6 @@ def _usage_routes(keys: Keys, reports: Reports) -> list[Route]:
     ]
 
 
-def read(body: bytes, kind: type[T], example: str) -> T:
-    """A body of this kind. Raises BadInput naming what is wrong with it."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        said = str(error)
-        field = said.rpartition("`$.")[2].rstrip("`") if "`$." in said else "body"
-        raise BadInput(f"{said}.", field=field, mend=f"Send {example}.") from error
-
-
 def merged(before: Any, body: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The limits with what the body says of them."""
     said = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
@@ -196,12 +186,7 @@ def _days(request: Request) -> int:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise BadInput("must be a whole number.", field=name)
-    return int(text)
+    return whole_number(request.query_params, name, default, 10**9)
 
 
 def _where(request: Request, names: tuple[str, ...]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Pure but for the HTTP face and for optional libraries.
 from .budget import BudgetCheck, Measuring, budget_routes
 from .catalogue import SCANNERS
 from .conversation import Conversation, Risk
-from .default import DEFAULT_POLICY
+from .default import DEFAULT_ADDRESS, DEFAULT_POLICY, WRONG_BLOCK, WRONG_BLOCKS
 from .indirect import Content, Screened, datamarked, delimited, screen
 from .judge import HAZARDS, Judgement, JudgeSettings, question, read_answer
 from .measure import Case, Report, cases_from, measure
@@ -22,11 +22,14 @@ from .verdicts import ACTIONS, Failure, Finding, Verdict, hardest
 
 __all__ = [
     "ACTIONS",
+    "DEFAULT_ADDRESS",
     "DEFAULT_POLICY",
     "HAZARDS",
     "NO_CONTEXT",
     "SCANNERS",
     "STAGES",
+    "WRONG_BLOCK",
+    "WRONG_BLOCKS",
     "BudgetCheck",
     "Case",
     "Content",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Conflict, NotFound, actor_of, new_id, now_ns
+from trimtab.core import BadInput, Conflict, NotFound, actor_of, body_as, new_id, now_ns
 from trimtab.store import Metadata
 
 from . import records
@@ -156,11 +155,8 @@ def approval_routes(approvals: Approvals) -> list[Route]:
 
 def _decision(raw: bytes) -> Mapping[str, Any]:
     mend = 'Send {"decision": "approve"} or {"decision": "refuse"}.'
-    try:
-        body = json.loads(raw or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"the body is not JSON: {error}", mend=mend) from None
-    if not isinstance(body, dict) or body.get("decision") not in ("approve", "refuse"):
+    body = body_as(raw, dict, mend=mend)
+    if body.get("decision") not in ("approve", "refuse"):
         raise BadInput("is missing or not known", field="decision", mend=mend)
     for key in ("note", "actor"):
         if not isinstance(body.get(key, ""), str):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Conflict, Version, actor_of
+from trimtab.core import BadInput, Conflict, Version, actor_of, body_as, only
 
+from .default import DEFAULT_ADDRESS
 from .measure import WRONG, Case, Report, cases_from, measure
 from .measurements import Measurements
 from .policy import compile_policy
@@ -31,7 +31,6 @@ SECONDS, AT_ACTIVATION = 60.0, 8.0
 RECENT, MOST_RECENT = 400, 5_000
 #: Requests of wrong blocks that a measurement looks at again.
 MOST_WRONG = 500
-DEFAULT_ADDRESS = "guards:/default@production"
 
 
 class BudgetCheck:
@@ -99,7 +98,8 @@ def budget_routes(measuring: Measuring, wrong: Wrong) -> list[Route]:
     ``POST /api/guard/wrong`` says that a block was a mistake."""
 
     async def test(request: Request) -> JSONResponse:
-        body = _object(await request.body(), ("policy", "content", "cases", "traffic", "builtin", "budget", "seconds"))
+        known = ("policy", "content", "cases", "traffic", "builtin", "budget", "seconds")
+        body = only(body_as(await request.body(), dict), known)
         content = body.get("content")
         if content is not None and not isinstance(content, Mapping):
             raise BadInput("must be an object", field="content", mend="Send the content of a policy.")
@@ -130,7 +130,7 @@ def budget_routes(measuring: Measuring, wrong: Wrong) -> list[Route]:
         return JSONResponse({"measurements": [each.shown() for each in found]})
 
     async def mistake(request: Request) -> JSONResponse:
-        body = _object(await request.body(), ("trace_id", "note", "actor"))
+        body = only(body_as(await request.body(), dict), ("trace_id", "note", "actor"))
         trace, note = body.get("trace_id"), body.get("note", "")
         if not isinstance(trace, str) or not trace.strip():
             raise BadInput("must be text", field="trace_id", mend="Give the id of the trace that was stopped.")
@@ -158,19 +158,6 @@ def _address(body: Mapping[str, Any]) -> str:
     if not isinstance(address, str):
         raise BadInput("must be text", field="policy", mend=f"Write for example {DEFAULT_ADDRESS}.")
     return address
-
-
-def _object(raw: bytes, known: Sequence[str]) -> Mapping[str, Any]:
-    try:
-        body = json.loads(raw or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"the body is not JSON: {error}", mend="Send an object.") from None
-    if not isinstance(body, dict):
-        raise BadInput("the body is not an object", mend="Send an object.")
-    for key in body:
-        if key not in known:
-            raise BadInput("is not a known field", field=key, mend=f"The fields are {', '.join(known)}.")
-    return body
 
 
 def _number(body: Mapping[str, Any], key: str, default: float, least: float, most: float) -> float:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The policy where nothing names another.
+DEFAULT_ADDRESS = "guards:/default@production"
+#: The dataset that keeps requests which were stopped wrongly, and the score of such a block.
+WRONG_BLOCKS, WRONG_BLOCK = "guard-benign", "wrong_block"
+
 _API_KEY: dict[str, Any] = {
     "scanner": "secrets",
     "name": "api-key",

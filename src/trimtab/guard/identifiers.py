@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from .checks import luhn
+from trimtab.core.checksums import luhn
 
 Check = Callable[[str], bool]
 
@@ -26,16 +26,6 @@ _VERHOEFF_P = (
     (8, 9, 1, 6, 0, 4, 3, 5, 2, 7), (9, 4, 5, 3, 1, 2, 6, 8, 7, 0), (4, 2, 8, 6, 5, 7, 3, 9, 0, 1),
     (2, 7, 9, 3, 8, 0, 6, 4, 1, 5), (7, 0, 4, 6, 9, 1, 3, 2, 5, 8),
 )  # fmt: skip
-#: Lengths of IBANs by country (the IBAN registry of SWIFT).
-IBAN_LENGTHS = {
-    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
-    "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
-    "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22,
-    "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20,
-    "LU": 20, "LV": 21, "LY": 25, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18,
-    "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24,
-    "SI": 19, "SK": 24, "SM": 27, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
-}  # fmt: skip
 
 
 def card(text: str) -> bool:
@@ -59,13 +49,6 @@ def card(text: str) -> bool:
     if 2200 <= four <= 2204:
         return 16 <= size <= 19
     return 12 <= size <= 19 and (two in (50, 56, 57, 58, 60, 81) or text[0] == "6")
-
-
-def iban(text: str) -> bool:
-    """An international bank account number: length of the country, remainder 1 (ISO 13616)."""
-    if IBAN_LENGTHS.get(text[:2]) != len(text):
-        return False
-    return int("".join(str(int(letter, 36)) for letter in text[4:] + text[:4])) % 97 == 1
 
 
 def us_ssn(text: str) -> bool:

@@ -32,6 +32,7 @@ TOKENS = 24_000
 LEAST = 0.2
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _LETTERS = re.compile(f"[{SPACELESS}]")
+_SIGNS = re.compile(r"[\s.!?,;:)\]}]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,10 @@ def _in_reading(reading: Reading, *, hidden: bool) -> list[Match]:
     for each, shift in scored:
         score = Scored(each.logit + bonus).probability
         if score >= LEAST and _speaks(reading.text[each.start + shift : each.end + shift]):
-            start, end = reading.spot(each.start + shift, each.end + shift)
+            # A window may begin with the sign that ends the sentence before it: that sign stays.
+            first = each.start + shift
+            ahead = _SIGNS.match(reading.text, first, each.end + shift)
+            start, end = reading.spot(ahead.end() if ahead else first, each.end + shift)
             matches.append(Match(KIND, start, end, round(score, 4), "it speaks to the model", reading.how))
     return matches
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from trimtab.core.checksums import iban
+
 from . import identifiers as ids
 
 
@@ -84,7 +86,7 @@ RULES: tuple[PersonalRule, ...] = (
         r"cards?|credit|debit|visa|master|amex|maestro|discover|diners|jcb|cc|pan|payment|pay|paid|charge|atm", _compact(ids.card),
     ),
     PersonalRule("card-number", r"\b\d{12}\b", 0.2, 0.85, r"cards?|credit|debit|maestro|atm|cc", _compact(ids.card)),
-    PersonalRule("iban", r"\b[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?\b", 0.95, 0.95, "iban", _compact(ids.iban)),
+    PersonalRule("iban", r"\b[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?\b", 0.95, 0.95, "iban", _compact(iban)),
     PersonalRule("bank-account", r"\b\d{8,12}\b", 0.1, 0.6, r"(?:bank )?account (?:number|no)|acct|kontonummer|routing", lambda text: len(set(text)) > 3),
     PersonalRule("us-routing-number", r"\b\d{9}\b", 0.1, 0.75, r"routing|aba|rtn", ids.us_routing),
     PersonalRule("bitcoin-address", r"\b[13][1-9A-HJ-NP-Za-km-z]{25,34}\b", 0.9, 0.9, "", ids.bitcoin),

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Conflict, NotFound, now_ns
+from trimtab.core import BadInput, Conflict, NotFound, body_as, now_ns
 from trimtab.core.actor import actor_of
 from trimtab.store import Metadata
 
@@ -206,12 +205,7 @@ def pin_routes(pins: ToolPins) -> list[Route]:
 
 
 def _body(raw: bytes, needed: Sequence[str]) -> Mapping[str, Any]:
-    try:
-        body = msgspec.json.decode(raw or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"the body is not JSON: {error}", mend="Send a JSON object.") from None
-    if not isinstance(body, dict):
-        raise BadInput("the body is not an object", mend="Send a JSON object.")
+    body = body_as(raw, dict, mend="Send a JSON object.")
     for key in needed:
         if not isinstance(body.get(key), str) or not body[key] or not _storable(body[key]):
             said = f"must be text of at most {_LONGEST_NAME} characters"

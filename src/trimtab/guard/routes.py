@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, body_as, only
 
 from .action_scan import KEYS, judged
 from .catalogue import SCANNERS
+from .default import DEFAULT_ADDRESS
 from .policy import compile_policy
 from .provenance import SOURCES
 from .scanner import STAGES, WHOLE
@@ -26,7 +27,6 @@ from .verdicts import ACTIONS, Verdict
 #: Finds the content of the policy at an address. Raises NotFound.
 ResolvePolicy = Callable[[str], Mapping[str, Any]]
 #: Where the policy is when the request names none.
-DEFAULT_ADDRESS = "guards:/default@production"
 
 _KEYS = ("policy", "stage", "messages", "text", "source", "tool_call", "context")
 _CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier", *KEYS)
@@ -85,15 +85,7 @@ def cards() -> list[dict[str, Any]]:
 
 def read_body(raw: bytes) -> Mapping[str, Any]:
     """The request's body, its fields checked. Raises BadInput."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"the body is not JSON: {error}", mend='Send {"text": "..."}.') from None
-    if not isinstance(body, dict):
-        raise BadInput("the body is not an object", mend='Send {"text": "..."}.')
-    for key in body:
-        if key not in _KEYS:
-            raise BadInput("is not a known field", field=key, mend=f"The fields are {', '.join(_KEYS)}.")
+    body = only(body_as(raw, dict, mend='Send {"text": "..."}.'), _KEYS)
     if not isinstance(body.get("policy", ""), str | None):
         raise BadInput("must be text", field="policy", mend="Write for example guards:/default@production.")
     _one_of(body, "stage", STAGES)

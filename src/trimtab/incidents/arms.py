@@ -15,7 +15,8 @@ PASSES_AT = 0.5
 #: Changes that are put back, and how many of them may be of one layer.
 MAX_RESTORES, MOST_OF_A_LAYER = len(Layer) + 1, 2
 #: An arm with less than this is far from proof: the contest is decided once one arm proves and the others are here.
-_FAR = 20.0
+#: Below the second there is nothing in it.
+_FAR, _NOTHING = 20.0, 2.0
 #: After so many requests an arm that says nothing will say nothing, and putting back everything says enough.
 _ENOUGH, _SOME = 60, 20
 #: The arms' names: nothing changed, everything put back, and what stands before the change that alone was not.
@@ -46,15 +47,6 @@ class Restore:
     def reached(self, served: Pins) -> bool:
         """Whether the change reached the request."""
         return served.get(self.kind) == self.after
-
-    def pins(self, served: Pins) -> Pins | None:
-        """The pins to ask again with; None where the change did not reach the request."""
-        return {**_asked(served), self.kind: self.before} if self.reached(served) else None
-
-
-def unchanged(served: Pins) -> Pins:
-    """The pins of the arm in which nothing changed: the versions that served; the model is left to the route."""
-    return _asked(served)
 
 
 def restores(report: Report, alternative: Callable[[Candidate], str]) -> list[Restore]:
@@ -88,7 +80,7 @@ def asks(plan: Sequence[Restore], served: Pins, *, breaking: bool) -> dict[str, 
     that reached the request together with another one the arm with all but it put back.
     """
     reached = [arm for arm in plan if arm.reached(served)]
-    found: dict[str, Pins] = {_SAME: unchanged(served)}
+    found: dict[str, Pins] = {_SAME: _asked(served)}
     whole = {**_asked(served), **{arm.kind: arm.before for arm in reached}}
     for arm in reached:
         found[arm.key] = {**_asked(served), arm.kind: arm.before}
@@ -142,18 +134,24 @@ class Tally:
     @property
     def decided(self) -> bool:
         """Whether asking on would only cost: one arm proves its change, no other comes near and nothing is left to
-        repair; of broken ones each is proof or far from it; or nothing has said anything. The e-values allow peeking.
+        repair; of broken ones each is proof or far from it, and putting back everything is proof too; or nothing has
+        said anything. The e-values allow peeking.
         """
         breaks = [arm.e_value for arm in self.arms() if arm.role == "break"]
         if breaks:
             asked = min(arm.n + arm.sound for arm in self.arms() if arm.role == "break")
-            settled = all(value >= self._needed or value < _FAR for value in breaks)
-            return asked >= _SOME and settled and any(value >= self._needed for value in breaks)
+            settled = all(value >= self._needed or self._far(value) for value in breaks)
+            proven = any(value >= self._needed for value in breaks) and self._arm(_ALL, "all").e_value >= self._needed
+            return asked >= _SOME and settled and proven
         values = sorted((arm.e_value for arm in self._restoring()), reverse=True)
-        if not values or (len(self.rows) >= _ENOUGH and max(values[0], self._arm(_ALL, "all").e_value) < 2.0):
+        if not values or (len(self.rows) >= _ENOUGH and max(values[0], self._arm(_ALL, "all").e_value) < _NOTHING):
             return True
-        clear = values[0] >= self._needed and all(value < _FAR for value in values[1:])
-        return clear and self._left_over() < _FAR
+        clear = values[0] >= self._needed and all(self._far(value) for value in values[1:])
+        return clear and self._far(self._left_over())
+
+    def _far(self, value: float) -> bool:
+        """Whether evidence is far from proof for good: it speaks for nothing, or has had its time."""
+        return value < _NOTHING or (value < _FAR and len(self.rows) >= _ENOUGH)
 
     @property
     def _needed(self) -> float:
@@ -202,4 +200,5 @@ def _words(role: str, about: Restore | None) -> str:
 
 
 def _asked(served: Pins) -> dict[str, str]:
+    """The versions that served; the model is left to the route."""
     return {kind: pin for kind, pin in served.items() if kind != "models"}

@@ -7,21 +7,22 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from trimtab.attribution import Report, attribute, failing, reached, with_replay
+from trimtab.attribution import Report, attribute, failing
 from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
-from trimtab.evals import add_cases
+from trimtab.evals import REGRESSION, add_cases
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Spans
-from trimtab.watch import SCORED, Alarm, Watch
+from trimtab.watch import Alarm, Watch
 
 from . import joining, outside, sentences, states
 from .acting import Acts
 from .actions import Wanted
+from .asking import Asking
 from .cases import cases_of, roots_of
 from .incident import MACHINE, STATES, Incident, IncidentEvent, blamed
 from .records import Records, Written
 from .recovery import Recovery, recovery
-from .replay import MAX_CALLS, MAX_REQUESTS, Replay, Replaying
+from .replay import Replay
 from .sight import sight
 
 log = logging.getLogger("trimtab.incidents")
@@ -30,8 +31,6 @@ log = logging.getLogger("trimtab.incidents")
 DATASET = "regressions"
 #: An unmitigated incident listens for this many alarms: each brings more evidence for its verdict.
 MAX_ALARMS = 6
-#: Seconds between batches of replays, in which more requests fail that can be asked again.
-WAITS = (2.0, 3.0, 5.0, 5.0)
 _MAX_CHANGES = 10_000
 _MAX_REVIEWED, _MAX_SCORES = 100, 1000
 _NOT_CLOSED = STATES[:-1]
@@ -58,11 +57,13 @@ class Desk:
     ) -> None:
         self._records = Records(metadata)
         self._registry, self._store, self._watch = registry, store, watch
-        self._replay = replay
         self._clock = clock
         self._window_ns = window_s * 10**9
-        self._waits = WAITS
-        self._calls: dict[int, int] = {}
+        self.asking = (
+            Asking(replay=replay, registry=registry, store=store, watch=watch, clock=clock, alter=self._change)
+            if replay is not None
+            else None
+        )
         self._working = asyncio.Lock()
         self.acts = Acts(registry, self._records.get, self._change, clock)
         self.on_event: list[Callable[[Incident, IncidentEvent], None]] = []
@@ -177,6 +178,7 @@ class Desk:
     async def review(self) -> list[Incident]:
         """Look at the dead-man's switch, and resolve the mitigated incidents whose signal is back; returns those."""
         await self._listen()
+        await self._go_on()
         back = []
         for incident in await self._records.listed(("mitigated",), _MAX_REVIEWED):
             found = await self.recovery(incident)
@@ -185,6 +187,13 @@ class Desk:
                 with suppress(Conflict):  # somebody was quicker
                     back.append(await self._change(incident.id, _resolving(text)))
         return back
+
+    async def _go_on(self) -> None:
+        """Replays that somebody allowed go on."""
+        for incident in await self._records.listed(_NOT_CLOSED, _MAX_REVIEWED):
+            if incident.replay.resume:
+                await self._change(incident.id, lambda i, _: states.resumed(i))
+                await self._work(incident.id)
 
     async def _listen(self) -> None:
         """Open an incident for each monitor that has stopped receiving; resolve those that receive again."""
@@ -200,6 +209,16 @@ class Desk:
             if signal not in silent:
                 with suppress(Conflict):
                     await self._change(incident.id, _resolving(f"{signal} comes again"))
+
+    async def allow_replays(self, incident_id: int, actor: str, calls: int = 0) -> Incident:
+        """Allow replays to go beyond their bound; they go on with the next review.
+
+        ``calls`` 0 is as many as are asked for. Raises NotFound, BadInput without a name and for a number out of range,
+        and Conflict when the incident is closed or nothing can be asked again.
+        """
+        if self.asking is None:
+            raise Conflict("Nothing can be asked again here.", field="id", mend="Run a gateway in this process.")
+        return await self._change(incident_id, lambda i, now: states.allowed(i, actor, calls, now))
 
     async def recovery(self, incident: Incident) -> Recovery | None:
         """How the signal stands since the remedy; None before one, and while there are too few answers."""
@@ -237,9 +256,8 @@ class Desk:
         """Everything that the machine does with an incident; each step may be repeated after a crash."""
         async with self._working:
             incident = await self._act(incident_id)
-            report = incident.report
-            if self._replay and report and report.certainty != "proven" and not report.arms:
-                await self._ask_again(incident, self._replay)
+            if self.asking is not None and self.asking.may_say_more(incident):
+                await self.asking.ask(incident)
                 incident = await self._act(incident_id)
             if not incident.mitigated_ns and incident.state != "closed":
                 text = sentences.waiting(incident)
@@ -255,43 +273,6 @@ class Desk:
         incident, stuck = await self.acts.by_machine(incident_id)
         return await self._note_once(incident_id, "page", stuck) if stuck else incident
 
-    async def _ask_again(self, incident: Incident, replay: Replay) -> None:
-        """Replay requests that the suspects reached and write down what that proves.
-
-        Right after an alarm they are few, so it waits for more of them where they are needed.
-        """
-        report = incident.report
-        assert report is not None
-        if all(monitor.signal != report.signal for monitor in self._watch.monitors):
-            return  # its monitor was turned off meanwhile, and nothing is remembered of what it saw
-        signals = tuple(dict.fromkeys((report.signal, *report.signals)))
-        left = MAX_CALLS - self._calls.get(incident.id, 0)
-        replaying = Replaying(replay, self._registry, report, signals, self._watch.inside, left)
-        for wait in self._waits:
-            served = await self._reached(report, replaying)
-            fresh = replaying.fresh(list(served))
-            if replaying.over or not fresh:
-                break
-            await replaying.ask(await roots_of(self._store, fresh), served)
-            if not replaying.over:
-                await asyncio.sleep(wait)
-        self._calls[incident.id] = MAX_CALLS - left + replaying.calls
-        if len(self._calls) > _MAX_CHANGES:
-            self._calls.pop(next(iter(self._calls)))
-        if arms := replaying.arms():
-            found = with_replay(report, arms)
-            await self._change(incident.id, lambda i, now: states.replayed(i, found, now))
-
-    async def _reached(self, report: Report, replaying: Replaying) -> dict[str, bool]:
-        """The requests that the suspects reached by now, newest first, and whether each had failed."""
-        taken = sight(self._watch, report.signal, report.slice, self._clock(), report.onset_low_ns)
-        if not taken.kept[report.signal][0] and report.signal in SCORED:  # the watch remembers nothing after a restart
-            scores = await self._store.scores(
-                since_ns=report.onset_low_ns, until_ns=0, name=report.signal, limit=_MAX_SCORES
-            )
-            taken = taken.of_scores(scores)
-        return await asyncio.to_thread(lambda: reached(taken.evidence(), replaying.candidates, MAX_REQUESTS * 2))
-
     async def _keep_cases(self, incident_id: int) -> Incident:
         """Add the failing requests to the dataset; what is there already stays as it is."""
         incident = await self._records.get(incident_id)
@@ -299,7 +280,9 @@ class Desk:
         if not cases:
             return incident
         try:
-            await add_cases(self._registry, incident.dataset, cases, actor=MACHINE, note=_note(incident))
+            await add_cases(
+                self._registry, incident.dataset, cases, actor=MACHINE, note=_note(incident), kind=REGRESSION
+            )
         except TrimtabError as error:
             return await self._note_once(incident_id, "cases", f"could not keep the failing requests: {error}")
         return await self._change(incident_id, lambda i, now: states.with_cases(i, len(cases), now))
@@ -313,6 +296,8 @@ class Desk:
                 report, _ = await self._attributed(incident.signal, incident.slice, self._clock(), incident.onset_ns)
                 if blamed(report) is not None:
                     await self._change(incident.id, _judging(report))
+                    # What looks guilty now may be asked again too, before anybody believes it.
+                    await self._work(incident.id)
 
     async def _attributed(
         self, signal: str, slice_name: str, until_ns: int, onset_ns: int

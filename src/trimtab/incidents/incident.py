@@ -7,6 +7,8 @@ from typing import Literal
 
 from trimtab.attribution import Candidate, Report
 
+from .spending import UNSPENT, Spending
+
 State = Literal["open", "acknowledged", "mitigated", "resolved", "closed"]
 STATES: tuple[State, ...] = ("open", "acknowledged", "mitigated", "resolved", "closed")
 #: States in which nothing has helped yet.
@@ -20,8 +22,8 @@ MACHINE = "trimtab"
 class IncidentEvent:
     """One line of the timeline: machine and people in one list.
 
-    ``kind`` is alarm, joined, symptom, reopened, verdict, replay, page, action, contained, undone, cases, acknowledged,
-    escalated, burning, rollback, resolved, note or closed.
+    ``kind`` is alarm, joined, symptom, reopened, verdict, replay, asks, allowed, page, action, contained, undone,
+    cases, acknowledged, escalated, burning, rollback, resolved, note or closed.
     """
 
     time_ns: int
@@ -70,7 +72,7 @@ class Incident:
     ``layer`` is the cause's, None while no cause is known. ``slice`` "" is all slices. ``signals`` are all that fell,
     ``signal`` is the first of them. ``action`` is what the monitor allows, one of ``watch.ACTIONS``. ``traces`` are
     failing requests, newest first: they become cases. ``pending`` says that the machine is not done with it. ``deeds``
-    are the actions that were taken, oldest first.
+    are the actions that were taken, oldest first. ``replay`` is what its replays cost and may cost.
     """
 
     id: int
@@ -99,6 +101,7 @@ class Incident:
     traces: tuple[str, ...] = ()
     pending: bool = False
     deeds: tuple[Deed, ...] = ()
+    replay: Spending = UNSPENT
 
     @property
     def unfinished(self) -> bool:

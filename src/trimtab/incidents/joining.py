@@ -26,7 +26,7 @@ def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident |
     One with the same cause comes first, be it the first or the second of a pair. Else, an alarm of a signal that an
     unexplained incident already has; and an alarm that nothing explains where the cause of an incident under way
     explains it better than no change does, or that began together with an unexplained one. Two explanations stay two
-    incidents.
+    incidents, and so do two layers of which each is likely.
     """
     under_way = [i for i in sorted(live, key=lambda i: i.id, reverse=True) if _under_way(i, alarm)]
     cause = blamed(report)
@@ -40,9 +40,15 @@ def choose(live: Sequence[Incident], alarm: Alarm, report: Report) -> Incident |
     if cause is None:
         for incident in under_way:
             near = incident.cause is None and abs(alarm.onset_ns - incident.onset_ns) <= NEAR_NS
-            if near or _may_be(report, incident):
+            if (near and not _of_two_layers(report, incident)) or _may_be(report, incident):
                 return incident
     return None
+
+
+def _of_two_layers(report: Report, incident: Incident) -> bool:
+    """Whether both verdicts claim a layer, and not the same one."""
+    known = incident.report.claimed if incident.report is not None else None
+    return None not in (known, report.claimed) and known != report.claimed
 
 
 def _may_be(report: Report, incident: Incident) -> bool:

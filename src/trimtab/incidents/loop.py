@@ -27,6 +27,8 @@ VENDORS = "loop.vendors"
 REMEMBER_EVERY_S = 2.0
 REVIEW_EVERY_S = 10.0
 BATCH = 2000
+#: A step of so many rows is a busy server's: bets may wait for the next one, which follows at once.
+BUSY = 500
 TRIES = 3
 
 
@@ -97,7 +99,9 @@ class Loop:
         scores = await self._online.score(batch.spans)
         if scores:
             await self._store.write(scores=scores, patient=True)
-        for alarm in (*self._watch.measure(batch.spans), *self._watch.observe(batch.scores)):
+        more = len(batch.spans) + len(batch.scores) >= BUSY
+        alarms = [*self._watch.measure(batch.spans, more=more), *self._watch.observe(batch.scores, more=more)]
+        for alarm in alarms if more else [*alarms, *self._watch.due()]:
             await self._alarms.put(alarm)
         for listener in self.on_scores:
             listener(list(batch.scores))
@@ -116,6 +120,8 @@ class Loop:
                 await self.turn(batch)
             self._failures = 0
         else:
+            for alarm in self._watch.due():
+                await self._alarms.put(alarm)
             self._position = batch.position
             await self._store.wait(1.0)
         self._moved.set()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, actor_of
+from trimtab.core import actor_of, body_as
 from trimtab.watch import Monitor, MonitorBook, Watch, content_of, monitor_of
 
 from .desk import Desk
@@ -142,15 +142,7 @@ def _name(request: Request) -> str:
 
 
 async def _body(request: Request, shape: type[T]) -> T:
-    data = await request.body()
-    if len(data) > _MAX_BODY:
-        raise BadInput(f"is larger than {_MAX_BODY} bytes.", field="body", mend="Send less.")
-    try:
-        return msgspec.json.decode(data or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        what, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".") or "body"
-        raise BadInput(f"The body does not fit: {what}.", field=field, mend="`trimtab monitor add --help`.") from error
+    return body_as(await request.body(), shape, mend="`trimtab monitor add --help`.", most=_MAX_BODY)
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -40,7 +40,7 @@ def placed(known: Sequence[Incident], sign: Sign, now_ns: int) -> Written:
             told = any(event.text == sign.text for event in incident.events)
             return Written(incident, incident if told else states.noted(incident, "joined", MACHINE, sign.text, now_ns))
     for incident in newest:
-        if _unexplained(incident) and sign.since_ns - joining.NEAR_NS <= incident.onset_ns <= now_ns:
+        if _open_to(incident, sign.layer) and sign.since_ns - joining.NEAR_NS <= incident.onset_ns <= now_ns:
             return Written(incident, _joined(incident, sign, now_ns))
     for incident in newest:
         over = incident.closed_ns or incident.mitigated_ns
@@ -49,10 +49,13 @@ def placed(known: Sequence[Incident], sign: Sign, now_ns: int) -> Written:
     return Written(None, _opened(sign, now_ns))
 
 
-def _unexplained(incident: Incident) -> bool:
+def _open_to(incident: Incident, layer: Layer) -> bool:
+    """Whether nothing explains an incident so far, and no other layer than this one is likely."""
+    report = incident.report
     told = any(signal.startswith(PROBE) for signal in incident.signals)
-    judged = incident.report is not None and incident.cause is None and not told
-    return judged and not incident.mitigated_ns and not incident.closed_ns
+    if report is None or incident.cause is not None or told or incident.mitigated_ns or incident.closed_ns:
+        return False
+    return report.cause is not None or report.claimed in (None, layer)
 
 
 def _opened(sign: Sign, now_ns: int) -> Incident:
@@ -75,8 +78,5 @@ def _joined(incident: Incident, sign: Sign, now_ns: int) -> Incident:
 
 
 def _again(incident: Incident, sign: Sign, now_ns: int) -> Incident:
-    incident = replace(
-        incident, state="open", acknowledged_by="", closed_ns=0, mitigated_ns=0, verdict_ns=0, alarm_ns=now_ns,
-        severity=min(incident.severity, sign.severity), onset_ns=sign.since_ns or now_ns,
-    )  # fmt: skip
+    incident = states.open_again(incident, sign.severity, sign.since_ns or now_ns, now_ns)
     return states.noted(incident, "reopened", MACHINE, f"the same again: {sign.text}", now_ns)

@@ -15,6 +15,7 @@ from trimtab.core import NotFound, described
 from trimtab.store import Metadata, tables
 
 from .incident import STATES, Deed, Incident, IncidentEvent
+from .spending import UNSPENT, Spending
 
 #: Incidents looked at when an alarm is placed: those that are not closed, and the newest of the closed ones.
 MAX_LIVE, MAX_CLOSED = 200, 200
@@ -36,6 +37,7 @@ class _Evidence(msgspec.Struct, kw_only=True):
     runbook: str = ""
     pending: bool = False
     deeds: tuple[Deed, ...] = ()
+    replay: Spending = UNSPENT
 
 
 _EVIDENCE = described(_Evidence)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import LAYER_OF_KIND, NotFound, Span, TrimtabError
 from trimtab.registry import Registry
-from trimtab.watch import SCORED, pins_of
+from trimtab.watch import is_score, pins_of
 
 from .arms import PASSES_AT, Pins, Tally, asks, restores
 from .remedy import fallbacks, number_of
@@ -18,8 +18,8 @@ Replay = Callable[[Span, Mapping[str, str]], Awaitable[Mapping[str, float]]]
 #: A measured value of a signal and slice as its monitor keeps it, in [0, 1]; None where it cannot tell.
 Inside = Callable[[str, str, float], float | None]
 
-#: Requests asked again for one verdict, each once in every arm, and calls of an incident for all of its verdicts.
-MAX_REQUESTS, MAX_CALLS = 150, 1000
+#: Requests asked again for one verdict, each once in every arm, before somebody is asked.
+MAX_REQUESTS = 150
 AT_ONCE = 4
 
 
@@ -36,9 +36,8 @@ class Replaying:
     """
 
     def __init__(
-        self, replay: Replay, registry: Registry, report: Report, signals: Sequence[str], inside: Inside,
-        calls: int = MAX_CALLS,
-    ) -> None:  # fmt: skip
+        self, replay: Replay, registry: Registry, report: Report, signals: Sequence[str], inside: Inside
+    ) -> None:
         self._replay, self._inside = replay, inside
         self._signals = tuple(signals)
         self._judge = next((candidate.after for candidate in report.candidates if candidate.kind == "judges"), "")
@@ -46,19 +45,51 @@ class Replaying:
         self._tally = Tally(plan=restores(report, lambda candidate: _alternative(registry, candidate)))
         self._asked: dict[str, tuple[Span, dict[str, bool]]] = {}
         self._breaking = False
-        self._most, self.calls = calls, 0
+        self._calls = self._unpriced = 0
+        self._usd = 0.0
+        self._most_calls = self._most_requests = 0
+        self._most_usd = 0.0
         about = {arm.change_id for arm in self._tally.plan}
         self.candidates = [candidate for candidate in report.candidates if candidate.change_id in about]
 
     @property
     def over(self) -> bool:
         """Whether asking on would be of no use: nothing to put back, decided, or the bound is reached."""
-        spent = len(self._asked) >= MAX_REQUESTS or self.calls >= self._most
-        return not self._tally.plan or self._tally.decided or spent
+        return not self._tally.plan or self._tally.decided or self._bound
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the bound alone keeps it from going on."""
+        return bool(self._tally.plan) and bool(self._asked) and not self._tally.decided and self._bound
+
+    @property
+    def _bound(self) -> bool:
+        spent = self._calls >= self._most_calls or self._usd >= self._most_usd
+        return spent or len(self._asked) >= self._most_requests
+
+    @property
+    def requests(self) -> int:
+        """How many were asked again."""
+        return len(self._asked)
+
+    @property
+    def spent(self) -> tuple[int, float, int]:
+        """Calls made, what they cost in US dollars if each costs what its request did, and those without a price."""
+        return self._calls, self._usd, self._unpriced
+
+    @property
+    def calls_a_request(self) -> float:
+        """Calls that a request takes in all arms."""
+        return self._calls / max(1, len(self._asked))
+
+    def allow(self, calls: int, usd: float, requests: int) -> None:
+        """So many calls more may be made, for so many US dollars more and so many requests in all."""
+        self._most_calls, self._most_usd, self._most_requests = self._calls + calls, self._usd + usd, requests
 
     def fresh(self, traces: Sequence[str]) -> list[str]:
-        """Those not asked yet, within the bound."""
-        return [trace for trace in traces if trace not in self._asked][: MAX_REQUESTS - len(self._asked)]
+        """Those not asked yet, within the bound; one beyond it, to tell whether more could be asked."""
+        left = max(1, self._most_requests - len(self._asked))
+        return [trace for trace in traces if trace not in self._asked][:left]
 
     async def ask(self, roots: Sequence[Span], failed: Mapping[str, bool]) -> None:
         """Ask requests again, in every arm. ``failed`` says of each trace whether it had."""
@@ -80,7 +111,7 @@ class Replaying:
     async def _break_those_asked(self) -> None:
         """Ask what was asked already in the arms that break one change at a time too."""
         for root, passes in list(self._asked.values()):
-            if self._tally.decided or self.calls >= self._most:
+            if self._tally.decided or self._calls >= self._most_calls or self._usd >= self._most_usd:
                 return
             every = asks(self._tally.plan, pins_of(root.stamp, self._judge), breaking=True) if passes else {}
             more = {name: pins for name, pins in every.items() if name not in passes}
@@ -91,7 +122,9 @@ class Replaying:
     async def _values(self, root: Span, every: Mapping[str, Pins]) -> dict[str, float | None]:
         """The values by arm; arms with the same pins are asked once."""
         distinct = {tuple(sorted(pins.items())): pins for pins in every.values()}
-        self.calls += len(distinct)
+        self._calls += len(distinct)
+        self._usd += (root.cost_usd or 0.0) * len(distinct)
+        self._unpriced += len(distinct) if root.cost_usd is None else 0
         values = await asyncio.gather(*(self._value(root, pins) for pins in distinct.values()))
         found = dict(zip(distinct, values, strict=True))
         return {name: found[tuple(sorted(pins.items()))] for name, pins in every.items()}
@@ -104,7 +137,7 @@ class Replaying:
                 return None
         for signal in self._signals:
             value = values.get(signal)
-            if value is not None and signal not in SCORED:
+            if value is not None and not is_score(signal):
                 value = self._inside(signal, root.tags.get("topic", ""), value)
             if value is not None:
                 self._signals = (signal,)  # from now on nothing else counts, or arms would be compared on two scales

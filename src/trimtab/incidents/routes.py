@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, actor_of
+from trimtab.core import actor_of, body_as, whole_number
 
 from .actions import Wanted
 from .desk import Desk
@@ -40,6 +40,13 @@ class Undone(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deed: str = ""
 
 
+class Allowed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body that allows more replays; ``calls`` 0 is as many as are asked for."""
+
+    actor: str = ""
+    calls: int = 0
+
+
 class Act(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of an action; ``lesson`` and ``reason`` are read where an incident closes, ``text`` in the others."""
 
@@ -53,7 +60,8 @@ def routes(desk: Desk) -> list[Route]:
     """The incidents' part of the control API."""
 
     async def listed(request: Request) -> Response:
-        found = await desk.list(state=request.query_params.get("state", ""), limit=_number(request, "limit", 50, 1000))
+        query = request.query_params
+        found = await desk.list(state=query.get("state", ""), limit=whole_number(query, "limit", 50, 1000, least=1))
         return _json({"incidents": found})
 
     async def one(request: Request) -> Response:
@@ -84,7 +92,7 @@ def routes(desk: Desk) -> list[Route]:
         return Response(text, media_type="text/markdown; charset=utf-8")
 
     async def report(request: Request) -> Response:
-        days = _number(request, "days", 30, MAX_DAYS)
+        days = whole_number(request.query_params, "days", 30, MAX_DAYS, least=1)
         since = desk.now() - days * _DAY_NS
         found = [i for i in await desk.list(limit=MAX_REPORTED) if i.opened_ns >= since]
         return _json({"days": days, **msgspec.to_builtins(figures(found))})
@@ -118,7 +126,12 @@ def _actions(desk: Desk) -> list[Route]:
         body = await _body(request, Undone, 'Send {"deed": "act_...", "actor": "..."}.')
         return _json(await desk.undo(_id(request), body.deed[:100], actor_of(request.scope, body.actor)))
 
+    async def replay(request: Request) -> Response:
+        body = await _body(request, Allowed, 'Send {"actor": "...", "calls": 350}.')
+        return _json(await desk.allow_replays(_id(request), actor_of(request.scope, body.actor), body.calls))
+
     return [
+        Route("/api/incidents/{id:int}/replay", replay, methods=["POST"]),
         Route("/api/incidents/{id:int}/actions", offers, methods=["GET"]),
         Route("/api/incidents/{id:int}/actions", act, methods=["POST"]),
         Route("/api/incidents/{id:int}/undo", undo, methods=["POST"]),
@@ -135,17 +148,4 @@ def _id(request: Request) -> int:
 
 
 async def _body(request: Request, shape: type[T], mend: str) -> T:
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # msgspec ends its message with the path of the field: "Expected `str`, got `int` - at `$.lesson`".
-        what, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".") or "body"
-        raise BadInput(f"The body does not fit: {what}.", field=field, mend=mend) from error
-
-
-def _number(request: Request, name: str, usual: int, most: int) -> int:
-    text = request.query_params.get(name, str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most):
-        raise BadInput(f"The {name} {text[:40]!r} is out of range.", field=name, mend=f"Give 1 to {most}.")
-    return int(text)
+    return body_as(await request.body(), shape, mend=mend)

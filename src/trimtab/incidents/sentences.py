@@ -10,6 +10,7 @@ from trimtab.watch import SIGNALS, Alarm, Silence
 
 from .incident import Incident, blamed
 from .recovery import Recovery
+from .spending import Spending
 
 #: What people see when a signal falls.
 _FELL = {
@@ -26,6 +27,7 @@ _FELL = {
     "whole": "Traces lack calls that were made",
     "first_choice": "Fallbacks answer in place of the first choice",
     "judge_agreement": "The judge disagrees with the experts",
+    "fair_sample": "Doubtful answers escape the judge",
     "quality": "Fewer answers pass the judge",
     "thumb": "Users like fewer answers",
 }
@@ -39,8 +41,10 @@ def title(report: Report) -> str:
         what = f"{signal.title if signal else report.signal} fell"
     cause = blamed(report)
     if cause is None:
-        layer = report.layer
+        layer, claimed = report.layer, report.claimed
         whom = ", cause not known" if layer is None else f", cause not recorded, {layer_name(layer)}"
+        if claimed is not None and report.cause is None:
+            whom = f", likely {layer_name(claimed)}, which change is open"
     else:
         whom = f" with {' and '.join(name(each) for each in (cause, *report.also))}"
     return f"{what}: {_fall(report.signal, report.baseline, report.now, report.slice)}{whom}"
@@ -61,6 +65,8 @@ def verdict(report: Report) -> str:
     if cause is None:
         best = report.candidates[0] if report.candidates else None
         guess = f"; the best guess is {name(best)} with a belief of {best.posterior:.2f}" if best else ""
+        if report.claimed is not None and report.cause is None:
+            return f"likely {layer_name(report.claimed)} ({report.layers[0].belief:.2f}), which change is open{guess}"
         if report.layer is not None:
             guess += f"; the signals that moved speak for {layer_name(report.layer)} ({report.layers[0].belief:.2f})"
         return f"cause not known{guess}"
@@ -84,6 +90,7 @@ def together(report: Report) -> str:
     )
     how = {
         "pair": "each breaks answers by itself, so both have to be taken back",
+        "beside": "likely, for it explains what the first leaves over",
         "chain": "it takes both to break an answer, so taking back either mends them",
     }.get(report.together, "they act together")
     return f"; together with {others}: {how}"
@@ -112,6 +119,23 @@ def _arm(arm: Arm) -> str:
     return f"{counts} with {arm.restored} put back{spoilt} (evidence {_large(arm.e_value)})"
 
 
+def asks(spending: Spending) -> str:
+    """What more replays would take."""
+    return (
+        f"asks before it spends more on replays: {spending.calls:,} calls so far{_about(spending.usd or None)}; "
+        f"{spending.wanted:,} more{_about(spending.estimate(spending.wanted))} may decide"
+    )
+
+
+def allowed(actor: str, more: int, before: Spending) -> str:
+    """What somebody allowed."""
+    return f"{actor} allowed {more:,} calls more for replays{_about(before.estimate(more))}"
+
+
+def _about(usd: float | None) -> str:
+    return f" (about ${usd:,.2f})" if usd is not None else " (price not known)"
+
+
 def cases(count: int, dataset: str) -> str:
     """What was kept."""
     what = "1 failing request is" if count == 1 else f"{count} failing requests are"
@@ -126,7 +150,8 @@ def waiting(incident: Incident) -> str:
     elif any(d.state == "undone" and d.time_ns >= incident.since_ns for d in incident.deeds):
         why = "its action was taken back by hand"
     elif report is None or blamed(report) is None:
-        why = "no cause is known"
+        open_ = report is not None and report.claimed is not None and report.cause is None
+        why = "which change did it is not known" if open_ else "no cause is known"
     elif incident.action in ("note", "page"):
         why = "its monitor pages only"
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from trimtab.attribution import Evidence
 from trimtab.core import Score
-from trimtab.watch import SIGNALS, Baseline, Observation, Signal, Watch, observation_of
+from trimtab.watch import Baseline, Observation, Signal, Watch, observation_of, signal_of
 
 #: Observations that attribution weighs: those since the onset, and so many before it.
 BEFORE = 4_000
@@ -51,7 +51,7 @@ class Sight:
     def quiet(self) -> set[int]:
         """The layers of which signals are watched, and none moved."""
         moves = {self.signal: _MOVED, **self._moves()}
-        layers = {name: int(layer) for name in moves if (layer := SIGNALS[name].layer) is not None}
+        layers = {name: int(layer) for name in moves if (layer := _signal(name).layer) is not None}
         watched = {layer for name, layer in layers.items() if self.kept[name][1]}
         return watched - {layer for name, layer in layers.items() if moves[name] >= _MOVED}
 
@@ -79,7 +79,7 @@ class Sight:
 
     def _evidence(self, name: str, slice_name: str) -> Evidence:
         observations, baselines = self.kept[name]
-        signal = SIGNALS[name]
+        signal = _signal(name)
         return Evidence(
             signal=name,
             slice=slice_name,
@@ -89,7 +89,7 @@ class Sight:
             baselines={key: baseline.mean for key, baseline in baselines.items() if slice_name in ("", key)},
             layer=int(signal.layer) if signal.layer is not None else None,
             tells=signal.tells,
-            harm=_harms(signal),
+            harm=not signal.diagnostic,
         )
 
     def _near(self, observations: Sequence[Observation]) -> Sequence[Observation]:
@@ -111,5 +111,8 @@ def sight(watch: Watch, signal: str, slice_name: str, until_ns: int, onset_ns: i
     return Sight(signal=signal, slice=slice_name, until_ns=until_ns, onset_ns=onset_ns, kept=kept)
 
 
-def _harms(signal: Signal) -> bool:
-    return not signal.diagnostic
+def _signal(name: str) -> Signal:
+    """A signal that is watched: no monitor of another one is let in."""
+    found = signal_of(name)
+    assert found is not None, name
+    return found

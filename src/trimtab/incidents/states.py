@@ -118,7 +118,10 @@ def joined(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[st
         pending=True,
     )
     incident = noted(incident, "joined", MACHINE, sentences.alarm(alarm), now_ns)
-    return judged(incident, report, now_ns) if _better(report, incident.report) else incident
+    if _better(report, incident.report):
+        return judged(incident, report, now_ns)
+    richer = _with_more(incident.report, report)
+    return judged(incident, richer, now_ns) if richer is not None else incident
 
 
 def judged(incident: Incident, report: Report, now_ns: int) -> Incident:
@@ -143,6 +146,36 @@ def replayed(incident: Incident, report: Report, now_ns: int) -> Incident:
     if old is None or (old.cause, old.certainty) != (report.cause, report.certainty):
         return judged(incident, report, now_ns)
     return replace(incident, report=report)
+
+
+def spent(incident: Incident, calls: int, usd: float, unpriced: int) -> Incident:
+    """So many more calls of models were made for its replays, at about so many US dollars."""
+    return replace(incident, replay=incident.replay.spent(calls, usd, unpriced)) if calls else incident
+
+
+def asks(incident: Incident, wanted: int, now_ns: int) -> Incident:
+    """The question whether so many calls more may be made; it is asked once, and not while an answer is acted on."""
+    known = incident.replay
+    if incident.state == "closed" or known.wanted or known.resume:
+        return incident
+    incident = replace(incident, replay=known.asking(wanted))
+    return noted(incident, "asks", MACHINE, sentences.asks(incident.replay), now_ns)
+
+
+def allowed(incident: Incident, actor: str, calls: int, now_ns: int) -> Incident:
+    """Somebody allows more calls (0: as many as are asked for). Raises BadInput without a name and for a number out of
+    range, Conflict when the incident is closed."""
+    _refuse_closed(incident)
+    if not actor.strip():
+        raise BadInput("Nobody allows it.", field="actor", mend="Say who you are.")
+    before, after = incident.replay, incident.replay.consented(calls)
+    text = sentences.allowed(actor, after.allowed - max(before.allowed, before.calls), before)
+    return noted(replace(incident, replay=after), "allowed", actor, text, now_ns)
+
+
+def resumed(incident: Incident) -> Incident:
+    """The replays go on as somebody allowed."""
+    return replace(incident, replay=replace(incident.replay, resume=False)) if incident.replay.resume else incident
 
 
 def settled(incident: Incident) -> Incident:
@@ -232,20 +265,28 @@ def resolved(incident: Incident, actor: str, text: str, now_ns: int) -> Incident
     return noted(incident, "resolved", actor, text.strip(), now_ns)
 
 
-def reopened(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
-    """The same failure again: open, unacknowledged, with its history, and everything measured anew."""
-    ended = incident.closed_ns or incident.mitigated_ns
-    ago = f", {sentences.duration(now_ns - ended)} after it was {incident.state}" if ended else ""
-    incident = replace(
+def open_again(incident: Incident, severity: int, onset_ns: int, alarm_ns: int) -> Incident:
+    """Open and unacknowledged, never milder than it was, and with a bound of its own for the replays of this bout."""
+    return replace(
         incident,
         state="open",
         acknowledged_by="",
         closed_ns=0,
         mitigated_ns=0,
         verdict_ns=0,
-        severity=min(incident.severity, alarm.monitor.severity),
-        onset_ns=alarm.onset_ns,
-        alarm_ns=alarm.time_ns,
+        severity=min(incident.severity, severity),
+        onset_ns=onset_ns,
+        alarm_ns=alarm_ns,
+        replay=incident.replay.renewed(),
+    )
+
+
+def reopened(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[str], now_ns: int) -> Incident:
+    """The same failure again: open, unacknowledged, with its history, and everything measured anew."""
+    ended = incident.closed_ns or incident.mitigated_ns
+    ago = f", {sentences.duration(now_ns - ended)} after it was {incident.state}" if ended else ""
+    incident = replace(
+        open_again(incident, alarm.monitor.severity, alarm.onset_ns, alarm.time_ns),
         signals=tuple(dict.fromkeys((*incident.signals, alarm.signal))),
         traces=tuple(traces)[:MAX_TRACES],
         pending=True,
@@ -306,6 +347,16 @@ def _better(new: Report, old: Report | None) -> bool:
     if was is not None and (found is None or not same_cause(found, was)):
         return False
     return _CERTAINTY.index(new.certainty) > _CERTAINTY.index(old.certainty)
+
+
+def _with_more(old: Report | None, new: Report) -> Report | None:
+    """The verdict there is, with the causes that a new one of the same first cause found beside it; None for none."""
+    if old is None or old.cause is None or new.cause is None or old.together not in ("", "beside"):
+        return None
+    if not new.also or not same_cause(old.cause, new.cause) or new.together != "beside":
+        return None
+    fresh = [each for each in new.also if not any(same_cause(each, known) for known in (old.cause, *old.also))]
+    return old.evolve(also=(*old.also, *fresh), together="beside") if fresh else None
 
 
 def _refuse_closed(incident: Incident) -> None:

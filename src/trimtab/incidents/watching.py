@@ -7,7 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from trimtab.core import NotFound
-from trimtab.watch import SCORED, SIGNALS, Entry, MonitorBook, Sees, SliceStanding, Standing, Watch, power
+from trimtab.watch import (
+    Entry,
+    MonitorBook,
+    Sees,
+    SliceStanding,
+    Standing,
+    Watch,
+    is_score,
+    power,
+    signal_of,
+)
 
 from .incident import LIVE, Incident
 from .paging.channels import Rota
@@ -56,8 +66,8 @@ class MonitorRow:
     @property
     def layer(self) -> int:
         """The layer of its signal; 0 is an outcome."""
-        layer = SIGNALS[self.entry.monitor.signal].layer
-        return int(layer) if layer else 0
+        signal = signal_of(self.entry.monitor.signal)
+        return int(signal.layer) if signal is not None and signal.layer else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +142,7 @@ def _state(
         return "replaced" if entry.behind else "off"
     if opened:
         return "alarm"
-    if entry.monitor.signal in silent and entry.monitor.signal in SCORED:
+    if entry.monitor.signal in silent and is_score(entry.monitor.signal):
         return "silent"
     if slices:
         return "watching"

@@ -19,7 +19,7 @@ _LOOKED_AT = 500
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """A probe's alarm, or its end (``over``). ``signal`` names it among the incidents; ``since_ns`` is when the probe
-    last found everything as it was, nanoseconds UTC; ``change_id`` is its event in the ledger."""
+    last found everything as it was, nanoseconds UTC."""
 
     signal: str
     layer: Layer
@@ -29,7 +29,6 @@ class Alarm:
     severity: int
     runbook: str
     since_ns: int
-    change_id: str
     over: bool = False
 
 
@@ -75,14 +74,14 @@ async def deliver(declared: Declaration, waiting: Mapping[str, Any], registry: R
         # Before and after are one pin: what is seen here moved no version, and no answer carries the mark of it.
         pin = str(waiting["pin"])
         event = Event(kind=declared.of.asset, name=asset[:200], before=pin, after=pin, layer=int(declared.layer))
-        known = await registry.record_event(event, actor=f"probe:{declared.name}"[:200], note=note)
+        await registry.record_event(event, actor=f"probe:{declared.name}"[:200], note=note)
     if tell is None or what == "moved" or declared.action != "page":
         return 0
     return await tell(
         Alarm(
             signal=signal_of(declared.name), layer=declared.layer, title=title_of(declared, str(waiting["asset"])),
             text=text, owner=declared.owner, severity=declared.severity, runbook=declared.runbook,
-            since_ns=int(waiting["since_ns"]), change_id=known.id, over=what == "over",
+            since_ns=int(waiting["since_ns"]), over=what == "over",
         )
     )  # fmt: skip
 

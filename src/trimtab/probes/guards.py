@@ -8,13 +8,12 @@ from typing import Any
 
 from trimtab.core import NotFound
 from trimtab.evals import cases_of
-from trimtab.guard import Case, Policy, compile_policy, measure
+from trimtab.guard import DEFAULT_ADDRESS, Case, Policy, compile_policy, measure
 
 from . import canaries
 from .fall import Flips, flips, named
 from .found import Found, Job, standing
 
-USUAL_POLICY = "guards:/default@production"
 #: Cases of the team's dataset at most.
 MOST_CASES = 500
 #: A dataset's tag that makes a case content of a document or a tool.
@@ -33,7 +32,7 @@ async def guard_benign(job: Job) -> Found:
 
 async def _run(job: Job, *, stopping: bool) -> Found:
     declared = job.declared
-    version = standing(job.registry, declared.target or USUAL_POLICY, "guards")
+    version = standing(job.registry, declared.target or DEFAULT_ADDRESS, "guards")
     cases = _cases(job, attack=stopping)
     policy = compile_policy(version.content)
     # In a thread: some forty scans hold up nobody.

@@ -152,7 +152,7 @@ class Probes:
             await self._tell(
                 Alarm(
                     signal=signal_of(name), layer=one.layer, title="", text=said, owner=one.owner,
-                    severity=one.severity, runbook=one.runbook, since_ns=0, change_id="", over=True,
+                    severity=one.severity, runbook=one.runbook, since_ns=0, over=True,
                 )
             )  # fmt: skip
         return await self.view(name)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, actor_of
+from trimtab.core import actor_of, body_as, whole_number
 
 from .declaration import KINDS
 from .probes import Probes, View
@@ -33,7 +33,7 @@ def routes(probes: Probes) -> list[Route]:
     async def one(request: Request) -> Response:
         name = str(request.path_params["name"])
         view = await probes.view(name)
-        runs = await probes.recent(name, _number(request, "limit", 50, _MOST_RUNS))
+        runs = await probes.recent(name, whole_number(request.query_params, "limit", 50, _MOST_RUNS, least=1))
         return _json({**view_json(view), "runs": [run_json(run) for run in runs]})
 
     async def run(request: Request) -> Response:
@@ -89,14 +89,4 @@ def _json(content: Any, status: int = 200) -> Response:
 
 
 async def _body(request: Request) -> Act:
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=Act)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"The body does not fit: {error}", field="body", mend='Send {"actor": "..."}.') from error
-
-
-def _number(request: Request, name: str, usual: int, most: int) -> int:
-    text = request.query_params.get(name, str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most):
-        raise BadInput(f"The {name} {text[:40]!r} is out of range.", field=name, mend=f"Give 1 to {most}.")
-    return int(text)
+    return body_as(await request.body(), Act, mend='Send {"actor": "..."}.')

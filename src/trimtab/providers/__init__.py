@@ -1,6 +1,7 @@
 """Providers: the only speaker of HTTP to models, and the simulated model that needs none."""
 
 from .anthropic import MESSAGES, Anthropic
+from .deadlines import Deadlines, deadlines
 from .embeddings import EMBEDDINGS, embed
 from .endpoint import Endpoint
 from .estimate import COUNT, estimate_tokens
@@ -22,6 +23,7 @@ __all__ = [
     "PRESETS",
     "RESPONSES",
     "Anthropic",
+    "Deadlines",
     "Endpoint",
     "Gemini",
     "HttpClient",
@@ -35,6 +37,7 @@ __all__ = [
     "Response",
     "Scripted",
     "Skill",
+    "deadlines",
     "embed",
     "estimate_tokens",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .exchange import Response
-from .http import HttpClient
+from .http import HttpClient, Way
 
 _ALWAYS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "trimtab"}
 
@@ -31,8 +31,14 @@ class Endpoint:
         """The configured address, else the ``usual`` one, without a slash at its end."""
         return (self.base_url or usual).rstrip("/")
 
+    def way(self, url: str, headers: Mapping[str, str]) -> Way:
+        """What all posts to one address have in common."""
+        return self.http.way("POST", url, {**_ALWAYS, **headers, **self.headers})
+
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response:
         """Send JSON. Raises what HttpClient raises."""
-        limit = min(seconds, self.timeout) if self.timeout else seconds
-        sent = {**_ALWAYS, **headers, **self.headers}
-        return await self.http.request("POST", url, sent, body, timeout=limit)
+        return await self.http.send(self.way(url, headers), body, timeout=self.within(seconds))
+
+    def within(self, seconds: float) -> float:
+        """How long a call may take that has so many seconds itself."""
+        return min(seconds, self.timeout) if self.timeout else seconds

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import httptools
 
 from trimtab.core import ModelError, ModelTimeout
+
+from .deadlines import Deadline, Deadlines
 
 #: Reading stops while more than HIGH bytes of a body wait to be read.
 HIGH = 1 << 20
@@ -32,40 +33,56 @@ class Response:
     """
 
     status = 0
-    headers: Mapping[str, str] = {}
+    _raw: Sequence[tuple[bytes, bytes]] = ()
+    _headers: Mapping[str, str] | None = None
     _buffered = 0
     _complete = _closed = _settled = False
     _error: Exception | None = None
     _more: asyncio.Future[None] | None = None
-    _first_byte: asyncio.TimerHandle | None = None
-    _total: asyncio.TimerHandle | None = None
+    _first_byte: Deadline | None = None
+    _total: Deadline | None = None
 
-    def __init__(self, connection: Connection, host: str, release: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        host: str,
+        release: Callable[[Connection], None],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._connection = connection
         self._host = host
         self._release = release
-        self._pieces: deque[bytes] = deque()
-        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._loop = loop or asyncio.get_running_loop()
         #: Done when status and headers are there. Fails with StaleConnection, ModelTimeout or ModelError.
         self.head: asyncio.Future[None] = self._loop.create_future()
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer; repeated ones are joined, as RFC 9110 allows. Few answers are asked for them."""
+        if self._headers is None:
+            self._headers = _read_headers(self._raw)
+        return self._headers
+
     # What the client tells it.
 
-    def expire(self, start: float, total: float, first_byte: float | None) -> None:
+    def expire(self, deadlines: Deadlines, start: float, total: float, first_byte: float | None) -> None:
         """Fail with ModelTimeout when it is not whole ``total`` seconds, or not begun ``first_byte`` seconds, after
         loop time ``start``."""
-        self._total = self._loop.call_at(start + total, self._expired, "finish its", total)
+        self._total = deadlines.at(start + total, functools.partial(self._expired, "finish its", total))
         if first_byte is not None and first_byte < total:
-            self._first_byte = self._loop.call_at(start + first_byte, self._expired, "begin to", first_byte)
+            self._first_byte = deadlines.at(
+                start + first_byte, functools.partial(self._expired, "begin to", first_byte)
+            )
 
     def _expired(self, what: str, seconds: float) -> None:
         self.fail(ModelTimeout(f"{self._host} did not {what} answer within {seconds:g} s."))
 
     # What the connection tells it.
 
-    def begun(self, status: int, headers: dict[str, str]) -> None:
+    def begun(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Status and headers are complete."""
-        self.status, self.headers = status, headers
+        self.status, self._raw = status, headers
         if self._first_byte is not None:
             self._first_byte.cancel()
             self._first_byte = None
@@ -104,9 +121,10 @@ class Response:
         if self._settled:
             return
         self._settled = True
-        for timer in (self._total, self._first_byte):
-            if timer is not None:
-                timer.cancel()
+        if self._total is not None:
+            self._total.cancel()
+        if self._first_byte is not None:
+            self._first_byte.cancel()
         self._total = self._first_byte = None
         self._connection.response = None
         self._release(self._connection)
@@ -139,7 +157,7 @@ class Response:
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
         """The rest of the body. Raises ModelError when it is larger than ``limit`` bytes."""
         if self._complete and self._buffered <= limit:  # a plain reply has mostly come whole
-            body = b"".join(self._pieces)
+            body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._pieces.clear()
             self._buffered = 0
             return body
@@ -157,13 +175,31 @@ class Response:
         """Stop reading. An unfinished body drops the connection, because the rest of it would still arrive there."""
         self._closed = True
         self._pieces.clear()
-        self.fail(ModelError("the answer was closed before its end."))
+        if not self._settled:
+            self.fail(ModelError("the answer was closed before its end."))
 
 
 @functools.lru_cache(maxsize=1024)
 def _named(name: bytes) -> str:
     """A header's name. A vendor sends the same few with every answer."""
     return name.decode("latin-1").lower()
+
+
+def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = _named(name), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _ends_with_the_connection(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether nothing in a head says where the body ends."""
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"content-length" or (lower == b"transfer-encoding" and b"chunked" in value):
+            return False
+    return True
 
 
 class Connection(asyncio.Protocol):
@@ -185,7 +221,7 @@ class Connection(asyncio.Protocol):
         self._whole = False
         self._to_close = False
         self._keep = False
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
 
     @property
     def reusable(self) -> bool:
@@ -201,10 +237,11 @@ class Connection(asyncio.Protocol):
     def start(self, response: Response, request: bytes) -> None:
         """Send a request whose answer goes to ``response``."""
         self.response = response
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         self._received = 0
         self._in_body = self._whole = self._to_close = False
-        self._headers = {}
+        self._headers = []
         if self._lost or self._transport is None:
             self._broken(None)
         else:
@@ -278,11 +315,9 @@ class Connection(asyncio.Protocol):
             self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; repeated ones are joined, as RFC 9110 allows. Trailers are left out."""
-        if self._in_body or self._whole:
-            return
-        key, text, headers = _named(name), value.decode("latin-1"), self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        """One header. Trailers are left out."""
+        if not (self._in_body or self._whole):
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole; an interim (1xx) head is forgotten."""
@@ -290,15 +325,11 @@ class Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if status < 200:
-            self._headers = {}
+            self._headers = []
             return
         self._in_body = True
         self._keep = self._parser.should_keep_alive()  # is no longer known once the message is complete
-        self._to_close = "content-length" not in self._headers and "chunked" not in self._headers.get(
-            "transfer-encoding", ""
-        )
-        if status in (204, 304):
-            self._to_close = False
+        self._to_close = status not in (204, 304) and _ends_with_the_connection(self._headers)
         self.response.begun(status, self._headers)
 
     def on_body(self, data: bytes) -> None:

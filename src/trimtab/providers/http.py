@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from trimtab.core import BadInput, ModelError, ModelTimeout
 
+from .deadlines import Deadlines, deadlines
 from .exchange import Connection, Response, StaleConnection
 
 
@@ -28,14 +29,6 @@ class Target(NamedTuple):
     port: int
     authority: str
     path: str
-
-
-class Times(NamedTuple):
-    """When a request began (loop time), and its limits in seconds from there."""
-
-    start: float
-    total: float
-    first_byte: float | None
 
 
 @functools.lru_cache(maxsize=256)
@@ -61,18 +54,41 @@ def target_of(url: str) -> Target:
 
 
 class _Pool:
-    """The connections to one host: at most ``limit`` exchanges at once, the rest wait their turn."""
+    """The connections to one host: at most ``limit`` exchanges at once, the rest wait their turn in order."""
 
     def __init__(self, limit: int) -> None:
-        self.turns = asyncio.Semaphore(limit)
+        self.free = limit
         self.idle: deque[Connection] = deque()
         self.open: set[Connection] = set()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def turn(self) -> None:
+        """Wait for a turn. Where ``free`` is above 0 nobody waits, and counting it down is enough."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # it was given to somebody who does not want it any more
+            elif waiter in self._waiting:
+                self._waiting.remove(waiter)
+            raise
+
+    def release(self) -> None:
+        """Give a turn back: to whoever waits longest."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.free += 1
 
     def take(self, older_than: float) -> Connection | None:
         """The connection used last, which is the least likely to be stale; those idle for too long are closed."""
         while self.idle:
             connection = self.idle.pop()
-            if connection.reusable and connection.idle_since >= older_than:
+            if connection.idle_since >= older_than and connection.reusable:
                 return connection
             connection.drop()
         return None
@@ -85,13 +101,21 @@ class _Pool:
             self.idle.append(connection)
         else:
             connection.drop()
-        self.turns.release()
+        self.release()
 
     def lost(self, connection: Connection) -> None:
         """The connection is gone."""
         self.open.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
+
+
+class Way(NamedTuple):
+    """Where requests of one kind go, and what each of them begins with: made once, used for all of them."""
+
+    target: Target
+    head: bytes
+    pool: _Pool
 
 
 class HttpClient:
@@ -111,6 +135,7 @@ class HttpClient:
         self._tls = tls
         self._pools: dict[tuple[bool, str, int], _Pool] = {}
         self._closed = False
+        self._deadlines: Deadlines | None = None
 
     async def request(
         self,
@@ -128,23 +153,59 @@ class HttpClient:
         seconds until the head. Raises ModelTimeout, ModelError (no connection, or it broke: retryable) or BadInput.
         A kept connection that turns out to be closed before it answered is replaced once, silently.
         """
+        way = self.way(method, url, headers)
+        return await self.send(way, body, timeout=timeout, first_byte=first_byte)
+
+    def way(self, method: str, url: str, headers: Mapping[str, str]) -> Way:
+        """What all requests to ``url`` with these headers have in common. Raises BadInput."""
         target = target_of(url)
-        length = b"content-length: %d\r\n" % len(body) if body or method in ("POST", "PUT", "PATCH") else b""
-        request = b"%b%b\r\n%b" % (_head(method, target, tuple(headers.items())), length, body)
+        key = (target.secure, target.host, target.port)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(self._per_host)
+        return Way(target, _head(method, target, tuple(headers.items())), pool)
+
+    async def send(
+        self,
+        way: Way,
+        body: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109  (as in ``request``)
+        first_byte: float | None = None,
+    ) -> Response:
+        """``request`` for what is the same each time."""
         if self._closed:
             raise ModelError("the HTTP client is closed.", retryable=False)
-        times = Times(asyncio.get_running_loop().time(), timeout, first_byte)
-        deadline = times.start + timeout
-        pool = self._pool(target)
-        await self._turn(pool, target, deadline)
-        kept = pool.take(times.start - self._idle)
-        if kept is not None:
+        target, head, pool = way
+        # RFC 9110, 8.6: a method that expects a body says its length even where it is 0.
+        sized = body or not head.startswith((b"GET ", b"DELETE "))
+        request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if sized else head + b"\r\n"
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        if self._deadlines is None:
+            self._deadlines = deadlines(loop)
+        if pool.free > 0:
+            pool.free -= 1
+        else:
+            await self._turn(pool, target, start + timeout)
+        connection = pool.take(start - self._idle)
+        if connection is None:
+            connection = await self._open(pool, target, start + timeout)
+        while True:
+            response = Response(connection, target.authority, pool.put, loop)
+            response.expire(self._deadlines, start, timeout, first_byte)
+            connection.start(response, request)
+            begun = False
             try:
-                return await self._exchange(pool, kept, target, request, times)
+                await response.head
+                begun = True
+                return response
             except StaleConnection:
-                await self._turn(pool, target, deadline)
-        fresh = await self._open(pool, target, deadline)
-        return await self._exchange(pool, fresh, target, request, times)
+                await self._turn(pool, target, start + timeout)
+            finally:
+                if not begun:
+                    await response.close()
+            connection = await self._open(pool, target, start + timeout)
 
     async def close(self) -> None:
         """Drop every connection; what is under way fails."""
@@ -156,20 +217,13 @@ class HttpClient:
                 connection.drop()
         await asyncio.sleep(0)  # lets the transports close their sockets
 
-    def _pool(self, target: Target) -> _Pool:
-        key = (target.secure, target.host, target.port)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = _Pool(self._per_host)
-        return pool
-
     async def _turn(self, pool: _Pool, target: Target, deadline: float) -> None:
-        if not pool.turns.locked():
-            await pool.turns.acquire()
+        if pool.free > 0:
+            pool.free -= 1
             return
         try:
             async with asyncio.timeout_at(deadline):
-                await pool.turns.acquire()
+                await pool.turn()
         except TimeoutError:
             raise ModelTimeout(f"all {self._per_host} connections to {target.authority} stayed busy.") from None
 
@@ -195,29 +249,9 @@ class HttpClient:
             raise ModelError(f"no connection to {target.authority}: {error.strerror or error}.") from error
         finally:
             if not opened:
-                pool.turns.release()
+                pool.release()
         pool.open.add(connection)
         return connection
-
-    async def _exchange(
-        self,
-        pool: _Pool,
-        connection: Connection,
-        target: Target,
-        request: bytes,
-        times: Times,
-    ) -> Response:
-        response = Response(connection, target.authority, pool.put)
-        response.expire(*times)
-        connection.start(response, request)
-        begun = False
-        try:
-            await response.head
-            begun = True
-        finally:
-            if not begun:
-                await response.close()
-        return response
 
 
 @functools.lru_cache(maxsize=256)

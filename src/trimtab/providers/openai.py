@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from .embeddings import EMBEDDINGS, embeddings_reply, embeddings_request
 from .endpoint import Endpoint
 from .estimate import COUNT, counted, estimate_tokens
 from .exchange import Response
+from .http import Way
 from .presets import Preset
 from .rejoin import refuse_foreign
 from .responses import RESPONSES, ResponseEvents, responses_reply, responses_request
@@ -38,13 +39,28 @@ class OpenAI:
         self._no_stream_options = not preset.stream_options
         self._responses = preset.responses
         self._headers = {stream: self._headers_of(stream) for stream in (True, False)}
+        self._ways: dict[tuple[str, bool], Way] = {}  # by path, and whether a stream is asked for
 
     def model(self, name: str) -> Model:
         """The model of that name at this endpoint; the endpoint itself knows which names there are."""
-        return functools.partial(self._answer, name)
+        return _Model(self, name)
 
-    def _answer(self, name: str, call: Call) -> AsyncIterator[Chunk]:
+    def answer(self, name: str, call: Call) -> AsyncIterator[Chunk]:
+        """The answer of one model, piece by piece."""
         return self._chat(name, call) if call.native is None else self._translated(name, call, call.native)
+
+    async def whole(self, name: str, call: Call) -> Chunk:
+        """The answer to a call that does not stream."""
+        if call.native is not None:
+            pieces = [chunk async for chunk in self._translated(name, call, call.native)]
+            return pieces[0]
+        response = await self._post_chat(name, call, False)
+        if response.status >= 300:
+            raise await self._refused(response)
+        try:
+            return whole(decode(await response.read(), self._endpoint.name))
+        finally:
+            await response.close()
 
     async def _translated(self, name: str, call: Call, native: Native) -> AsyncIterator[Chunk]:
         """The answer to a client of another dialect: in it where the server has it too, else by way of chat."""
@@ -95,7 +111,7 @@ class OpenAI:
             raise await self._refused(response)
         return response, added
 
-    async def _post_chat(self, name: str, call: Call, add_usage: bool) -> Response:
+    def _post_chat(self, name: str, call: Call, add_usage: bool) -> Awaitable[Response]:
         body: dict[str, Any] = {**call.params, "model": name, "messages": call.messages, "stream": call.stream}
         if call.native is not None:
             body["messages"] = [_plain_message(message, self._preset.reasoning_in) for message in call.messages]
@@ -103,7 +119,7 @@ class OpenAI:
             body["max_tokens"] = body.pop("max_completion_tokens")
         if add_usage:
             body["stream_options"] = {**mapping(call.params.get("stream_options")), "include_usage": True}
-        return await self._post("/chat/completions", name, body, call)
+        return self._post("/chat/completions", name, body, call)
 
     def _piece(self, added: bool, body: Mapping[str, Any]) -> Chunk:
         if body.get("error"):
@@ -145,10 +161,14 @@ class OpenAI:
 
     # What they share.
 
-    async def _post(self, path: str, name: str, body: Mapping[str, Any], call: Call) -> Response:
-        headers = self._headers[bool(body.get("stream"))]
-        url = self._url(path, name) if self._preset.key_header == "api-key" else self._base + path
-        return await self._endpoint.post(url, headers, msgspec.json.encode(body), call.timeout)
+    def _post(self, path: str, name: str, body: Mapping[str, Any], call: Call) -> Awaitable[Response]:
+        stream, data = bool(body.get("stream")), msgspec.json.encode(body)
+        if self._preset.key_header == "api-key":
+            return self._endpoint.post(self._url(path, name), self._headers[stream], data, call.timeout)
+        way = self._ways.get((path, stream))
+        if way is None:
+            way = self._ways[path, stream] = self._endpoint.way(self._base + path, self._headers[stream])
+        return self._endpoint.http.send(way, data, timeout=self._endpoint.within(call.timeout))
 
     def _headers_of(self, stream: bool) -> Mapping[str, str]:
         headers = {"accept": "text/event-stream" if stream else "application/json"}
@@ -194,6 +214,23 @@ class OpenAI:
             await response.close()  # the answer is whole: how the connection ended does not matter
 
 
+class _Model:
+    """One model of an endpoint: asked for a stream of pieces, or for a whole answer."""
+
+    __slots__ = ("_name", "_provider")
+
+    def __init__(self, provider: OpenAI, name: str) -> None:
+        self._provider = provider
+        self._name = name
+
+    def __call__(self, call: Call) -> AsyncIterator[Chunk]:
+        return self._provider.answer(self._name, call)
+
+    def whole(self, call: Call) -> Awaitable[Chunk]:
+        """The answer to a call that does not stream, as one piece."""
+        return self._provider.whole(self._name, call)
+
+
 def _plain_message(message: Mapping[str, Any], reasoning: bool) -> Mapping[str, Any]:
     """A message of a translated request without what only its own dialect understands."""
     unknown = {"thinking_blocks", "is_error", "cache_control"} | (set() if reasoning else {"reasoning_content"})
@@ -224,15 +261,15 @@ def piece(body: Mapping[str, Any], *, hide: bool = False) -> Chunk:
 def _chunk_of(
     body: Mapping[str, Any], message: Mapping[str, Any], finish: str | None, shown: Mapping[str, Any] | None
 ) -> Chunk:
-    tools = message.get("tool_calls")
-    usage = body.get("usage")
+    tools, usage = message.get("tool_calls"), body.get("usage")
+    said, model, fingerprint = message.get("content"), body.get("model"), body.get("system_fingerprint")
     return Chunk(
-        text=text(message.get("content")),
+        text=said if isinstance(said, str) else "",
         finish=finish,
         usage=usage_of(usage) if usage is not None else None,
-        model=text(body.get("model")),
-        fingerprint=text(body.get("system_fingerprint")),
-        tool_calls=tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else (),
+        model=model if isinstance(model, str) else "",
+        fingerprint=fingerprint if isinstance(fingerprint, str) else "",
+        tool_calls=tuple([tool for tool in tools if isinstance(tool, dict)]) if isinstance(tools, list) else (),
         body=shown,
     )
 
@@ -250,9 +287,10 @@ def usage_of(value: object) -> Usage | None:
     """Tokens as OpenAI counts them: cached and reasoning ones are parts of the totals."""
     if not isinstance(value, dict):
         return None
+    read, written = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     return Usage(
         input_tokens=number(value.get("prompt_tokens")),
         output_tokens=number(value.get("completion_tokens")),
-        cached_tokens=number(mapping(value.get("prompt_tokens_details")).get("cached_tokens")),
-        reasoning_tokens=number(mapping(value.get("completion_tokens_details")).get("reasoning_tokens")),
+        cached_tokens=number(read.get("cached_tokens")) if isinstance(read, dict) else 0,
+        reasoning_tokens=number(written.get("reasoning_tokens")) if isinstance(written, dict) else 0,
     )

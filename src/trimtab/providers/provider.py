@@ -32,7 +32,11 @@ class Provider(Protocol):
     """Whoever has models."""
 
     def model(self, name: str) -> Model:
-        """The model of that name."""
+        """The model of that name.
+
+        It may have ``whole(call)`` besides: the answer to a call that does not stream, as one piece, within the call's
+        ``timeout``, which nobody else watches over then.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

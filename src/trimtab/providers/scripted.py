@@ -1,8 +1,9 @@
 """The simulated model: an honest stand-in with a stated skill, for demonstrations, tests and offline work.
 
 It is no language model. It answers by quoting the sentence of the given passages that fits the question best, obeys
-what the prompt asks with the probability that its skill states, and judges by rules (see ``scripted_judging``). It is
-named as simulated wherever it is seen: it reports the model ``simulated-...`` and a fingerprint ``sim_...``.
+what the prompt asks with the probability that its skill states, and judges and compares by rules (see
+``scripted_judging`` and ``scripted_comparing``). It is named as simulated wherever it is seen:
+it reports the model ``simulated-...`` and a fingerprint ``sim_...``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .chat import wants_usage
 from .embeddings import EMBEDDINGS, embeddings_body, embeddings_reply, inputs_of
 from .estimate import COUNT, counted
 from .rejoin import refuse_foreign
+from .scripted_comparing import give_preference, read_comparison
 from .scripted_judging import give_verdict, read_trial
 from .scripted_reading import KNOWN, Prompt, Reading, read_prompt, text_of, words_of
 from .vendor import mapping
@@ -216,6 +218,10 @@ def _say(call: Call, skill: Skill, rng: random.Random) -> str:
     if trial is not None:
         verdict = give_verdict(trial, skill.slip, rng)
         return verdict if rng.random() < skill.follow else f"My verdict, in short: {json.loads(verdict)['reason']}"
+    pair = read_comparison(call.messages)
+    if pair is not None:
+        said_of = give_preference(pair, skill.slip, rng)
+        return said_of if rng.random() < skill.follow else f"My verdict, in short: {json.loads(said_of)['reason']}"
     prompt = read_prompt(call.messages)
     wants_json = prompt.instructions.json or mapping(call.params.get("response_format")).get("type", "text") != "text"
     text, used = _compose(prompt, skill, rng)

@@ -33,7 +33,8 @@ _BLOCK = re.compile(
 _CRITERIA = re.compile(r"^Criteria:\s*\n((?:\s*\d+\.\s.*\n?)*)", re.MULTILINE)
 _VERDICT = re.compile(r'\bjson\b.*"pass"', re.IGNORECASE | re.DOTALL)
 _CITED = re.compile(r"\[(\d{1,3})\]")
-_DECLINED = re.compile(r"^\W*(?:i'?m sorry\W+(?:but )?)?(?:i (?:do not|don't|cannot|can't)|unable to)\b", re.IGNORECASE)
+#: How an answer begins that declines.
+DECLINED = re.compile(r"^\W*(?:i'?m sorry\W+(?:but )?)?(?:i (?:do not|don't|cannot|can't)|unable to)\b", re.IGNORECASE)
 
 _SUPPORTED = re.compile(r"\b(?:support\w*|grounded|claims?|occurs?|backed|faithful\w*)\b", re.IGNORECASE)
 _CITES = re.compile(r"\bcit(?:e|es|ing|ation|ations)\b", re.IGNORECASE)
@@ -80,7 +81,7 @@ def give_verdict(trial: Trial, slip: float, rng: random.Random) -> str:
 
 
 def _meets(criterion: str, trial: Trial) -> bool:
-    declined = bool(_DECLINED.match(trial.answer))
+    declined = bool(DECLINED.match(trial.answer))
     if _KNOWS.search(criterion):
         return not (declined and Reading(trial.passages, trial.question).best >= KNOWN)
     rules: tuple[tuple[re.Pattern[str], Callable[[Trial], bool]], ...] = (

@@ -31,6 +31,11 @@ class Readings:
         self._steady: dict[tuple[str, str], Version | None] = {}
         self._steady_in = snapshot
 
+    @property
+    def moment(self) -> object:
+        """What is another object after every change: what was found out while it was the same still holds."""
+        return self._now
+
     def steady(self, kind: str, address: str) -> Version | None:
         """The version that an address of this kind means for everybody, remembered until something changes; None where
         it depends on who asks, or on a look into the database, or leads nowhere: ``resolve`` tells then."""

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trimtab.core import BadInput, Change, Layer, Version
+from trimtab.core import BadInput, Change, Layer, Version, body_as, whole_number
 from trimtab.core import actor_of as acting
 
 from .books import May
@@ -43,10 +43,7 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 async def body_of(request: Request, shape: type[T]) -> T:
     """The body as ``shape``. Raises BadInput naming the field."""
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _refused(str(error)) from error
+    return body_as(await request.body(), shape)
 
 
 def asked(request: Request, name: str) -> str:
@@ -59,20 +56,12 @@ def asked(request: Request, name: str) -> str:
 
 def whole(request: Request, name: str, default: int = 0) -> int:
     """A parameter of the query that is a whole number."""
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 1 << 63:
-        raise BadInput(f"{text[:40]!r} is not a whole number.", field=name, mend="Give digits only.")
-    return int(text)
+    return whole_number(request.query_params, name, default)
 
 
 def limit_of(request: Request, default: int = 200) -> int:
     """How many are asked for."""
-    limit = whole(request, "limit", default)
-    if not 1 <= limit <= 1000:
-        raise BadInput(f"The limit {limit} is out of range.", field="limit", mend="Give 1 to 1000.")
-    return limit
+    return whole_number(request.query_params, "limit", default, 1000, least=1)
 
 
 def actor_of(request: Request, said: str) -> str:
@@ -105,10 +94,3 @@ def moment_of(said: str | int, field: str) -> int:
         mend = "Write it like 2026-11-25T14:05:00Z, or as nanoseconds since 1970."
         raise BadInput(f"{said[:60]!r} is no moment with a time zone.", field=field, mend=mend)
     return int(moment.timestamp() * 1_000_000) * 1000
-
-
-def _refused(message: str) -> BadInput:
-    # msgspec ends its message with the path of the field: "Expected `int`, got `str` - at `$.number`".
-    what, _, where = message.partition(" - at `$")
-    mend = f"Send a JSON object; {where.rstrip('`').lstrip('.') or 'the body'} is what does not fit."
-    return BadInput(f"The body does not fit: {what}.", field=where.rstrip("`").lstrip(".") or "body", mend=mend)

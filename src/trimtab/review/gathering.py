@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -100,15 +101,30 @@ class Gathering:
         return found[:limit]
 
     async def _of_run(self, run_id: str, limit: int, *, failures: bool) -> tuple[list[Item], str]:
+        """Of more cases than the limit some are drawn at random, the same ones every time: a judge is calibrated and a
+        pass rate corrected by labels that are a random sample. ``failures`` looks at what went wrong, worst first."""
         run = await self._runs.get(run_id)
-        rows = await self._runs.results(run.id, limit=limit, failures=failures)
-        found = [_of_row(row) for row in rows if row["repeat"] == 0 and not row["error"]]
-        return found, run.dataset.rpartition("/")[0] or run.name
+        place = run.dataset.rpartition("/")[0] or run.name
+        if failures:
+            rows = await self._runs.results(run.id, limit=limit, failures=True)
+            return [_of_row(row) for row in rows if row["repeat"] == 0 and not row["error"]], place
+        found: list[Item] = []
+        for case_id in drawn([case.id for case in await self._runs.cases(run.id)], run.id):
+            rows = await self._runs.results(run.id, case_id=case_id)
+            found += [_of_row(row) for row in rows if row["repeat"] == 0 and not row["error"]]
+            if len(found) >= limit:
+                break
+        return found[:limit], place
 
     def _of_dataset(self, address: str, split: str, limit: int) -> tuple[list[Item], str]:
         version = self._registry.resolve(address, kind="datasets").version
         cases = [case for case in cases_of(version.content) if case.answer and (not split or case.split == split)]
         return [_of_case(case, version.pin) for case in cases[:limit]], version.name
+
+
+def drawn(cases: Sequence[str], seed: str) -> list[str]:
+    """Cases in an order that is random and the same every time."""
+    return sorted(cases, key=lambda case: hashlib.blake2b(f"{seed}\0{case}".encode("utf-8", "replace")).digest())
 
 
 def _of_trace(trace: Trace) -> Item | None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, actor_of, person_of
+from trimtab.core import BadInput, actor_of, body_as, person_of
 
 from .queue import Plan
 from .reviews import Reviews
@@ -145,16 +145,7 @@ def _verdicts(body: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    data = await request.body()
-    if len(data) > MAX_BODY:
-        raise BadInput(f"is larger than {MAX_BODY:,} bytes.", field="body", mend="Send less at once.")
-    try:
-        body = msgspec.json.decode(data or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"is not JSON: {error}.", field="body", mend="Send one JSON object.") from error
-    if not isinstance(body, dict):
-        raise BadInput("must be an object.", field="body", mend="Send one JSON object.")
-    return body
+    return body_as(await request.body(), dict, mend="Send one JSON object.", most=MAX_BODY)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trimtab.core import BadInput, Rollout, actor_of
+from trimtab.core import BadInput, Rollout, actor_of, body_as, whole_number
 from trimtab.registry import PRODUCTION, Registry, change_json, may_of
 
 from .book import View
@@ -162,18 +162,8 @@ def _json(content: Any, status: int = 200) -> Response:
 
 
 async def _body(request: Request, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # msgspec ends its message with the path of the field: "Expected `int`, got `str` - at `$.number`".
-        what, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".") or "body"
-        mend = f"Send a JSON object; {field} is what does not fit."
-        raise BadInput(f"The body does not fit: {what}.", field=field, mend=mend) from error
+    return body_as(await request.body(), shape)
 
 
 def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", "200")
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 1000):
-        raise BadInput(f"The limit {text[:40]!r} is out of range.", field="limit", mend="Give 1 to 1000.")
-    return int(text)
+    return whole_number(request.query_params, "limit", 200, 1000, least=1)

@@ -18,8 +18,8 @@ from .livespan import LiveSpan
 NEAR_NS = 60 * 1_000_000_000
 _PIECES, _SHORTEST, _LONGEST = 3, 20, 160
 _READ = 64 * 1024
-# What JSON writes in another way than the text itself: a piece has none of it, so that it is found in both.
-_BREAKS = re.compile(r'[\n\r\t"\\]|\\[nrtu"\\]')
+# A piece has nothing in it that JSON writes in another way than the text itself, so that it is found in both.
+_RUN = re.compile(rf'[^\n\r\t"\\]{{{_SHORTEST},}}')
 _MAKES_PROMPTS = re.compile(r"prompt|template|format|render|build|rewrite|translat|summar|message|histor", re.I)
 _TEXTS, _MARKS = ("page_content", "content", "text", "document"), ("score", "metadata", "source", "id", "title", "url")
 _EARLIER_KEPT = 4
@@ -27,8 +27,8 @@ _EARLIER_KEPT = 4
 
 def pieces_of(text: str) -> tuple[str, ...]:
     """The longest runs of a text by which it can be recognised elsewhere; none of a short one."""
-    runs = (run.strip()[:_LONGEST] for run in _BREAKS.split(text[:_READ]))
-    return tuple(sorted((run for run in runs if len(run) >= _SHORTEST), key=len, reverse=True)[:_PIECES])
+    runs = [run.strip()[:_LONGEST] for run in _RUN.findall(text[:_READ])]
+    return tuple(sorted([run for run in runs if len(run) >= _SHORTEST], key=len, reverse=True)[:_PIECES])
 
 
 def flows(pieces: Sequence[str], given: str, asked: str) -> bool:

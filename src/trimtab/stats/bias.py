@@ -93,7 +93,7 @@ def lean_bias(name: str, right_with: int, n_with: int, right_against: int, n_aga
         seen = newcombe_difference(right_with, n_with, right_against, n_against)
         what = f"right where the better answer has more {name}, less right where it has less"
         return Bias(name=name, effect=seen.value, low=seen.low, high=seen.high, p=p, n=seen.n, what=what)
-    if pulled <= pushed:
+    if n_against and (pulled <= pushed or not n_with):
         (low, high), n, share = wilson(wrong_against, n_against), n_against, wrong_against / n_against
         what = f"choices of the answer with more {name} where the other is better, less one half"
         return Bias(name=name, effect=share - 0.5, low=low - 0.5, high=high - 0.5, p=p, n=n, what=what)

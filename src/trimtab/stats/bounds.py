@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from trimtab.core import BadInput
 
@@ -10,6 +11,9 @@ from .distributions import incomplete_beta
 
 #: Bounds are searched to within this; the lower end is returned, so that they hold.
 _FINE = 1e-13
+#: More steps than any search takes: halvings alone would need 43.
+_STEPS = 100
+_NORMAL = NormalDist()
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
@@ -40,21 +44,46 @@ def lower_bound(successes: float, n: int, alpha: float, *, binary: bool | None =
         return float(alpha ** (1.0 / n))
     if binary is None:
         binary = float(successes).is_integer()
-    low, high = 0.0, successes / n
-    while high - low > _FINE:
-        middle = (low + high) / 2.0
-        if _too_good(successes, n, middle, binary) < alpha:
-            low = middle
+    return _root(successes, n, alpha, binary)
+
+
+def _root(successes: float, n: int, alpha: float, binary: bool) -> float:
+    """Where a sum of at least ``successes`` has the chance ``alpha``, from below.
+
+    By Newton's method on the logarithm of that chance: it is concave in the mean (a beta distribution function with
+    parameters of at least 1 is log-concave; relative entropy is convex), so every step from the left ends on the left,
+    and so does the first one from the right. Some six steps instead of 43 halvings.
+    """
+    low, high, target = 0.0, successes / n, math.log(alpha)
+    at = min(high, max(wilson(successes, n, -_NORMAL.inv_cdf(alpha))[0], high * 1e-3))
+    for _ in range(_STEPS):
+        chance, slope = _too_good(successes, n, at, binary)
+        if chance < target:
+            low = max(low, at)
         else:
-            high = middle
-    return low
+            high = min(high, at)
+        found = at + (target - chance) / slope if slope > 0.0 and chance > -math.inf else high
+        if not low < found < high:
+            found = (low + high) / 2.0
+        if abs(found - at) < _FINE or high - low < _FINE:
+            break
+        at = found
+    below = min(at, high) - _FINE
+    return below if below > low and _too_good(successes, n, below, binary)[0] < target else low
 
 
-def _too_good(successes: float, n: int, p: float, binary: bool) -> float:
-    """How likely a sum of at least ``successes`` is when the true mean is ``p`` (an upper bound for graded values)."""
-    if binary:
-        return binomial_tail(math.ceil(successes - 1e-9), n, p)
-    return math.exp(-n * _relative_entropy(successes / n, p))
+def _too_good(successes: float, n: int, p: float, binary: bool) -> tuple[float, float]:
+    """The logarithm of how likely a sum of at least ``successes`` is when the true mean is ``p`` (of an upper bound for
+    graded values), and its slope in ``p``."""
+    if not binary:
+        x = successes / n
+        return -n * _relative_entropy(x, p), n * (x - p) / (p * (1.0 - p))
+    k = math.ceil(successes - 1e-9)
+    tail = binomial_tail(k, n, p)
+    if tail <= 0.0:
+        return -math.inf, 0.0
+    front = math.lgamma(n + 1.0) - math.lgamma(k) - math.lgamma(n - k + 1.0)
+    return math.log(tail), math.exp(front + (k - 1) * math.log(p) + (n - k) * math.log1p(-p)) / tail
 
 
 def _relative_entropy(x: float, p: float) -> float:

@@ -129,13 +129,13 @@ def rogan_gladen(rates: ErrorRates, passes: int, n: int, *, design: float = 1.0,
     """
     if min(rates.passing, rates.failing, n) < 1 or not 0 <= passes <= n:
         raise BadInput(
-            f"{rates.passing} passing and {rates.failing} failing labels, {passes} of {n} cases",
+            f"{rates.passing} passing and {rates.failing} failing labels, {passes} of {n} cases.",
             field="labels",
             mend="Label outputs of both kinds.",
         )
     if rates.youden < LEAST_YOUDEN:
         raise JudgeTooWeak(
-            f"TPR {rates.tpr:.2f} + TNR {rates.tnr:.2f} - 1 = {rates.youden:.2f} is below {LEAST_YOUDEN}",
+            f"TPR {rates.tpr:.2f} + TNR {rates.tnr:.2f} - 1 = {rates.youden:.2f} is below {LEAST_YOUDEN}.",
             field="judge",
             mend="Refine the judge, or use the labels alone.",
         )

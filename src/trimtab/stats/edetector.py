@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from operator import mul
 
 from trimtab.core import BadInput
 
@@ -12,6 +14,8 @@ _DROPS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 _RISK = 0.95
 #: Evidence is capped here: far above any threshold, far below the end of floats.
 _CAP = 1e280
+#: No factor to this power leaves the floats.
+_POWER = 64
 #: Different (x, m0) pairs whose factors are remembered; 0/1 signals with a few slices need a handful.
 _REMEMBERED = 512
 
@@ -67,6 +71,10 @@ class EDetector:
         best = max(range(len(_DROPS)), key=self._peaks.__getitem__)
         return self._ages[best] if self._peaks[best] > 1.0 else 0
 
+    def gain(self, x: float, m0: float) -> float:
+        """The logarithm of what the winning bet makes of an observation."""
+        return math.log(self._factors(x, m0)[max(range(len(_DROPS)), key=self._peaks.__getitem__)])
+
     def update(self, x: float, m0: float) -> float:
         """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1]."""
         factors = self._known.get((x, m0)) or self._factors(x, m0)
@@ -85,6 +93,45 @@ class EDetector:
                 ages[j] = 1
             peaks[j] = peak if peak < _CAP else _CAP
         self.value = total / len(factors)
+        if self.value >= self.threshold:
+            self.fired = True
+        return self.value
+
+    def batch(self, counts: Mapping[tuple[float, float], int]) -> float:
+        """Take observations that came together: how often each pair (value, null bound) did. Returns the evidence.
+
+        For n of them M <- (M + n) * product of (1 + b * (m0 - x)): one bet of n stakes. Given the past and n, the
+        product averages at most 1 under the null, so M_n - n stays a supermartingale and the guarantee holds, provided
+        that nobody who chose where the batch ends knew its values. One observation is ``update``. Raises BadInput
+        outside [0, 1].
+        """
+        n = sum(counts.values())
+        if n == 1:
+            return self.update(*next(iter(counts)))
+        grown = [1.0] * len(_DROPS)
+        known = self._known
+        for pair, times in counts.items():
+            factors = known.get(pair) or self._factors(*pair)
+            if times == 1:
+                grown = list(map(mul, grown, factors))
+                continue
+            while times > 0:
+                power = min(times, _POWER)
+                grown = [product * factor**power for product, factor in zip(grown, factors, strict=True)]
+                times -= power
+        sums, peaks, ages = self._sums, self._peaks, self._ages
+        for j, factor in enumerate(grown):
+            held = (sums[j] + n) * factor
+            sums[j] = held if held < _CAP else _CAP
+            peak = peaks[j]
+            if peak > 1.0:
+                peak *= factor
+                ages[j] += n
+            else:
+                peak = factor
+                ages[j] = n
+            peaks[j] = peak if peak < _CAP else _CAP
+        self.value = sum(sums) / len(sums)
         if self.value >= self.threshold:
             self.fired = True
         return self.value

@@ -12,6 +12,7 @@ A block is lines of JSON: its different texts; for each span its place and which
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,11 +20,11 @@ import msgspec
 
 from trimtab.core import Span
 
-from .payload import Codec, Said, attributes_in, may_say, read_attributes, said_in
+from .payload import Codec, Said, attributes_in, may_say, payload_of, read_attributes, said_in
 from .rows import SPAN_COLUMNS, Row, span_with
 
-#: A block is full with so many spans where another trace begins, and at last with so many spans or bytes.
-FEW_SPANS, MOST_SPANS, MOST_BYTES = 4, 32, 64 * 1024
+#: A block is full with so many spans where another trace begins, and at last with so many spans or characters.
+FEW_SPANS, MOST_SPANS, MOST_SIZE = 4, 32, 64 * 1024
 #: What stands for attributes that lie in the block.
 IN_BLOCK: Final = b"*"
 #: What a query joins to ``spans s`` for its payload, and what it selects for ``Opener.span``.
@@ -50,52 +51,74 @@ class Entry(NamedTuple):
 
 def packed(spans: Mapping[int, tuple[Span, Row, bytes]], codec: Codec) -> tuple[list[Row], list[Row]]:
     """Spans by number, each with its row and payload, as rows of ``payloads`` and of ``blocks``."""
-    payloads: list[Row] = []
-    blocks: list[Row] = []
+    whole: dict[int, bytes] = {}
+    blocks: dict[int, bytes] = {}
     for group in _groups(spans):
-        entries: dict[int, Entry] = {}
+        block = _Block(group[0])
         for seq in group:
-            span, _, payload = spans[seq]
-            texts, _, attributes = payload.partition(b"\n")
+            span, _, attributes = spans[seq]
             if span.parent_id:
-                entries[seq] = Entry(Said(span.input, span.output, span.error), attributes)
+                block.add(seq, (span.input, span.output, span.error), attributes)
                 continue
             if attributes:
-                entries[seq] = Entry(None, attributes)
-                payload = texts + b"\n" + IN_BLOCK
-            payloads.append((seq, codec.current, codec.pack(payload)))
-        if entries:
-            blocks.append((group[0], codec.current, codec.pack(encoded(group[0], entries))))
-    return payloads, blocks
+                block.add(seq, None, attributes)
+            whole[seq] = payload_of(span, IN_BLOCK if attributes else b"")
+        if block.lines:
+            blocks[group[0]] = block.encoded()
+    data = codec.pack_all([*whole.values(), *blocks.values()])
+    rows = [(seq, codec.current, one) for seq, one in zip((*whole, *blocks), data, strict=True)]
+    return rows[: len(whole)], rows[len(whole) :]
 
 
 def _groups(spans: Mapping[int, tuple[Span, Row, bytes]]) -> Iterator[list[int]]:
     """The numbers of the spans of each block. A trace is not divided unless it is large."""
     group: list[int] = []
     size, trace_id = 0, ""
-    for seq, (span, _, payload) in spans.items():
+    for seq, (span, _, attributes) in spans.items():
         full = len(group) >= (FEW_SPANS if span.trace_id != trace_id else MOST_SPANS)
-        if group and (full or size + len(payload) > MOST_BYTES):
+        its = len(attributes) + len(span.input) + len(span.output)
+        if group and (full or size + its > MOST_SIZE):
             yield group
             group, size = [], 0
         group.append(seq)
-        size, trace_id = size + len(payload), span.trace_id
+        size, trace_id = size + its, span.trace_id
     if group:
         yield group
 
 
 def encoded(first: int, entries: Mapping[int, Entry]) -> bytes:
     """A block that begins with the number ``first``."""
-    texts: dict[str, int] = {}
-    place_of = texts.setdefault
-    places: list[tuple[int, ...]] = []
-    for seq, (said, _) in entries.items():
+    block = _Block(first)
+    for seq, (said, attributes) in entries.items():
+        block.add(seq, said, attributes)
+    return block.encoded()
+
+
+class _Block:
+    """A block while it is made."""
+
+    __slots__ = ("_first", "_places", "_texts", "lines")
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self._texts: dict[str, int] = {}
+        self._places: list[tuple[int, ...]] = []
+        self.lines: list[bytes] = []
+
+    def add(self, seq: int, said: tuple[str, str, str] | None, attributes: bytes) -> None:
+        """A span with its texts, where they are not elsewhere, and the line of its attributes."""
         if said is None:
-            places.append((seq - first,))
+            self._places.append((seq - self._first,))
         else:
+            texts = self._texts
+            place_of = texts.setdefault
             its = (place_of(said[0], len(texts)), place_of(said[1], len(texts)), place_of(said[2], len(texts)))
-            places.append((seq - first, *its))
-    return b"\n".join([_encode(list(texts)), _encode(places), *(entry.attributes for entry in entries.values())])
+            self._places.append((seq - self._first, *its))
+        self.lines.append(attributes)
+
+    def encoded(self) -> bytes:
+        """As it is compressed."""
+        return b"\n".join([_encode(list(self._texts)), _encode(self._places), *self.lines])
 
 
 def decoded(first: int, block: bytes) -> dict[int, Entry]:
@@ -150,24 +173,53 @@ class Opener:
 _ERASED: Final = Entry(_NOTHING, b"")
 
 
+def texts_of(connection: sqlite3.Connection, codec: Codec, first: int, last: int) -> list[str]:
+    """The inputs and outputs of the spans with a number in [first, last], each text of a block once; what is near them
+    in a block (errors, a neighbour's texts) may be among them."""
+    found: list[str] = []
+    for dictionary, data in connection.execute(
+        "SELECT dictionary, data FROM payloads WHERE seq BETWEEN ? AND ?", (first, last)
+    ):
+        found += said_in(codec.unpack(dictionary, data))[:2]
+    for dictionary, data in connection.execute(
+        "SELECT dictionary, data FROM blocks"
+        " WHERE seq >= coalesce((SELECT max(seq) FROM blocks WHERE seq <= ?1), ?1) AND seq <= ?2",
+        (first, last),
+    ):
+        found += _decode_texts(codec.unpack(dictionary, data).partition(b"\n")[0])
+    return found
+
+
+def block_finder(codec: Codec, needle: str) -> Callable[[int, int, bytes], frozenset[int]]:
+    """Like ``sayer``, for a block: the numbers of its spans that say the needle, as a function of its number,
+    dictionary and data. What is not in the texts of a block is in none of its spans."""
+    may = may_say(needle)
+
+    def find(first: int, dictionary: int, data: bytes) -> frozenset[int]:
+        block = codec.unpack(dictionary, data)
+        if not may(block):
+            return frozenset()
+        return frozenset(
+            number
+            for number, entry in decoded(first, block).items()
+            if entry.said and (needle in entry.said.input.casefold() or needle in entry.said.output.casefold())
+        )
+
+    return find
+
+
 def block_sayer(codec: Codec, needle: str) -> Callable[[int, int, int, bytes], bool]:
     """Like ``sayer``, for a span in a block: a function of the span's number and the block's number, dictionary and
-    data. What is not in the texts of a block is in none of its spans, and a block is looked at once."""
-    may = may_say(needle)
+    data. A block is looked at once."""
+    find = block_finder(codec, needle)
     met: dict[int, frozenset[int]] = {}
 
     def said(seq: int, first: int, dictionary: int, data: bytes) -> bool:
         found = met.get(first)
         if found is None:
-            block = codec.unpack(dictionary, data)
-            found = frozenset(
-                number
-                for number, entry in (decoded(first, block) if may(block) else {}).items()
-                if entry.said and (needle in entry.said.input.casefold() or needle in entry.said.output.casefold())
-            )
             if len(met) >= _MET:
                 met.clear()
-            met[first] = found
+            found = met[first] = find(first, dictionary, data)
         return seq in found
 
     return said

@@ -75,7 +75,6 @@ _WRITE: Final = (
 _BITS: Final = 32
 _MIDDLE: Final = 200
 _PLACES: Final = 640
-_ONE: Final = tuple(1 << (_BITS * place) for place in range(_PLACES))
 #: The spans after a number, counted by everything: in the order of a key, ``_ADDED`` and the histograms.
 _NEW: Final = f"""
 SELECT start_ns / {600 * _NS} * 600, parent_id = '', project, kind, model, stamp_prompt, stamp_route,
@@ -108,16 +107,17 @@ class Spread:
     """The histogram of lengths of time in nanoseconds: an aggregate that the writer's SQL calls."""
 
     def __init__(self) -> None:
-        self._spread = 0
+        self._counts: dict[int, int] = {}
 
     def step(self, time_ns: int | None) -> None:
         """Count one."""
         if time_ns is not None:
-            self._spread += _one(time_ns)
+            bucket = bucket_of(time_ns / 1e6)
+            self._counts[bucket] = self._counts.get(bucket, 0) + 1
 
     def finalize(self) -> bytes:
         """As it is stored."""
-        return _packed(self._spread)
+        return _packed(sum([n << _shift(bucket) for bucket, n in self._counts.items()]))
 
 
 def fold(connection: sqlite3.Connection) -> None:
@@ -250,10 +250,9 @@ def _counted(name: str) -> str:
     return "n" if name == "duration_ms" else f"{_SUMS[name]}_n"
 
 
-def _one(time_ns: int) -> int:
-    """A histogram of one length of time."""
-    bucket = bucket_of(time_ns / 1e6)
-    return 1 if bucket == ZERO else _ONE[_MIDDLE + bucket]
+def _shift(bucket: int) -> int:
+    """By how many bits a bucket's count is shifted."""
+    return 0 if bucket == ZERO else _BITS * (_MIDDLE + bucket)
 
 
 def _packed(spread: int) -> bytes:

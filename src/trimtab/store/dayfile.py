@@ -15,16 +15,22 @@ from trimtab.core import ConfigError, Conflict
 from . import cube
 
 #: The schema below, as ``PRAGMA user_version``. Files of schema 1 are read and written as they are: they have no cube
-#: and fewer indexes. Those of schema 2 have no blocks; they get them when something is written to them.
-SCHEMA_VERSION = 3
-#: The schema version from which on a file has blocks.
-BLOCKS_SINCE = 3
+#: and fewer indexes. Those of schema 2 have no blocks and those of schema 3 no words; they get them when something is
+#: written to them.
+SCHEMA_VERSION = 4
+#: The schema versions from which on a file has blocks, and words.
+BLOCKS_SINCE, WORDS_SINCE = 3, 4
 _DAY_NS = 86_400 * 10**9
 _NAME = re.compile(r"spans-(\d{4}-\d{2}-\d{2})\.db")
 
 # ``seq`` numbers the rows of all files and of both tables in the order of their commits. Rows of spans stay narrow
 # because payloads lie in their own table: a scan over a window never reads them.
 _BLOCKS = "CREATE TABLE blocks (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);"
+# Segments as ``words`` makes them, read column by column; one is stale once texts of its spans were dropped.
+_WORDS = (
+    "CREATE TABLE words (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, stale INTEGER NOT NULL,"
+    " words BLOB NOT NULL, groups BLOB NOT NULL, places BLOB NOT NULL);"
+)
 #: What stands for the table where a file has none, so that all are read by the same SQL.
 _NO_BLOCKS = _BLOCKS.replace("CREATE TABLE", "CREATE TEMP TABLE")
 _SCHEMA = f"""
@@ -47,6 +53,7 @@ CREATE INDEX spans_prompt ON spans (stamp_prompt, start_ns) WHERE parent_id = ''
 CREATE INDEX spans_session ON spans (session, start_ns) WHERE parent_id = '' AND session != '';
 CREATE TABLE payloads (seq INTEGER PRIMARY KEY, dictionary INTEGER NOT NULL, data BLOB NOT NULL);
 {_BLOCKS}
+{_WORDS}
 CREATE TABLE scores (
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL, trace_id NOT NULL, span_id NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
@@ -197,8 +204,9 @@ def create(path: Path) -> sqlite3.Connection:
     version = _version(connection, path)
     if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    elif version == BLOCKS_SINCE - 1:
-        connection.executescript(f"BEGIN IMMEDIATE; {_BLOCKS} PRAGMA user_version = {BLOCKS_SINCE}; COMMIT;")
+    elif version in (2, 3):
+        missing = _BLOCKS + _WORDS if version < BLOCKS_SINCE else _WORDS
+        connection.executescript(f"BEGIN IMMEDIATE; {missing} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     elif version < BLOCKS_SINCE:
         connection.execute(_NO_BLOCKS).close()
     return connection
@@ -207,6 +215,11 @@ def create(path: Path) -> sqlite3.Connection:
 def has_blocks(connection: sqlite3.Connection) -> bool:
     """Whether a day file has the table; one that has it not may get it from whoever writes to it."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0]) >= BLOCKS_SINCE
+
+
+def has_words(connection: sqlite3.Connection) -> bool:
+    """Whether a day file has a table for its words; one that has it not may get it from whoever writes to it."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0]) >= WORDS_SINCE
 
 
 def connect(path: Path, *, blocks: bool = False) -> sqlite3.Connection:

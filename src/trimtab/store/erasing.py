@@ -12,6 +12,7 @@ from trimtab.core import BadInput
 
 from .answers import Outline
 from .blocks import JOIN, Entry, decoded, encoded
+from .dayfile import has_words
 from .payload import Codec, Said, said_in, stripped
 from .rows import id_in, id_out
 
@@ -51,12 +52,22 @@ def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Cod
         for seq in block.seqs:
             block.entries.pop(seq, None)
         _write(connection, block, codec)
+    if has_words(connection):
+        connection.execute(f"DELETE FROM words WHERE first IN ({_segments(ids)})", tuple(ids))
     connection.execute(
         f"DELETE FROM payloads WHERE seq IN (SELECT seq FROM spans WHERE trace_id IN ({marks}))", tuple(ids)
     )
     spans = connection.execute(f"DELETE FROM spans WHERE trace_id IN ({marks})", tuple(ids)).rowcount
     scores = connection.execute(f"DELETE FROM scores WHERE trace_id IN ({marks})", tuple(ids)).rowcount
     return spans, scores
+
+
+def _segments(ids: Sequence[bytes | str]) -> str:
+    """The segments in which words of these traces may be."""
+    return (
+        "SELECT (SELECT max(w.first) FROM words w WHERE w.first <= s.seq)"
+        f" FROM spans s WHERE s.trace_id IN ({_marks(ids)})"
+    )
 
 
 def strip(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Codec) -> int:
@@ -85,6 +96,8 @@ def strip(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Cod
         if (rest := stripped(payload)) is not None:
             smaller.append((codec.current, codec.pack(rest), seq))
     connection.executemany("UPDATE payloads SET dictionary = ?, data = ? WHERE seq = ?", smaller)
+    if has_words(connection) and done + len(smaller):
+        connection.execute(f"UPDATE words SET stale = 1 WHERE first IN ({_segments(ids)})", tuple(ids))
     return done + len(smaller)
 
 

@@ -7,12 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from trimtab.core import BadInput, Overloaded, Score, Span, TrimtabError
 
-from .payload import payload_of
+from .payload import attributes_line
 from .rows import Row, score_row, span_row
 
 
@@ -31,11 +30,11 @@ class Pace(NamedTuple):
 #: Characters of input and output that may wait, so that a few huge spans cannot fill the memory.
 _MOST_CHARACTERS = 256 * 1024 * 1024
 
+#: A span, its row and the line of its attributes.
 PackedSpan = tuple[Span, Row, bytes]
 PackedScore = tuple[Score, Row]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Item:
     """Rows that came together and are kept or refused together, and who waits for them, if anybody.
 
@@ -43,22 +42,26 @@ class Item:
     its turn, after the rows that came before.
     """
 
-    spans: Sequence[Span] = ()
-    scores: Sequence[Score] = ()
-    waiter: asyncio.Future[None] | None = None
-    patient: bool = False
-    errand: Callable[[], None] | None = None
-    error: TrimtabError | None = None
-    packed: bool = False
-    packed_spans: list[PackedSpan] = field(default_factory=list)
-    packed_scores: list[PackedScore] = field(default_factory=list)
-    rows: int = 0
-    characters: int = 0
-    arrived: float = 0.0
+    __slots__ = (
+        "arrived", "characters", "errand", "error", "packed", "packed_scores", "packed_spans", "patient", "rows",
+        "scores", "spans", "waiter",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.rows = len(self.spans) + len(self.scores)
-        self.characters = sum(len(span.input) + len(span.output) for span in self.spans)
+    def __init__(self, spans: Sequence[Span] = (), scores: Sequence[Score] = ()) -> None:
+        self.spans = spans
+        self.scores = scores
+        self.waiter: asyncio.Future[None] | None = None
+        self.patient = False
+        self.errand: Callable[[], None] | None = None
+        self.error: TrimtabError | None = None
+        self.packed = False
+        self.packed_spans: Sequence[PackedSpan] = ()
+        self.packed_scores: Sequence[PackedScore] = ()
+        self.arrived = 0.0
+        self.rows = len(spans) + len(scores)
+        self.characters = 0
+        for span in spans:
+            self.characters += len(span.input) + len(span.output)
 
     @property
     def urgent(self) -> bool:
@@ -71,14 +74,14 @@ class Item:
             return
         self.packed = True
         try:
-            self.packed_spans = [(span, span_row(span), payload_of(span)) for span in self.spans]
+            self.packed_spans = [(span, span_row(span), attributes_line(span)) for span in self.spans]
             self.packed_scores = [(score, score_row(score)) for score in self.scores]
         except Exception as error:  # house: except because a row that is bad in any way must fail its own caller only
             self.refuse(error)
 
     def refuse(self, error: Exception) -> None:
         """Keep nothing of it: one of its rows is bad."""
-        self.packed_spans, self.packed_scores = [], []
+        self.packed_spans, self.packed_scores = (), ()
         self.error = BadInput(
             f"these spans and scores cannot be stored: {error}.", mend="Send text, finite numbers and JSON values."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,17 +16,18 @@ from . import blocks, cube, dayfile, erasing
 from .answers import Erased
 from .dayfile import DayFile
 from .intake import Item, PackedScore, PackedSpan
-from .payload import Codec, sync_folder
+from .payload import Codec, payload_of, sync_folder
 from .recent import Committed, Recent
 from .rollup import Rollup
 from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row
+from .words import Segment
 
 _log = logging.getLogger(__name__)
 #: What SQLite raises for a bad row; anything else it raises is about the file or the disk.
 _BAD_ROW = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 #: Rows of one INSERT statement, the largest first. Each statement gives the interpreter up to other threads and has to
-#: win it back, so that a busy server would let one-row statements starve; more than 64 rows gain nothing.
-_BULKS = (64, 16, 4, 1)
+#: win it back, so that a busy server would let one-row statements starve. Powers of two make it the fewest statements.
+_BULKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
 class Insert:
@@ -70,6 +72,9 @@ class Ledger:
         # when somebody has deleted the files in between.
         self.last_seq = max([clock() // 1000, *(file.seqs.high for file in self.files)])
         self.recent = Recent(self.last_seq)
+        #: How often anything was erased from a file, and texts were dropped: words that were read before may be gone.
+        self.erased: Counter[Path] = Counter()
+        self.stripped: Counter[Path] = Counter()
         self._today: DayFile | None = None
         self._unfolded = 0
         self._connection: sqlite3.Connection | None = None
@@ -121,6 +126,7 @@ class Ledger:
     def erase(self, ids: Sequence[bytes | str]) -> Erased:
         """Delete everything of these traces, file by file, and overwrite it; the rollups stay as they are."""
         found = [file for file in self.files if ids and self._knows(file, ids)]
+        self.erased.update(file.path for file in found)
         spans = scores = 0
         for file in found:
             with self._writing(file) as connection:
@@ -143,11 +149,42 @@ class Ledger:
         done = 0
         for file in self.files:
             if ids and self._knows(file, ids):
+                self.stripped[file.path] += 1
                 with self._writing(file) as connection, _transaction(connection):
                     done += erasing.strip(connection, ids, self._codec)
         if done:
             self.recent.forget(self.last_seq)
         return done
+
+    @property
+    def today(self) -> str:
+        """The day whose file what comes now is written to."""
+        return dayfile.day_of(self._clock())
+
+    def removed(self, file: DayFile) -> tuple[int, int]:
+        """How often anything was erased from a file, and how often texts were dropped."""
+        return self.erased[file.path], self.stripped[file.path]
+
+    def keep_words(self, file: DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
+        """Store a segment of a file's words that was begun when so much was ``removed``. False where it may hold what
+        was erased since, and where the file is gone."""
+        erased, stripped = self.removed(file)
+        if erased != removed[0] or file.path not in {one.path for one in self.files}:
+            return False
+        with self._writing(file) as connection, _transaction(connection):
+            connection.execute(
+                "INSERT INTO words (first, last, groups, words, places, stale) VALUES (?, ?, ?, ?, ?, ?)",
+                (*segment, stripped != removed[1]),
+            )
+        return True
+
+    def forget_stale_words(self, file: DayFile) -> bool:
+        """Delete the segments that may hold words of texts that were dropped. False where the file is gone."""
+        if file.path not in {one.path for one in self.files}:
+            return False
+        with self._writing(file) as connection, _transaction(connection):
+            connection.execute("DELETE FROM words WHERE stale")
+        return True
 
     def close(self) -> None:
         """Fold the log of today's file into it and close all connections."""
@@ -184,13 +221,14 @@ class Ledger:
         last_seq = max(self.last_seq, self._today.seqs.high)
         self.recent.add(
             Committed(
-                spans=[(seq, span, payload) for seq, (span, _, payload) in numbered_spans.items()],
+                spans=[(seq, span, attributes) for seq, (span, _, attributes) in numbered_spans.items()],
                 scores=[(seq, score) for seq, (score, _) in numbered_scores.items()],
                 last_seq=last_seq,
             )
         )
         self.last_seq = last_seq
-        self._learn([(_owner(span), payload) for span, _, payload in numbered_spans.values()])
+        if not self._codec.current:
+            self._learn([(_owner(span), payload_of(span, line)) for span, _, line in numbered_spans.values()])
 
     def _write_payloads(self, connection: sqlite3.Connection, spans: Mapping[int, PackedSpan]) -> None:
         codec = self._codec
@@ -198,7 +236,8 @@ class Ledger:
             payloads, packed = blocks.packed(spans, codec)
             _BLOCKS.run(connection, packed)
         else:
-            payloads = [(seq, codec.current, codec.pack(payload)) for seq, (_, _, payload) in spans.items()]
+            data = codec.pack_all([payload_of(span, attributes) for span, _, attributes in spans.values()])
+            payloads = [(seq, codec.current, one) for seq, one in zip(spans, data, strict=True)]
         _PAYLOADS.run(connection, payloads)
 
     def _learn(self, payloads: list[tuple[str, bytes]]) -> None:

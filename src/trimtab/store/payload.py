@@ -21,7 +21,12 @@ _DICTIONARY_BYTES = 112_000
 #: A dictionary outlives the spans that it was learnt from: only words go into it that so many of their sessions have.
 SHARED_BY = 8
 _WORDS = re.compile(rb"[\w\x80-\xff]+")
+#: Splits into what is between words and, at every odd place, the words.
+_PARTS = re.compile(rb"([\w\x80-\xff]+)")
 _LEVEL = 3
+#: Payloads that are compressed in one go from this many on, where the library can: it makes ready anew for each go.
+_MANY = 64
+_AT_ONCE = "multi_compress_to_buffer" in zstandard.backend_features
 _FILE = re.compile(r"dictionary-(\d{1,9})\.zdict")
 _encode = msgspec.json.Encoder().encode
 _decode_said = msgspec.json.Decoder(tuple[str, str, str]).decode
@@ -36,12 +41,19 @@ class Said(NamedTuple):
     error: str
 
 
-def payload_of(span: Span) -> bytes:
-    """The span's payload: one line of JSON with its texts and one with its attributes, so that text search reads the
-    first line only. Raises what the encoder raises for attributes that are not JSON or text that is not Unicode."""
-    said = _encode((span.input, span.output, span.error))
-    attributes = span.attributes if isinstance(span.attributes, dict) else dict(span.attributes)
-    return said + b"\n" + (_encode(attributes) if attributes else b"")
+def attributes_line(span: Span) -> bytes:
+    """The span's attributes as one line of JSON, empty where there are none. Raises what the encoder raises for
+    attributes that are not JSON or text that is not Unicode."""
+    attributes = span.attributes
+    if not attributes:
+        return b""
+    return _encode(attributes if isinstance(attributes, dict) else dict(attributes))
+
+
+def payload_of(span: Span, attributes: bytes) -> bytes:
+    """The span's payload: one line of JSON with its texts and the line of its attributes, so that text search reads the
+    first line only. Raises what the encoder raises for text that is not Unicode."""
+    return _encode((span.input, span.output, span.error)) + b"\n" + attributes
 
 
 def said_in(payload: bytes) -> Said:
@@ -129,6 +141,15 @@ class Codec:
         """Compress with the dictionary ``current``."""
         return self._compressor.compress(payload)
 
+    def pack_all(self, payloads: list[bytes]) -> list[bytes]:
+        """Compress each. Many are done in one go, in which other threads may run: after each by itself this thread
+        would have to wait for its turn again."""
+        if len(payloads) < _MANY or not _AT_ONCE:
+            return [self._compressor.compress(payload) for payload in payloads]
+        given: Any = payloads  # Its types ask for a list of any kind of bytes.
+        packed = self._compressor.multi_compress_to_buffer(given)
+        return [packed[place].tobytes() for place in range(len(packed))]
+
     def unpack(self, dictionary: int, data: bytes) -> bytes:
         """Open what ``pack`` made. Raises ConfigError when its dictionary is gone."""
         openers: dict[int, zstandard.ZstdDecompressor] | None = getattr(self._mine, "openers", None)
@@ -210,12 +231,15 @@ def _shared_words(samples: Sequence[tuple[str, bytes]]) -> list[bytes | bytearra
     """The samples without the words that few of their owners have: names, numbers, what somebody told about himself."""
     owners: dict[bytes, set[str]] = {}
     for owner, payload in samples:
-        for word in _WORDS.findall(payload):
+        for word in set(_WORDS.findall(payload)):
             known = owners.setdefault(word, set())
             if len(known) < SHARED_BY:
                 known.add(owner)
     shared = {word for word, known in owners.items() if len(known) >= SHARED_BY}
-    return [_WORDS.sub(lambda found: found[0] if found[0] in shared else b"", payload) for _, payload in samples]
+    return [
+        b"".join([part for place, part in enumerate(_PARTS.split(payload)) if place % 2 == 0 or part in shared])
+        for _, payload in samples
+    ]
 
 
 def _name(number: int) -> str:

@@ -8,6 +8,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from trimtab.core import BadInput, Score, SpanQuery
@@ -20,6 +22,8 @@ from .filters import Compiled, compile_query
 from .payload import Codec, sayer
 from .rows import SCORE_COLUMNS, Row, id_in, score_of
 from .shelf import Shelf
+from .textsearch import FEW_GROUPS, groups_with, membership, newest
+from .words import Group
 
 T = TypeVar("T")
 #: The threads that read.
@@ -82,12 +86,7 @@ def query(question: SpanQuery) -> Callable[[Shelf, tuple[DayFile, ...]], Page]:
         for file in sorted(scan.files, key=lambda file: file.starts.high, reverse=True):
             if len(found) == wanted and file.starts.high < found[-1][1]:
                 break
-            connection, where = scan.ready(file)
-            found += connection.execute(
-                f"SELECT s.seq, s.start_ns, {SPAN} FROM spans s {where.hint} {JOIN} WHERE {where.sql}"
-                " ORDER BY s.start_ns DESC, s.seq DESC LIMIT ?",
-                (*where.parameters, wanted),
-            )
+            found += scan.newest(file, wanted)
             found.sort(key=lambda row: (row[1], row[0]), reverse=True)
             del found[wanted:]
         rows = found[: checked.limit]
@@ -112,26 +111,55 @@ class Scan:
     def __init__(self, shelf: Shelf, files: tuple[DayFile, ...], checked: Checked) -> None:
         self._shelf = shelf
         self._files = files
-        self._text = checked.text
-        self._near, self._apart = compile_query(checked), compile_query(checked, apart=True)
+        self._checked = checked
+        self._near = compile_query(checked)
+        self._met: dict[Path, list[Group] | None] = {}
         self._traces = self._few_traces()
         self.files = [file for file in files if file.starts.meets(checked.since_ns, checked.until_ns)]
+
+    def newest(self, file: DayFile, wanted: int) -> list[Row]:
+        """The newest spans of a file that match, at most as many as wanted: number, start and what ``SPAN`` selects."""
+        groups = self._groups(file)
+        if groups is not None and (not self._checked.conditions or len(groups) <= FEW_GROUPS):
+            connection = self._shelf.open(file)
+            where = self._where(file, connection, replace(self._checked, text=""))
+            return newest(connection, self._shelf.codec, self._checked, groups, where[:2], wanted)
+        connection, where = self.ready(file)
+        return connection.execute(
+            f"SELECT s.seq, s.start_ns, {SPAN} FROM spans s {where.hint} {JOIN} WHERE {where.sql}"
+            " ORDER BY s.start_ns DESC, s.seq DESC LIMIT ?",
+            (*where.parameters, wanted),
+        ).fetchall()
 
     def ready(self, file: DayFile) -> tuple[sqlite3.Connection, Where]:
         """The connection to a file, with the functions that the condition on its spans calls."""
         connection = self._shelf.open(file)
-        if self._text:
-            connection.create_function("said", 2, sayer(self._shelf.codec, self._text))
-            connection.create_function("said_block", 4, block_sayer(self._shelf.codec, self._text))
+        where = self._where(file, connection, self._checked)
+        if self._checked.text:
+            connection.create_function("said", 2, sayer(self._shelf.codec, self._checked.text))
+            connection.create_function("said_block", 4, block_sayer(self._shelf.codec, self._checked.text))
+        if (groups := self._groups(file)) is not None:
+            connection.create_function("may_say", 1, membership(groups))
+            where = where._replace(sql=f"may_say(s.seq) AND {where.sql}")
+        return connection, where
+
+    def _groups(self, file: DayFile) -> list[Group] | None:
+        """The groups of a file that may hold the text; None for all of it."""
+        if file.path not in self._met:
+            self._met[file.path] = groups_with(self._shelf.open(file), self._shelf.codec, self._checked)
+        return self._met[file.path]
+
+    def _where(self, file: DayFile, connection: sqlite3.Connection, checked: Checked) -> Where:
+        """The condition of the query, or of the query without its text."""
         others = self.others(file) if self._near.tests else []
-        compiled = self._apart if others else self._near
+        compiled = compile_query(checked, apart=bool(others))
         if others:
             connection.create_function("score_elsewhere", 4, _elsewhere(self._shelf, others, compiled))
         if self._traces is None:
-            return connection, Where(compiled.where, compiled.parameters)
+            return Where(compiled.where, compiled.parameters)
         marks = ", ".join("?" * len(self._traces))
         sql = f"{compiled.where} AND s.trace_id IN ({marks})"
-        return connection, Where(sql, (*compiled.parameters, *self._traces), "INDEXED BY spans_id")
+        return Where(sql, (*compiled.parameters, *self._traces), "INDEXED BY spans_id")
 
     @property
     def reads_payload(self) -> bool:

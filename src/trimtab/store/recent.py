@@ -10,27 +10,43 @@ from typing import NamedTuple
 from trimtab.core import Score, Span, evolve
 
 from .answers import Batch
-from .payload import attributes_in
+from .payload import read_attributes
 
-#: Rows that are kept, and bytes of their payloads: more than a busy second brings, and little memory.
+#: Rows that are kept, and characters of their payloads: more than a busy second brings, and little memory.
 ROWS = 16_384
-BYTES = 16 * 1024 * 1024
+CHARACTERS = 16 * 1024 * 1024
 _seq = itemgetter(0)
 
 
 class Committed(NamedTuple):
-    """One commit: its rows by number, spans with the payloads they were stored with."""
+    """One commit: its rows by number, spans with the line of attributes that they were stored with."""
 
     spans: Sequence[tuple[int, Span, bytes]]
     scores: Sequence[tuple[int, Score]]
     last_seq: int
 
 
-class _Block(NamedTuple):
-    spans: tuple[tuple[int, Span], ...]
-    scores: tuple[tuple[int, Score], ...]
-    last_seq: int
-    size: int
+class _Block:
+    """One commit as it is kept. Its spans become what a reader of the disk gets once somebody reads them."""
+
+    __slots__ = ("_committed", "_spans", "last_seq", "rows", "scores", "size")
+
+    def __init__(self, committed: Committed) -> None:
+        self._committed: Sequence[tuple[int, Span, bytes]] = committed.spans
+        self._spans: Sequence[tuple[int, Span]] | None = None
+        self.scores = committed.scores
+        self.last_seq = committed.last_seq
+        self.rows = len(committed.spans) + len(committed.scores)
+        self.size = sum([len(line) + len(span.input) + len(span.output) for _, span, line in committed.spans])
+
+    @property
+    def spans(self) -> Sequence[tuple[int, Span]]:
+        """By number. Two threads that ask at the same time make the same of them."""
+        committed = self._committed  # Read before ``_spans``: who makes those lets go of this after it.
+        if self._spans is None:
+            self._spans = [(seq, _as_stored(span, line)) for seq, span, line in committed]
+            self._committed = ()
+        return self._spans
 
 
 class Recent:
@@ -51,20 +67,14 @@ class Recent:
 
     def add(self, committed: Committed) -> None:
         """Keep a commit, and let go of the oldest beyond the bounds."""
-        block = _Block(
-            spans=tuple((seq, _as_stored(span, payload)) for seq, span, payload in committed.spans),
-            scores=tuple(committed.scores),
-            last_seq=committed.last_seq,
-            size=sum(len(payload) for _, _, payload in committed.spans),
-        )
         floor, blocks = self._kept
-        blocks = (*blocks, block)
-        rows = sum(len(one.spans) + len(one.scores) for one in blocks)
+        blocks = (*blocks, _Block(committed))
+        rows = sum(one.rows for one in blocks)
         size = sum(one.size for one in blocks)
         gone = 0
-        while gone < len(blocks) and (rows > ROWS or size > BYTES):
+        while gone < len(blocks) and (rows > ROWS or size > CHARACTERS):
             oldest = blocks[gone]
-            rows -= len(oldest.spans) + len(oldest.scores)
+            rows -= oldest.rows
             size -= oldest.size
             floor = oldest.last_seq
             gone += 1
@@ -96,7 +106,7 @@ class Recent:
         )
 
 
-def _as_stored(span: Span, payload: bytes) -> Span:
+def _as_stored(span: Span, line: bytes) -> Span:
     """The span as a reader of the disk gets it."""
-    stored = attributes_in(payload)
+    stored = read_attributes(line)
     return span if stored == span.attributes else evolve(span, attributes=stored)

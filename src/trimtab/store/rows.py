@@ -52,11 +52,11 @@ def id_out(stored: bytes | str) -> str:
 
 def span_row(span: Span) -> Row:
     """The span as a row. Raises ValueError for a time that is not a whole number of nanoseconds since 1970."""
-    stamp = span.stamp
+    stamp, layer = span.stamp, span.layer
     _time(span.start_ns, "start_ns")
     _time(span.end_ns, "end_ns")
     for value in (
-        span.layer, span.input_tokens, span.output_tokens, span.cached_tokens, span.reasoning_tokens, span.ttft_ns
+        layer, span.input_tokens, span.output_tokens, span.cached_tokens, span.reasoning_tokens, span.ttft_ns
     ):  # fmt: skip
         if value is not None and (not isinstance(value, int) or not -_MOST <= value <= _MOST):
             raise ValueError(f"{value!r} is no whole number")
@@ -69,7 +69,8 @@ def span_row(span: Span) -> Row:
         span.name,
         span.kind,
         span.status,
-        span.layer,
+        # Any other kind of number is adapted by the driver, which takes as long as all the rest of its row.
+        None if layer is None else int(layer),
         span.start_ns,
         span.end_ns,
         span.model,
@@ -195,6 +196,8 @@ def _finite(value: float, name: str) -> float:
 
 
 def _tags(tags: Mapping[str, str]) -> str:
-    if not all(isinstance(name, str) and isinstance(value, str) for name, value in tags.items()):
-        raise ValueError(f"tags are {tags!r}, not text by name")
-    return _encode(dict(tags)).decode()
+    plain = tags if isinstance(tags, dict) else dict(tags)
+    try:
+        return _encode(msgspec.convert(plain, dict[str, str])).decode()
+    except msgspec.ValidationError:
+        raise ValueError(f"tags are {tags!r}, not text by name") from None

@@ -31,6 +31,9 @@ Kind = Literal["rate", "lease", "money"]
 
 _SECOND_NS = 1_000_000_000
 _MINUTE_NS = 60 * _SECOND_NS
+#: A thousand-millionth is a rounding error of the draining, not a reason to refuse.
+_ROUNDING = 1e-6
+_NOBODY: dict[str, int] = {}
 #: Counters that one process remembers. The one that was used longest ago is forgotten first, unless it is in use.
 REMEMBERED = 100_000
 
@@ -131,11 +134,6 @@ class _Bucket:
 
 
 @dataclass(slots=True)
-class _Places:
-    held: dict[str, int] = field(default_factory=dict)  # hold -> when it falls free
-
-
-@dataclass(slots=True)
 class _Purse:
     spent: int | None = None
     ends_ns: int = 0
@@ -152,7 +150,7 @@ class Shared:
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._places: dict[str, _Places] = {}
+        self._places: dict[str, dict[str, int]] = {}  # by name: hold -> when it falls free
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self._expiring: deque[tuple[int, str, str]] = deque()  # when, what, hold: in order of arrival
 
@@ -165,19 +163,60 @@ class Shared:
             levels.append(level if level is not None else Level())
             if level is None or level.wait_s:
                 return Answer(denied=position, levels=tuple(levels), unseeded=level is None)
-        until_ns = now_ns + int(ttl_s * _SECOND_NS)
-        for demand in demands:
-            self._take(hold, demand, until_ns)
+        self._take(hold, demands, now_ns + int(ttl_s * _SECOND_NS))
         return Answer(levels=tuple(levels))
 
-    async def settle(self, hold: str, demands: Sequence[Demand], amounts: Sequence[int], *, now_ns: int) -> None:
-        for demand, amount in zip(demands, amounts, strict=True):
+    def take(self, hold: str, demands: Sequence[Demand], *, now_ns: int, ttl_s: float) -> list[int] | None:
+        """``acquire`` without money and without waiting for anything: what was found used of each counter, or None
+        where one of them refuses. Every request comes by here, so it is one loop over what it needs."""
+        if self._expiring and self._expiring[0][0] <= now_ns:
+            self._expire(now_ns)
+        used: list[int] = []
+        filled: list[tuple[_Bucket, int]] = []
+        held: list[str] = []
+        for demand in demands:
+            name, limit = demand.name, demand.limit
             if demand.kind == "lease":
-                self._give_back(demand.name, hold)
-            elif demand.kind == "rate":
-                bucket = self._buckets.get(demand.name)
-                correction = amount - taken(demand)
-                if bucket is not None and correction:
+                there = len(self._places.get(name, _NOBODY))
+                if there >= limit:
+                    return None
+                used.append(there)
+                held.append(name)
+                continue
+            bucket = self._buckets.get(name)
+            if bucket is None:
+                bucket = self._buckets[name] = _Bucket(0.0, now_ns)
+            self._buckets.move_to_end(name)
+            _drain(bucket, limit, now_ns)
+            amount = demand.amount if demand.amount < limit else limit
+            if bucket.used + amount - limit > _ROUNDING:
+                return None
+            used.append(math.ceil(bucket.used - _ROUNDING))
+            filled.append((bucket, amount))
+        for bucket, amount in filled:
+            bucket.used += amount
+        until_ns = now_ns + int(ttl_s * _SECOND_NS)
+        for name in held:
+            self._places.setdefault(name, {})[hold] = until_ns
+            self._expiring.append((until_ns, name, hold))
+        return used
+
+    async def settle(self, hold: str, demands: Sequence[Demand], amounts: Sequence[int], *, now_ns: int) -> None:
+        self.give(hold, demands, amounts, now_ns=now_ns)
+
+    def give(self, hold: str, demands: Sequence[Demand], amounts: Sequence[int], *, now_ns: int) -> None:
+        """``settle``, at once."""
+        for demand, amount in zip(demands, amounts, strict=True):
+            kind = demand.kind
+            if kind == "lease":
+                places = self._places.get(demand.name)
+                if places is not None:
+                    places.pop(hold, None)
+                    if not places:
+                        del self._places[demand.name]
+            elif kind == "rate":
+                correction = amount - (demand.amount if demand.amount < demand.limit else demand.limit)
+                if correction and (bucket := self._buckets.get(demand.name)) is not None:
                     _drain(bucket, demand.limit, now_ns)
                     bucket.used = max(0.0, bucket.used + correction)
             else:
@@ -222,32 +261,27 @@ class Shared:
             return _rate_level(demand, bucket.used)
         if demand.kind == "lease":
             places = self._places.get(demand.name)
-            used = len(places.held) if places else 0
+            used = len(places) if places else 0
             return Level(used=used, wait_s=1.0 if used >= demand.limit else 0.0)
         purse = self._purse(demand.name)
         if purse.spent is None:
             return None
         return _money_level(demand, purse.spent, purse.reserved, now_ns)
 
-    def _take(self, hold: str, demand: Demand, until_ns: int) -> None:
-        if demand.kind == "rate":
-            self._buckets[demand.name].used += taken(demand)
-            return
-        if demand.kind == "lease":
-            self._places.setdefault(demand.name, _Places()).held[hold] = until_ns
-        else:
-            purse = self._purse(demand.name)
-            purse.held[hold] = (demand.amount, until_ns)
-            purse.reserved += demand.amount
-            purse.version += 1
-        self._expiring.append((until_ns, demand.name, hold))
-
-    def _give_back(self, name: str, hold: str) -> None:
-        places = self._places.get(name)
-        if places is not None:
-            places.held.pop(hold, None)
-            if not places.held:
-                del self._places[name]
+    def _take(self, hold: str, demands: Sequence[Demand], until_ns: int) -> None:
+        for demand in demands:
+            kind = demand.kind
+            if kind == "rate":
+                self._buckets[demand.name].used += taken(demand)
+                continue
+            if kind == "lease":
+                self._places.setdefault(demand.name, {})[hold] = until_ns
+            else:
+                purse = self._purse(demand.name)
+                purse.held[hold] = (demand.amount, until_ns)
+                purse.reserved += demand.amount
+                purse.version += 1
+            self._expiring.append((until_ns, demand.name, hold))
 
     def _unreserve(self, purse: _Purse, hold: str) -> None:
         amount, _ = purse.held.pop(hold, (0, 0))
@@ -266,8 +300,10 @@ class Shared:
         while self._expiring and self._expiring[0][0] <= now_ns:
             until_ns, name, hold = self._expiring.popleft()
             places = self._places.get(name)
-            if places is not None and places.held.get(hold) == until_ns:
-                self._give_back(name, hold)
+            if places is not None and places.get(hold) == until_ns:
+                del places[hold]
+                if not places:
+                    del self._places[name]
             purse = self._purses.get(name)
             if purse is not None and purse.held.get(hold, (0, 0))[1] == until_ns:
                 self._unreserve(purse, hold)
@@ -278,7 +314,7 @@ class Shared:
         while self._expiring:
             _, name, hold = self._expiring[0]
             places, purse = self._places.get(name), self._purses.get(name)
-            if (places is not None and hold in places.held) or (purse is not None and hold in purse.held):
+            if (places is not None and hold in places) or (purse is not None and hold in purse.held):
                 return
             self._expiring.popleft()
 
@@ -307,9 +343,8 @@ def taken(demand: Demand) -> int:
 def _rate_level(demand: Demand, used: float) -> Level:
     """How a bucket with so much in it meets a demand."""
     over = used + taken(demand) - demand.limit
-    # A thousand-millionth is a rounding error of the draining, not a reason to refuse.
-    wait = over * 60.0 / demand.limit if over > 1e-6 else 0.0
-    return Level(used=math.ceil(used - 1e-6), wait_s=wait)
+    wait = over * 60.0 / demand.limit if over > _ROUNDING else 0.0
+    return Level(used=math.ceil(used - _ROUNDING), wait_s=wait)
 
 
 def _money_level(demand: Demand, spent: int, reserved: int, now_ns: int) -> Level:

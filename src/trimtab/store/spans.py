@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,7 @@ from . import counting, erasing, reader, rollup
 from .answers import Batch, Erased, Group, Outline, Page, ScoreBucket, SpanBucket, Trace
 from .bookmarks import own
 from .dayfile import DayFile
+from .indexing import Indexer
 from .ledger import Ledger
 from .payload import Codec, FolderDictionaries
 from .reader import Readers
@@ -35,6 +37,7 @@ class SpanStore:
         self._ledger = Ledger(folder, self._codec, clock)
         self._readers = Readers(lambda: self._ledger.files, self._codec)
         self._writer = Writer(self._ledger, capacity=capacity)
+        self._indexer = Indexer(self._ledger, self._codec, self._writer.post)
 
     @classmethod
     def open(cls, folder: Path | str, *, clock: Callable[[], int] = now_ns, capacity: int = CAPACITY) -> Self:
@@ -101,8 +104,14 @@ class SpanStore:
         await self._writer.run(lambda: done.append(self._ledger.strip(ids)), patient=True)
         return done[0]
 
+    async def index(self, *, today: bool = False) -> int:
+        """Write down now which words the stored spans have, as the store does by itself after a while; returns how many
+        segments of some ten thousand spans were made. ``today`` asks for the newest spans too."""
+        return await asyncio.to_thread(self._indexer.index, today=today)
+
     def close(self) -> None:
         """Store what waits, end the threads, close the files. Closing twice is allowed."""
+        self._indexer.close()
         self._writer.close()
         self._readers.close()
 

@@ -64,12 +64,12 @@ class Writer:
     async def write(self, spans: Sequence[Span], scores: Sequence[Score], *, patient: bool) -> None:
         """Store all of them or none; returns when they are on disk."""
         if spans or scores:
-            await self._wait_for(Item(spans=tuple(spans), scores=tuple(scores), patient=patient))
+            await self._wait_for(Item(tuple(spans), tuple(scores)), patient=patient)
 
     def offer(self, spans: Sequence[Span], scores: Sequence[Score]) -> bool:
         """Store them soon, without waiting. False when the queue is full: they are dropped and counted."""
         try:
-            self._intake.put(Item(spans=tuple(spans), scores=tuple(scores)))
+            self._intake.put(Item(tuple(spans), tuple(scores)))
         except Overloaded:
             self._intake.drop(len(spans) + len(scores))
             return False
@@ -81,7 +81,11 @@ class Writer:
 
     async def run(self, errand: Callable[[], None], *, patient: bool = False) -> None:
         """Have the thread do something else in its turn. Raises TrimtabError when the errand fails."""
-        await self._wait_for(Item(errand=errand, patient=patient))
+        await self._wait_for(_errand(errand), patient=patient)
+
+    def post(self, errand: Callable[[], None]) -> None:
+        """Have the thread do something else in its turn, with nobody waiting here. Raises Overloaded once closed."""
+        self._intake.put(_errand(errand))
 
     async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out of time is an answer, not an error
         """Return when this thread committed something since the task's last wait, or after so many seconds; says
@@ -158,10 +162,17 @@ class Writer:
             answers += [(watcher, None) for watcher in watchers]
         _resolve(answers)
 
-    async def _wait_for(self, item: Item) -> None:
+    async def _wait_for(self, item: Item, *, patient: bool = False) -> None:
+        item.patient = patient
         item.waiter = asyncio.get_running_loop().create_future()
         self._intake.put(item)
         await item.waiter
+
+
+def _errand(errand: Callable[[], None]) -> Item:
+    item = Item()
+    item.errand = errand
+    return item
 
 
 def _run_errand(item: Item) -> None:

@@ -97,14 +97,16 @@ class Flow:
     def _ask(self, found: list[Span], at: int) -> None:
         """Find the functions that a model's question came from, the newest first."""
         span = found[at]
+        trace_id, session = span.trace_id, span.session
         asked = question(span.input).strip()
         for source in reversed(self._sources.get(span.project, ())):
             before = source.span
+            same = before.trace_id == trace_id
+            if not same and (before.parent_id or before.session != session):
+                continue
             if before.end_ns > span.start_ns + _SLACK_NS or before.span_id == span.span_id:
                 continue
-            same = before.trace_id == span.trace_id
-            near = not before.parent_id and before.session == span.session
-            if not same and not (near and span.start_ns - before.end_ns <= NEAR_NS):
+            if not same and span.start_ns - before.end_ns > NEAR_NS:
                 continue
             # What comes back as the whole question was put into other words, not found.
             known = asked not in source.pieces and flows(source.pieces, before.input, span.input)

@@ -6,7 +6,10 @@ extra ``grpc`` and is loaded only when an address is configured.
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core import ConfigError, Later, TrimtabError
@@ -32,10 +35,15 @@ May = Callable[[str], object]
 
 
 class GrpcDoor:
-    """A listening gRPC server. ``address`` is ``host:port``; ``may`` is asked for each request, None lets all in."""
+    """A listening gRPC server. ``address`` is ``host:port``; ``may`` is asked for each request, None lets all in.
 
-    def __init__(self, receiver: Receiver, address: str, *, may: May | None = None) -> None:
-        self._address, self._may, self._server = address, may, None
+    ``tls`` are the files with the certificate and its key, in PEM; they are read at the start. None encrypts nothing.
+    """
+
+    def __init__(
+        self, receiver: Receiver, address: str, *, may: May | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
+        self._address, self._may, self._tls, self._server = address, may, tls, None
         self._kept: dict[str, tuple[Keep, Callable[..., bytes]]] = {
             _SERVICE.format("trace", "Trace"): (receiver.spans, encode_response),
             _SERVICE.format("logs", "Logs"): (receiver.logs, encode_logs_response),
@@ -43,7 +51,7 @@ class GrpcDoor:
         self.port = 0
 
     async def start(self) -> None:
-        """Listen. Raises ConfigError where grpcio is not installed or the address cannot be used."""
+        """Listen. Raises ConfigError where grpcio is missing, or the address or the certificate cannot be used."""
         try:
             import grpc  # house: import because grpcio is an optional extra and loads slowly
         except ImportError as error:
@@ -66,8 +74,12 @@ class GrpcDoor:
                 for service, (keep, encode) in self._kept.items()
             )
         )
+        credentials = await asyncio.to_thread(_credentials, grpc, *self._tls) if self._tls else None
         try:
-            self.port = server.add_insecure_port(self._address)
+            if credentials is None:
+                self.port = server.add_insecure_port(self._address)
+            else:
+                self.port = server.add_secure_port(self._address, credentials)
         except RuntimeError as error:
             raise ConfigError(
                 f"gRPC cannot listen on {self._address}.",
@@ -100,6 +112,19 @@ class GrpcDoor:
             return encode(len(rejected), told(rejected), json=False)
 
         return export
+
+
+def _credentials(grpc: Any, certificate: Path, key: Path) -> Any:
+    """What encrypts a port. The pair is tried first, because grpcio refuses a wrong one only when somebody connects."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        return grpc.ssl_server_credentials(((key.read_bytes(), certificate.read_bytes()),))
+    except (OSError, ValueError) as error:  # An SSLError is an OSError.
+        raise ConfigError(
+            f"{certificate} with the key {key} cannot be used: {error}.",
+            field="telemetry.grpc_certificate",
+            mend="Name a certificate in PEM and its key, in a file without a password.",
+        ) from error
 
 
 def _authorization(context: Any) -> str:

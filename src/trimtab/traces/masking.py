@@ -14,21 +14,12 @@ from typing import Any
 import re2
 
 from trimtab.core import BadInput, Score, Span
+from trimtab.core.checksums import IBAN_LENGTHS, iban, luhn
 
 #: Spans and scores in, the same without what is masked out.
 Mask = Callable[[Sequence[Span], Sequence[Score]], tuple[Sequence[Span], Sequence[Score]]]
 
 _DEPTH = 32
-_IBAN_LENGTHS = {
-    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
-    "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
-    "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22,
-    "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20,
-    "LU": 20, "LV": 21, "LY": 25, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18,
-    "NO": 15, "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24,
-    "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24,
-    "XK": 20,
-}  # fmt: skip
 
 
 def _all(found: str) -> int:
@@ -37,23 +28,20 @@ def _all(found: str) -> int:
 
 def _card(found: str) -> int:
     """Luhn's check over 13 to 19 digits."""
-    digits = [int(letter) for letter in found if letter.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
-        return 0
-    doubled = [digit if place % 2 == 0 else digit * 2 for place, digit in enumerate(reversed(digits))]
-    return len(found) if sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0 else 0
+    digits = "".join(letter for letter in found if letter.isdigit())
+    return len(found) if 13 <= len(digits) <= 19 and len(set(digits)) > 1 and luhn(digits) else 0
 
 
 def _iban(found: str) -> int:
     """ISO 13616: the country's length, and 1 as the remainder modulo 97. What follows in capitals is not part of it."""
     places = [place for place, letter in enumerate(found) if letter.isalnum()]
-    length = _IBAN_LENGTHS.get(found[:2].upper(), 0)
+    length = IBAN_LENGTHS.get(found[:2].upper(), 0)
     if not 0 < length <= len(places):
         return 0
     end = places[length - 1] + 1
     text = "".join(letter for letter in found[:end] if letter.isalnum()).upper()
     whole = end == len(found) or not found[end].isalnum()
-    return end if whole and int("".join(str(int(letter, 36)) for letter in text[4:] + text[:4])) % 97 == 1 else 0
+    return end if whole and iban(text) else 0
 
 
 def _phone(found: str) -> int:

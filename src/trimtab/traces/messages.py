@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+_encode = msgspec.json.Encoder().encode
+
 
 def messages_of(value: Any) -> list[dict[str, Any]] | None:
     """OpenTelemetry's messages (``parts``) or OpenAI's (``content``), as JSON text or decoded, in OpenAI's shape.
@@ -68,6 +70,14 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 def compact(value: Any) -> str:
     """JSON text without spaces; empty when the value has no JSON form."""
+    try:
+        return _encode(value).decode()
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return _other_json(value)
+
+
+def _other_json(value: Any) -> str:
+    """What the fast encoder refuses and JSON can hold: half a surrogate pair, an integer of any length."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.core import BadInput, Later
+from trimtab.core import BadInput, Later, swift
 
 if TYPE_CHECKING:
     from . import proto
@@ -23,6 +23,7 @@ else:
 STATUS_ERROR = 2
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawEvent:
     """Something that happened within a span."""
@@ -32,6 +33,7 @@ class RawEvent:
     attributes: Mapping[str, Any]
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawSpan:
     """A span as it was sent, unchecked: ids are hex of any length, times any number, attributes JSON-able."""
@@ -107,7 +109,9 @@ def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
     for group in request.resource_spans:
         resource = pairs(group.resource.attributes)
         for scoped in group.scope_spans:
+            scope = scoped.scope.name
             for span in scoped.spans:
+                status = span.status
                 yield RawSpan(
                     trace_id=span.trace_id.hex(),
                     span_id=span.span_id.hex(),
@@ -115,21 +119,24 @@ def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
                     name=span.name,
                     start_ns=span.start_time_unix_nano,
                     end_ns=span.end_time_unix_nano,
-                    status=span.status.code,
-                    message=span.status.message,
+                    status=status.code,
+                    message=status.message,
                     attributes=pairs(span.attributes),
                     events=tuple(
-                        RawEvent(name=e.name, time_ns=e.time_unix_nano, attributes=pairs(e.attributes))
-                        for e in span.events
+                        [
+                            RawEvent(name=e.name, time_ns=e.time_unix_nano, attributes=pairs(e.attributes))
+                            for e in span.events
+                        ]
                     ),
-                    links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+                    links=tuple([(link.trace_id.hex(), link.span_id.hex()) for link in span.links]),
                     resource=resource,
-                    scope=scoped.scope.name,
+                    scope=scope,
                 )
 
 
 def pairs(pairs: Any) -> dict[str, Any]:
-    return {pair.key: value_of(pair.value) for pair in pairs}
+    # A text that is there is the value: most are, and need no other question.
+    return {pair.key: pair.value.string_value or value_of(pair.value) for pair in pairs}
 
 
 def value_of(value: proto.AnyValue) -> Any:

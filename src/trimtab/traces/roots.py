@@ -13,6 +13,7 @@ from dataclasses import fields
 from trimtab.core import Span, Stamp, evolve
 
 _SPANS_KEPT = 50_000
+_PINS = tuple(field.name for field in fields(Stamp))
 
 
 class Roots:
@@ -80,7 +81,7 @@ class Roots:
 
 def _merged(stamp: Stamp, spans: Iterable[Span]) -> Stamp:
     """The stamp, its empty pins taken from the first of the spans that has one."""
-    pins = {f.name: getattr(stamp, f.name) for f in fields(Stamp)}
+    pins = {name: getattr(stamp, name) for name in _PINS}
     for span in spans:
         for name, pin in pins.items():
             pins[name] = pin or getattr(span.stamp, name)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from trimtab.core import BadInput, Score, Stamp, new_trace_id
-from trimtab.store import Spans, Trace
+from trimtab.core import BadInput, Filter, Score, Span, SpanQuery, Stamp, new_trace_id
+from trimtab.store import Spans
 
 TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
+#: Spans of one read: as many as scores come at once.
+_PAGE = 1000
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,13 +35,47 @@ async def scored(store: Spans, asked: list[ScoreBody], now: int) -> list[Score]:
     """Scores with the stamp, slice and project of the trace they judge; of an unknown trace, with none."""
     for index, body in enumerate(asked):
         check(body, f"[{index}]." if len(asked) > 1 else "")
-    traces = {trace_id: await store.trace(trace_id) for trace_id in {body.trace_id.lower() for body in asked}}
-    if None in traces.values():
+    if not asked:
+        return []
+    known = await _known(store, asked)
+    if missing := [body for body in asked if body.trace_id.lower() not in known.roots]:
         # Feedback can be quicker than the recorder's queue.
         await store.flush()
-        for trace_id in [known for known, trace in traces.items() if trace is None]:
-            traces[trace_id] = await store.trace(trace_id)
-    return [_score(body, traces[body.trace_id.lower()], now) for body in asked]
+        more = await _known(store, missing)
+        known = _Known(known.roots | more.roots, known.spans | more.spans)
+    return [_score(body, known, now) for body in asked]
+
+
+class _Known(NamedTuple):
+    """The root of each trace (its earliest span, as long as the root has not come), and spans by trace and span id."""
+
+    roots: dict[str, Span]
+    spans: dict[tuple[str, str], Span]
+
+
+async def _known(store: Spans, asked: Sequence[ScoreBody]) -> _Known:
+    """What is stored of the traces and spans that are judged, in three reads at most, however many they are."""
+    traces = tuple(dict.fromkeys(body.trace_id.lower() for body in asked))
+    roots = {span.trace_id: span for span in await _read(store, roots=True, trace_id=traces)}
+    if rootless := tuple(trace_id for trace_id in traces if trace_id not in roots):
+        roots |= {span.trace_id: span for span in await _read(store, roots=False, trace_id=rootless)}
+    spans = {(span.trace_id, span.span_id): span for span in roots.values()}
+    wanted = {(body.trace_id.lower(), body.span_id.lower()) for body in asked if body.span_id} - spans.keys()
+    if wanted:
+        judged = tuple(dict.fromkeys(trace_id for trace_id, _ in wanted))
+        names = tuple(dict.fromkeys(span_id for _, span_id in wanted))
+        found = await _read(store, roots=False, trace_id=judged, span_id=names)
+        spans |= {(span.trace_id, span.span_id): span for span in found}
+    return _Known(roots, spans)
+
+
+async def _read(store: Spans, *, roots: bool, **ids: tuple[str, ...]) -> Sequence[Span]:
+    """The spans with these ids, newest first: at most a page."""
+    filters = tuple(
+        Filter(column=name, op="in" if len(values) > 1 else "=", value=values if len(values) > 1 else values[0])
+        for name, values in ids.items()
+    )
+    return (await store.query(SpanQuery(roots=roots, filters=filters, limit=_PAGE))).spans
 
 
 def check(body: ScoreBody, where: str) -> None:
@@ -57,10 +95,9 @@ def check(body: ScoreBody, where: str) -> None:
             raise BadInput(f"longer than {limit} characters", field=f"{where}{field}", mend="Shorten it.")
 
 
-def _score(body: ScoreBody, trace: Trace | None, now: int) -> Score:
-    spans = {span.span_id: span for span in trace.spans} if trace else {}
-    root = next((span for span in spans.values() if not span.parent_id), next(iter(spans.values()), None))
-    judged = spans.get(body.span_id.lower(), root)
+def _score(body: ScoreBody, known: _Known, now: int) -> Score:
+    root = known.roots.get(body.trace_id.lower())
+    judged = known.spans.get((body.trace_id.lower(), body.span_id.lower()), root)
     stamp = judged.stamp if judged and judged.stamp != Stamp() else root.stamp if root else Stamp()
     return Score(
         id=body.id or f"sco_{new_trace_id()}",

@@ -21,7 +21,8 @@ REST_LIMIT = 1024 * 1024
 COUNT_LIMIT = 1000
 _NAME_LIMIT = 500
 _DAY_NS = 86_400 * 1_000_000_000
-_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
+#: Ids that are not all zero.
+_TRACE_ID, _SPAN_ID = re.compile(r"(?!0{32})[0-9a-f]{32}"), re.compile(r"(?!0{16})[0-9a-f]{16}")
 _LAYERS = {
     "llm": Layer.MODEL,
     "retriever": Layer.KNOWLEDGE,
@@ -63,11 +64,11 @@ def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
 
 def _refusal(raw: RawSpan, now_ns: int) -> str:
     """Why a span cannot be kept; empty text when it can."""
-    if not _TRACE_ID.fullmatch(raw.trace_id) or not raw.trace_id.strip("0"):
+    if not _TRACE_ID.fullmatch(raw.trace_id):
         return f"trace id {raw.trace_id[:40]!r} is not 16 bytes, or all zero"
-    if not _SPAN_ID.fullmatch(raw.span_id) or not raw.span_id.strip("0"):
+    if not _SPAN_ID.fullmatch(raw.span_id):
         return f"span id {raw.span_id[:40]!r} is not 8 bytes, or all zero"
-    if raw.parent_id.strip("0") and not _SPAN_ID.fullmatch(raw.parent_id):
+    if raw.parent_id and not _SPAN_ID.fullmatch(raw.parent_id) and raw.parent_id.strip("0"):
         return f"parent span id {raw.parent_id[:40]!r} is not 8 bytes"
     if raw.start_ns <= 0:
         return "it has no start time"
@@ -86,7 +87,7 @@ def _span(raw: RawSpan, attributes: Attributes, reading: Reading) -> Span:
     kind = _kind(reading, raw.name)
     status, error = _outcome(raw, attributes, reading)
     notes: dict[str, int] = {}
-    text = {name: _cut(getattr(reading, name), name, notes) for name in ("input", "output")}
+    asked, answered = _cut(reading.input, "input", notes), _cut(reading.output, "output", notes)
     rest = _rest(attributes, raw, notes)
     if notes:
         rest["truncated"] = notes
@@ -116,8 +117,8 @@ def _span(raw: RawSpan, attributes: Attributes, reading: Reading) -> Span:
         cost_usd=_cost(reading, kind),
         ttft_ns=reading.ttft_ns,
         tags=reading.tags,
-        input=text["input"],
-        output=text["output"],
+        input=asked,
+        output=answered,
         attributes=rest,
     )
 

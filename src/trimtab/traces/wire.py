@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trimtab.core import BadInput, TooLarge
+from trimtab.core import BadInput, TooLarge, body_as
 
 T = TypeVar("T")
 
@@ -65,13 +65,7 @@ async def body_of(request: Request, kind: type[T] | Any) -> T:
         if size > _BODY_LIMIT:
             raise TooLarge(f"the body is over {_BODY_LIMIT >> 20} MiB", field="body", mend="Send less at once.")
         parts.append(part)
-    try:
-        decoded: T = msgspec.json.decode(b"".join(parts), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec names the place: "Expected `float`, got `str` - at `$.value`".
-        what, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".") or "body"
-        raise BadInput(f"the body does not fit: {what}", field=field, mend="Send JSON of that shape.") from None
+    decoded: T = body_as(b"".join(parts), kind, mend="Send JSON of that shape.", needed=True)
     return decoded
 
 

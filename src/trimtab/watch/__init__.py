@@ -6,7 +6,7 @@ from .measures import MEASURES, Measure
 from .monitors import ACTIONS, DETECTORS, Monitor, check_content, content_of, default_monitors, monitor_of
 from .observation import Alarm, Baseline, Observation, Served, observation_of, pins_of
 from .roster import Entry, check_place, roster, working
-from .signals import SCORED, SIGNALS, Signal
+from .signals import SCORED, SIGNALS, Signal, is_score, signal_of
 from .silence import Silence
 from .standing import FALLS, WITHIN, Sees, SliceStanding, Standing, power
 from .stream import REST
@@ -49,11 +49,13 @@ __all__ = [
     "check_place",
     "content_of",
     "default_monitors",
+    "is_score",
     "monitor_of",
     "observation_of",
     "pins_of",
     "power",
     "roster",
+    "signal_of",
     "traffic_of",
     "trial",
     "working",

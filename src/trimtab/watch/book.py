@@ -10,9 +10,10 @@ from trimtab.core import BadInput, Change, Conflict, NotFound, Span, SpanQuery, 
 from trimtab.registry import PRODUCTION, Registry
 from trimtab.store import Spans
 
+from .fairness import FAIR_SAMPLE
 from .monitors import Monitor, content_of, monitor_of
 from .roster import Entry, check_place, roster, working
-from .signals import SCORED
+from .signals import is_score
 from .trial import Trial, trial
 from .watch import Watch
 
@@ -104,14 +105,14 @@ class MonitorBook:
         until = self._clock() + 1  # bounds are half open
         since = until - int(hours * _HOUR_NS)
         spans: list[Span] = []
-        if monitor.signal in SCORED:
-            scores = await self._store.scores(since_ns=since, until_ns=until, name=monitor.signal, limit=MOST_TRIED)
+        if is_score(monitor.signal) or monitor.signal == FAIR_SAMPLE:
+            name = monitor.signal if is_score(monitor.signal) else ""
+            scores = await self._store.scores(since_ns=since, until_ns=until, name=name, limit=MOST_TRIED)
         else:
             scores = []
             spans = await self._spans(since, until)
-        return await asyncio.to_thread(
-            trial, monitor, scores, spans, reference=self._watch.reference, threshold=self._watch.threshold
-        )
+        needed = self._watch.threshold_of(monitor.signal)
+        return await asyncio.to_thread(trial, monitor, scores, spans, reference=self._watch.reference, threshold=needed)
 
     async def _spans(self, since_ns: int, until_ns: int) -> list[Span]:
         found: list[Span] = []

@@ -34,7 +34,9 @@ Rule = Callable[[Traffic], float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news, ``least`` the
+    """``dear`` ones look through whole texts: of a busy server's requests they are read of fewer.
+
+    ``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news, ``least`` the
     same in its own unit: the smallest change that anybody would act on, not what a detector could see."""
 
     name: str
@@ -46,6 +48,7 @@ class Measure:
     worse: Worse | None = None
     tolerance: float = 0.0
     least: float = 0.0
+    dear: bool = False
 
 
 def first_token(seen: Traffic) -> float | None:
@@ -271,7 +274,7 @@ MEASURES: dict[str, Measure] = _measures(
     ),
     Measure(
         name="coverage", layer=Layer.KNOWLEDGE, title="Coverage", unit="share of words", of=coverage, worse="down",
-        tolerance=0.1, help="The passages speak of what the question asks.",
+        tolerance=0.1, dear=True, help="The passages speak of what the question asks.",
     ),
     Measure(
         name="age", layer=Layer.KNOWLEDGE, title="Age", unit="days", of=age, worse="up", tolerance=0.25, least=1.0,
@@ -310,16 +313,16 @@ MEASURES: dict[str, Measure] = _measures(
         help="No scanner of the guard failed.",
     ),
     Measure(
-        name="private", layer=Layer.SAFETY, title="Private", unit="share of answers", of=private,
+        name="private", layer=Layer.SAFETY, title="Private", unit="share of answers", of=private, dear=True,
         help="The answer holds no personal data or secret but what its passages hold.",
     ),
     Measure(
         name="plain_questions", layer=Layer.SAFETY, title="Plain questions", unit="share of requests",
-        of=plain_questions, help="The question is no open attack.",
+        of=plain_questions, dear=True, help="The question is no open attack.",
     ),
     Measure(
         name="attacks_stopped", layer=Layer.SAFETY, title="Attacks stopped", unit="share of open attacks",
-        of=attacks_stopped, help="The guard stopped an open attack.",
+        of=attacks_stopped, dear=True, help="The guard stopped an open attack.",
     ),
     Measure(
         name="admitted", layer=Layer.OPERATIONS, title="Admitted", unit="share of requests", of=admitted,

@@ -8,8 +8,7 @@ from typing import Any
 
 from trimtab.core import BadInput, Layer
 
-from .measures import MEASURES
-from .signals import SIGNALS, Signal
+from .signals import SIGNALS, Signal, is_score, signal_of
 
 #: What an alarm leads to: a line in an incident that is open anyway, a word to the owner, or also an action of the
 #: machine, where it may act: see "what may happen without a person" in the decisions.
@@ -62,9 +61,9 @@ class Monitor:
         cannot be."""
         if not self.name.strip():
             raise BadInput("a monitor needs a name", field="name", mend="Give it one.")
-        if self.signal not in SIGNALS:
-            known = ", ".join(SIGNALS)
-            raise BadInput(f"{self.signal!r} is no signal", field="signal", mend=f"Use one of {known}.")
+        if signal_of(self.signal) is None:
+            mend = f"Use one of {', '.join(SIGNALS)}, or a live scorer's SET.SCORER."
+            raise BadInput(f"{self.signal!r} is no signal", field="signal", mend=mend)
         if not self.owner.strip():
             raise BadInput(f"monitor {self.name!r} is owned by nobody", field="owner", mend="Name who gets the alarm.")
         for field, value, known_values in (("action", self.action, ACTIONS), ("detector", self.detector, DETECTORS)):
@@ -83,7 +82,7 @@ class Monitor:
             if value is not None and not 0.0 < value < 1.0:
                 mend = "Give a number above 0 and below 1, or leave it out."
                 raise BadInput(f"{value!r} of {self.name!r} is out of range", field=field, mend=mend)
-        if self.objective is not None and self.signal in MEASURES:
+        if self.objective is not None and not is_score(self.signal):
             mend = "Leave it out, or watch a signal that is a score, such as answered or quality."
             raise BadInput(
                 f"{self.signal} is measured and no score; no budget of it is kept", field="objective", mend=mend

@@ -20,6 +20,13 @@ MOST, _LONGER = 16_000, 1.5
 _AGREES = 2.0
 #: Values in a row whose sum shows how far neighbours share their luck, and the shortest reference where that shows.
 _BATCH, _BATCHED = 32, 480
+#: Sums over so many batches too, by powers of two: 128 and 512 values. Sessions that nothing names lie apart, among
+#: those of other people, and only long sums show what they share.
+_WIDER = (2, 4)
+#: A wider sum is believed from so many of them on, where it varies by so many standard errors more than it ought to.
+_WIDE, _TOLD = 5, 1.5
+#: A reference of this many values shows by itself how far its neighbours share their luck.
+_LONG = 4_000
 #: Counted down from here, ``left`` never comes to 0.
 _DONE = -1
 #: What a mean is drawn by towards one half before its spread is judged: 60 values that all passed still have one.
@@ -50,14 +57,14 @@ class Reference:
 
     __slots__ = (
         "_batch", "_batch_lost", "_binary", "_bounds", "_from", "_lost", "_lost_before", "_size", "_size_before",
-        "_squares",
-        "caution", "inflated", "left", "low", "mean", "n",
+        "_squares", "_wider",
+        "caution", "crowded", "inflated", "left", "low", "mean", "n",
     )  # fmt: skip
 
     def __init__(self, first: int, band: Band | None = None) -> None:
         """``band``: the values tell whether a level lies inside it, and its own shares are the first mean and bound."""
         self.n, self.mean, self.low = (first, band.mean, band.bound) if band is not None else (0, 0.0, 0.0)
-        self.inflated = self.caution = 1.0
+        self.inflated = self.caution = self.crowded = 1.0
         self._bounds = int(band is not None)
         self._lost = self._lost_before = self._squares = self._batch_lost = 0.0
         self._batch, self._binary = 0, True
@@ -69,24 +76,26 @@ class Reference:
         drawn = (self.mean * self.n + _DRAWN) / (self.n + 2.0 * _DRAWN)
         return drawn * (1.0 - drawn) * self.inflated / self.n
 
-    def lost(self, value: float) -> bool:
-        """Take a value below 1, of which ``left`` already knows; whether the next bound is due."""
-        at = (self._size - 1 - self.left) // _BATCH
+    def lost(self, value: float, left: int) -> None:
+        """Take a value below 1, of which ``left`` is what it leaves; ``left`` itself is counted down by whoever takes
+        the values."""
+        at = (self._size - 1 - left) // _BATCH
         if at != self._batch:
-            self._squares += self._batch_lost * self._batch_lost
+            self._close()
             self._batch, self._batch_lost = at, 0.0
         self._batch_lost += 1.0 - value
         self._lost += 1.0 - value
         self._binary = self._binary and value == 0.0
-        return self.left == 0
 
-    def full(self, suspected: bool = False, shared: float = 1.0) -> bool:
+    def full(self, suspected: bool = False, shared: float = 1.0, crowd: float = 1.0) -> bool:
         """The next bound is due: whether mean or bound are new now. ``suspected``: a detector has some evidence of a
-        fall. ``shared``: how much more sums vary because sessions share their luck."""
+        fall. ``shared``: how much more sums vary because sessions share their luck. ``crowd``: how much more those of
+        the signal's other slices vary; it stands in for what a short reference cannot show."""
         size = self._size
         mean = 1.0 - self._lost / size
         self._bounds += 1
-        crowded = self._inflated(mean)
+        self.crowded = self._inflated(mean)
+        crowded = max(self.crowded, crowd) if size < _LONG else self.crowded
         inflated = max(shared, crowded)
         count = max(1, math.floor(size / inflated))
         passed = mean * count
@@ -116,6 +125,7 @@ class Reference:
             "size": self._size, "from": self._from, "left": max(_DONE, self.left), "lost": self._lost,
             "lost_before": self._lost_before, "size_before": self._size_before, "binary": self._binary,
             "squares": self._squares, "batch": self._batch, "batch_lost": self._batch_lost,
+            "crowded": self.crowded, "wider": [list(each) for each in self._wider],
         }  # fmt: skip
 
     def restore(self, kept: Mapping[str, Any]) -> None:
@@ -130,7 +140,11 @@ class Reference:
         self._squares, self._batch, self._batch_lost = (
             float(kept["squares"]), int(kept["batch"]), float(kept["batch_lost"]),
         )  # fmt: skip
-        if not (0.0 <= self.low <= 1.0 and 0.0 <= self.mean <= 1.0 and self._size > 0 and self.n >= 0):
+        self.crowded = max(1.0, float(kept.get("crowded", 1.0)))
+        for wide, known in zip(self._wider, kept.get("wider", ()), strict=False):
+            wide[:] = [float(number) for number in known[:3]]
+        whole = all(len(wide) == 3 for wide in self._wider)
+        if not (whole and 0.0 <= self.low <= 1.0 and 0.0 <= self.mean <= 1.0 and self._size > 0 and self.n >= 0):
             raise ValueError("low")
 
     @classmethod
@@ -145,6 +159,19 @@ class Reference:
         self._from, self.left, self._size_before = self._size, self._size, 0
         self._lost = self._lost_before = self._squares = self._batch_lost = 0.0
         self._batch, self._binary = 0, True
+        #: Of each wider sum its place, what it has lost so far, and the squares of those before it.
+        self._wider = [[0.0, 0.0, 0.0] for _ in _WIDER]
+
+    def _close(self) -> None:
+        """A batch is over: it goes into the sums."""
+        lost = self._batch_lost
+        self._squares += lost * lost
+        for wide, power in zip(self._wider, _WIDER, strict=True):
+            at = self._batch >> power
+            if at != wide[0]:
+                wide[2] += wide[1] * wide[1]
+                wide[0], wide[1] = at, 0.0
+            wide[1] += lost
 
     def _on(self, size: int) -> None:
         """Gather on, to the next count at which a bound is due."""
@@ -168,6 +195,21 @@ class Reference:
         if size < _BATCHED or spread <= 0.0:
             return 1.0
         squares = self._squares + self._batch_lost * self._batch_lost
-        batches = size / _BATCH
-        usual = self._lost / batches
-        return max(1.0, (squares / batches - usual * usual) / (_BATCH * spread))
+        found = [max(1.0, self._varies(squares, size / _BATCH) / (_BATCH * spread))]
+        for (at, lost, before), power in zip(self._wider, _WIDER, strict=True):
+            span = _BATCH << power
+            n = size // span
+            if n < _WIDE:
+                continue
+            # The batch under way is part of the last sum.
+            last = lost + self._batch_lost if self._batch >> power == at else self._batch_lost
+            rest = 0.0 if self._batch >> power == at else lost * lost
+            ratio = self._varies(before + rest + last * last, size / span) / (span * spread) * n / (n - 1.0)
+            if ratio > 1.0 + _TOLD * math.sqrt(2.0 / (n - 1.0)):
+                found.append(ratio)
+        return max(found)
+
+    def _varies(self, squares: float, n: float) -> float:
+        """The variance of ``n`` sums with these squares."""
+        usual = self._lost / n
+        return squares / n - usual * usual

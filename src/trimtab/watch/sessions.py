@@ -7,7 +7,9 @@ were lost the next one averages (p W + n - f) / (W + n), with W = 1 / rho - 1 an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .pooled import rounded
 
@@ -17,21 +19,43 @@ _RHO, _WEIGHS = 0.25, 30.0
 _LEAST = 0.005
 #: A session's values counted together; after these it counts as another one, so that an application that calls
 #: everything one session is not taken for a single observation.
-_LONGEST = 32
+LONGEST = 32
 #: Sessions remembered.
 _MOST = 4096
 #: How ones wait for the detectors: by how many values their session had before, none of them lost: 0, 1, 2 to 3, 4 to
 #: 7, 8 to 15, 16 to 31.
 WAITS = 6
+#: Answers about bounds that are remembered until the correlation is learnt anew.
+_REMEMBERED = 4096
+
+
+def before_of(at: int) -> int:
+    """How many values a session had at least before a one that waits in this place (see ``WAITS``)."""
+    return 1 << (at - 1) if at else 0
+
+
+class Past:
+    """A session so far: how many values it had, and how much of them was lost."""
+
+    __slots__ = ("lost", "n")
+
+    def __init__(self, lost: float) -> None:
+        self.n, self.lost = 1, lost
 
 
 class Sessions:
     """The newest sessions of a signal, and their shared luck as learnt from it."""
 
-    __slots__ = ("_after", "_known", "_new_after", "_new_shared", "_shared", "_squares", "_values", "correlation")
+    __slots__ = (
+        "_after", "_expected", "_new_after", "_new_shared", "_older", "_shared", "_squares", "_values", "correlation",
+        "known",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, float]] = {}
+        #: The newer half of the sessions, and the older one.
+        self.known: dict[str, Past] = {}
+        self._older: dict[str, Past] = {}
+        self._expected: dict[tuple[float, int, float], float] = {}
         self._values = self._squares = 0
         self._shared = self._after = self._new_shared = self._new_after = 0.0
         #: rho: of two values of a session.
@@ -44,22 +68,40 @@ class Sessions:
             return 1.0
         return 1.0 + self.correlation * (self._squares / self._values - 1.0)
 
+    def state(self) -> dict[str, float]:
+        """What was learnt, JSON-able; the sessions themselves are not kept."""
+        return {
+            "shared": self._shared, "after": self._after, "values": self._values, "squares": self._squares,
+        }  # fmt: skip
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take over what ``state`` returned. Raises KeyError, TypeError or ValueError for anything else."""
+        shared, after = float(kept["shared"]), float(kept["after"])
+        values, squares = int(kept["values"]), int(kept["squares"])
+        if not (math.isfinite(shared) and 0.0 <= after < math.inf and 0 <= values <= squares):
+            raise ValueError("sessions")
+        self._shared, self._after, self._values, self._squares = shared, after, values, squares
+        self.learn()
+
     def take(self, session: str, lost: float, usual: float | None) -> tuple[int, float]:
         """Take a value 1 - ``lost``; return how many the session had before and how much of them was lost.
 
         ``usual`` is what values of this slice lose on average, None while that is unknown.
         """
-        known = self._known
-        n, before = known.get(session, (0, 0.0))
-        if n == _LONGEST:
-            n, before = 0, 0.0
-        if n == 0:
-            known.pop(session, None)
-            if len(known) >= _MOST:
-                del known[next(iter(known))]
-        known[session] = n + 1, before + lost
-        self._values += 1
-        self._squares += 2 * n + 1
+        known = self.known
+        past = known.get(session)
+        if past is None and (past := self._older.get(session)) is not None:
+            known[session] = past
+        if past is None or past.n >= LONGEST:
+            if len(known) >= _MOST // 2:
+                self._older, self.known = known, {}
+            self.known[session] = Past(lost)
+            self.count(1, 1)
+            return 0, 0.0
+        n, before = past.n, past.lost
+        past.n = n + 1
+        past.lost = before + lost
+        self.count(1, 2 * n + 1)
         if before > 0.0 and usual is not None:
             # Of values that share nothing the first sum is 0 on average; of those that share their luck it is rho times
             # the second.
@@ -67,11 +109,17 @@ class Sessions:
             self._new_after += before * (1.0 - usual)
         return n, before
 
+    def count(self, values: int, squares: int) -> None:
+        """So many values were taken; ``squares`` sums 2 n + 1 over them, n being how many their session had before."""
+        self._values += values
+        self._squares += squares
+
     def learn(self) -> None:
         """Nothing seems to have fallen: what was seen since the last time counts."""
         self._shared += self._new_shared
         self._after += self._new_after
         self.forget()
+        self._expected.clear()
         self.correlation = min(1.0, max(0.0, (_RHO * _WEIGHS + self._shared) / (_WEIGHS + self._after)))
 
     def forget(self) -> None:
@@ -84,14 +132,15 @@ class Sessions:
         rho = self.correlation
         if not n or rho < _LEAST:
             return low
-        weight = 1.0 / rho - 1.0
-        found = rounded((low * weight + n - lost) / (weight + n))
-        return found if lost else max(low, found)
+        known = self._expected.get((low, n, lost))
+        if known is None:
+            weight = 1.0 / rho - 1.0
+            known = rounded((low * weight + n - lost) / (weight + n))
+            known = known if lost else max(low, known)
+            if len(self._expected) < _REMEMBERED:
+                self._expected[low, n, lost] = known
+        return known
 
     def runs(self, waiting: Sequence[int], low: float) -> list[tuple[int, float]]:
         """Ones that wait, as (how many, their bound), the highest bound first."""
-        return [
-            (waiting[at], self.expected(low, 1 << (at - 1) if at else 0, 0.0))
-            for at in range(WAITS - 1, -1, -1)
-            if waiting[at]
-        ]
+        return [(waiting[at], self.expected(low, before_of(at), 0.0)) for at in range(WAITS - 1, -1, -1) if waiting[at]]

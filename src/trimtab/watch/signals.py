@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from trimtab.core import Layer
 
+from .fairness import FAIR_SAMPLE
 from .measures import MEASURES
 
 
@@ -32,6 +34,19 @@ class Signal:
         """How surely a move is the doing of its own layer, in [0, 1]. What is measured before the model is asked can be
         moved by nothing behind it; what is measured of the answer shows the faults of every layer."""
         return _TELLS.get(self.name, 0.4 if self.layer is not None else 0.0)
+
+    @property
+    def stake(self) -> float:
+        """How much of the budget for false alarms is its own, as a weight among those that are watched. The more, the
+        sooner a fall shows. Verdicts and outcomes move little and late, so they get the most; what only explains opens
+        no incident."""
+        if self.layer is None:
+            return _STAKE_OF_VERDICTS if self.name == "quality" else _STAKE_OF_OUTCOMES
+        return _STAKE_OF_CAUSES if self.diagnostic else 1.0
+
+
+#: Parts of the budget for false alarms, see ``Signal.stake``.
+_STAKE_OF_VERDICTS, _STAKE_OF_OUTCOMES, _STAKE_OF_CAUSES = 16.0, 2.0, 0.5
 
 
 def _signals(*signals: Signal) -> dict[str, Signal]:
@@ -64,6 +79,7 @@ _TELLS = {
     "plain_passages": 1.0, "filled": 1.0, "prompt_length": 0.6, "assertions": 0.5, "tool_arguments": 0.5,
     "guarded": 1.0, "guard_sound": 1.0, "allowed": 0.8, "judge_agreement": 1.0, "priced": 0.8, "first_choice": 0.6,
     "private": 0.9, "plain_questions": 1.0, "attacks_stopped": 1.0, "admitted": 1.0, "whole": 1.0,
+    FAIR_SAMPLE: 1.0,
 }  # fmt: skip
 
 SIGNALS: dict[str, Signal] = _signals(
@@ -122,7 +138,33 @@ SIGNALS: dict[str, Signal] = _signals(
         )
         for measure in MEASURES.values()
     ),
+    Signal(
+        name=FAIR_SAMPLE, layer=Layer.OPERATIONS, title="Fair sample", unit="share of pairs", cost="sample",
+        help="Doubtful answers, and those of every slice, are judged as often as their neighbours.",
+    ),
 )  # fmt: skip
 
-#: The signals that are scores, stored with their traces; the others are measured as requests pass.
-SCORED: dict[str, Signal] = {name: signal for name, signal in SIGNALS.items() if name not in MEASURES}
+#: The signals that are scores, stored with their traces; the others are worked out as requests and scores pass.
+SCORED: dict[str, Signal] = {
+    name: signal for name, signal in SIGNALS.items() if name not in MEASURES and name != FAIR_SAMPLE
+}
+
+#: The name of a score that people added: one of a list of live scorers (``support.tone``) or a judge's criterion
+#: (``quality.grounded``). The dot tells it from a misspelled signal.
+_ADDED = re.compile(r"[^\s.][^.]{0,99}(\.[^.]{1,100}){1,3}")
+
+
+def signal_of(name: str) -> Signal | None:
+    """A signal by its name: Trimtab's own, or the score of a live scorer or criterion. None for what is no signal."""
+    known = SIGNALS.get(name)
+    if known is not None or not _ADDED.fullmatch(name):
+        return known
+    return Signal(
+        name=name, layer=None, title=name, unit="mean score", cost="sample",
+        help="A score of live traffic that a list of scorers or a judge's criterion gives.",
+    )  # fmt: skip
+
+
+def is_score(name: str) -> bool:
+    """Whether a signal is stored as scores; the others are worked out as requests and scores pass."""
+    return name in SCORED or name not in SIGNALS

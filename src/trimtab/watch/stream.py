@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +11,12 @@ from trimtab.core import BadInput
 from trimtab.stats import EDetector, lower_bound
 
 from .band import Band, band_of
+from .bets import FEW, TOGETHER, TOGETHER_NS, Bets, Part
 from .measures import MEASURES
-from .observation import Alarm, Baseline, Observation, Served
-from .pooled import bounds, rounded
+from .observation import Alarm, Baseline, Observation
 from .reference import Reference, first_share
 from .roster import Watchers
-from .sessions import WAITS, Sessions
+from .sessions import LONGEST, Sessions
 from .standing import SliceStanding, Standing
 
 #: Slices beyond the cap share this one.
@@ -23,72 +24,55 @@ REST = "…"
 MAX_SLICES = 64
 MAX_EVIDENCE = 20_000
 _FAR = 1.7e308
-#: Values after which the shares of the slices are looked at anew.
-_MIX = 512
 #: The evidence from which on the newest values are not taken for healthy. Healthy ones mostly leave less than 200.
 _SUSPECTED = 1_000.0
-_NOTHING: tuple[Alarm, ...] = ()
-
-
-class _Group:
-    """Slices that the detector of all slices bets on alike: against ``low``. ``ones`` wait to be taken by it."""
-
-    __slots__ = ("low", "ones")
-
-    def __init__(self, low: float) -> None:
-        self.low = low
-        self.ones = [0] * WAITS
-
-
-class _Slice:
-    """A slice: its reference, its band if the signal is a level, and once it is armed its detector.
-
-    ``own`` counts the ones that its detector has not taken yet (see ``WAITS``), ``low`` is what that bets against, and
-    ``group`` holds the same for the detector of all slices. ``recent`` counts the newest values, of which the older
-    weigh less.
-    """
-
-    __slots__ = ("armed_at", "band", "detector", "group", "low", "own", "recent", "reference", "values")
-
-    def __init__(self, first: int) -> None:
-        self.reference = Reference(first)
-        self.values: list[float] = []
-        self.band: Band | None = None
-        self.detector: EDetector | None = None
-        self.low = self.recent = 0.0
-        self.own = [0] * WAITS
-        self.group = _Group(0.0)
-        #: The stream's count of observations when this slice was armed: evidence before it was never bet on.
-        self.armed_at = 0
 
 
 class Stream:
-    """Everything known about one monitored signal. ``threshold`` is set by the Watch, which counts the detectors.
-
-    Most values of a healthy signal are 1 and only add to counts: detectors take them when the next value below 1 comes,
-    for no detector ever fires at a 1.
-    """
+    """Everything known about one monitored signal. ``threshold`` is set by the Watch, which counts the detectors."""
 
     def __init__(self, watchers: Watchers, reference: int, threshold: float) -> None:
-        self.watchers = watchers
-        self.project = watchers.project
         measure = MEASURES.get(watchers.signal)
         self._level = measure if measure is not None and measure.worse is not None else None
+        #: The newest observations; those of slices beyond the cap still bear their names.
         self.evidence: deque[Observation] = deque(maxlen=MAX_EVIDENCE)
         self._first = reference
-        self._threshold = threshold
-        self._seen = 0
-        self._slices: dict[str, _Slice] = {}
-        self._armed: list[_Slice] = []
-        self._all = EDetector(threshold, 0.9)
-        self._groups: list[_Group] = []
-        self._sessions = Sessions()
+        self._slices: dict[str, Part] = {}
+        self._bets = Bets(watchers, threshold)
+
+    @property
+    def watchers(self) -> Watchers:
+        """The monitors of the signal."""
+        return self._bets.watchers
+
+    @property
+    def project(self) -> str:
+        """Whose requests they watch."""
+        return self._bets.watchers.project
+
+    @property
+    def level(self) -> bool:
+        """Whether its values are numbers that only its own past says are usual or not."""
+        return self._level is not None
+
+    @property
+    def sessions(self) -> Sessions:
+        """How far its values of one session share their luck."""
+        return self._bets.sessions
 
     @property
     def suspicion(self) -> float:
         """The most evidence that one of its detectors holds."""
-        self._settle()
-        return max(self._all.value, *(part.detector.value for part in self._armed if part.detector), 0.0)
+        return self._bets.suspicion
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """The newest observations, oldest first, with the slices that they count for."""
+        if REST not in self._slices:
+            return tuple(self.evidence)
+        return tuple(
+            one if one.slice in self._slices else Observation(one.served, REST, one.value) for one in self.evidence
+        )
 
     @property
     def baselines(self) -> dict[str, Baseline]:
@@ -101,7 +85,7 @@ class Stream:
 
     def standing(self) -> Standing:
         """How its detectors stand."""
-        self._settle()
+        self._bets.settle()
         armed = [(name, part, part.detector) for name, part in self._slices.items() if part.detector is not None]
         slices = tuple(
             SliceStanding(
@@ -115,23 +99,21 @@ class Stream:
             for name, part in self._slices.items()
             if part.detector is None
         }
-        fired = self._all.fired or any(part.fired for part in slices)
+        fired = self._bets.every.fired or any(part.fired for part in slices)
         return Standing(
-            signal=self.watchers.signal, e_value=self.suspicion, threshold=self._threshold, fired=fired, slices=slices,
-            gathering=gathering, needed=self._first,
+            signal=self.watchers.signal, e_value=self.suspicion, threshold=self._bets.threshold, fired=fired,
+            slices=slices, gathering=gathering, needed=self._first,
         )  # fmt: skip
 
     def adopt(self, watchers: Watchers) -> None:
         """Watch for these monitors from now on; references and evidence stay, the bounds are theirs."""
-        self.watchers = watchers
-        self.project = watchers.project
-        self._settle()
-        for part in self._armed:
-            part.low = self._bound(part)
-            if part.detector is not None:
-                part.detector.aim(part.low, part.reference.caution)
-        if self._armed:
-            self._aim()
+        bets = self._bets
+        bets.watchers = watchers
+        bets.settle()
+        for part in bets.armed:
+            bets.aim_at(part)
+        if bets.armed:
+            bets.aim()
 
     def inside(self, name: str, value: float) -> float | None:
         """A measured value as the stream keeps it: for a level 1 inside its slice's band and 0 outside, None before it
@@ -143,69 +125,147 @@ class Stream:
 
     def raise_threshold(self, threshold: float) -> None:
         """Demand more evidence from now on; thresholds never fall, or the guarantee would not hold."""
-        if threshold > self._threshold:
-            self._threshold = threshold
-            self._all.threshold = threshold
-            for part in self._armed:
-                if part.detector is not None:
-                    part.detector.threshold = threshold
+        if threshold > self._bets.threshold:
+            self._bets.demand(threshold)
 
-    def take(self, served: Served, name: str, value: float) -> Sequence[Alarm]:
-        """Take one value of a slice; return the alarms.
+    def take(self, seen: Sequence[Observation], values: Sequence[float] = (), *, more: bool = False) -> list[Alarm]:
+        """Take values in the order they came; return the alarms. Of a level they are in ``values`` and the observations
+        say 1. With ``more`` to come at once, bets may wait for it (see ``due``).
 
         Slices beyond the cap share REST. A level is kept as what it means: 1 inside its slice's band, 0 outside, and
         while there is no band yet, 1.
         """
-        part = self._slices.get(name)
-        if part is None:
-            name, part = self._new(name)
-        self._seen += 1
-        part.recent += 1.0
-        if self._seen % _MIX == 0:
-            self._mixed()
         if self._level is not None:
-            band = part.band
-            if band is None:
-                self.evidence.append(Observation(served, name, 1.0))
-                part.values.append(value)
-                if len(part.values) >= self._first:
-                    self._measured(part)
-                return _NOTHING
-            value = 1.0 if band.low <= value <= band.high else 0.0
-        self.evidence.append(Observation(served, name, value))
-        reference = part.reference
-        reference.left -= 1
-        n, lost = 0, 0.0
-        if session := served.session or served.user:
-            n, lost = self._sessions.take(session, 1.0 - value, 1.0 - reference.mean if reference.n else None)
-        if value == 1.0 and not lost:
-            if part.detector is not None:
-                part.own[n.bit_length()] += 1
-                part.group.ones[n.bit_length()] += 1
+            seen = self._judged(seen, values)
+        if len(seen) < FEW and not more:
+            return self._each(seen)
+        return self._cut(seen, more)
+
+    def _cut(self, seen: Sequence[Observation], more: bool) -> list[Alarm]:
+        """Take what came together in one go, and the halves of what did not."""
+        if not seen:
+            return []
+        half = len(seen) // 2
+        if half and (len(seen) > TOGETHER or abs(seen[-1].time_ns - seen[0].time_ns) > TOGETHER_NS):
+            return [*self._cut(seen[:half], more), *self._cut(seen[half:], more)]
+        bets = self._bets
+        late = bool(bets.touched) and seen[-1].time_ns - bets.since_ns > TOGETHER_NS
+        alarms = self.due() if late else []
+        alarms += self._taken(seen)
+        if not more or sum([part.new for part in bets.touched]) >= TOGETHER:
+            alarms += self.due()
+        return alarms
+
+    def due(self) -> list[Alarm]:
+        """Bet on what waits for more to come; return the alarms."""
+        bets = self._bets
+        if bets.touched:
+            bets.step()
+        if not bets.fired:
+            return []
+        fired = bets.fired[:]
+        bets.fired.clear()
+        return [alarm for detector, name in fired for alarm in self._alarm(detector, name)]
+
+    def _each(self, seen: Sequence[Observation]) -> list[Alarm]:
+        """Take a few values one by one."""
+        bets, alarms = self._bets, []
+        if bets.touched or bets.fired:
+            alarms += self.due()
+        for one in seen:
+            value, served = one.value, one.served
+            part = self._slices.get(one.slice) or self._new(one.slice)
+            reference = part.reference
+            self.evidence.append(one)
+            bets.count(part, served.time_ns)
+            n, lost = 0, 0.0
+            if session := served.session or served.user:
+                n, lost = bets.sessions.take(session, 1.0 - value, 1.0 - reference.mean if reference.n else None)
+            if value != 1.0:
+                reference.lost(value, reference.left)
+            bets.bet(part, value, n, lost)
+            if bets.fired:
+                alarms += self.due()
             if reference.left == 0:
                 self._grow(part)
-            return _NOTHING
-        return self._noteworthy(part, name, value, served, (n, lost))
+        return alarms
+
+    def _taken(self, seen: Sequence[Observation]) -> list[Alarm]:
+        """Take a batch: what is counted here is bet on when it is whole, or a slice's reference is full."""
+        alarms: list[Alarm] = []
+        bets, slices, evidence = self._bets, self._slices, self.evidence
+        touched, noted, sessions = bets.touched, bets.noted, bets.sessions
+        spoken = squares = 0
+        if not touched:
+            bets.since_ns = seen[0].time_ns
+        for one in seen:
+            part = slices.get(one.slice)
+            if part is None:
+                part = self._new(one.slice)
+            evidence.append(one)
+            new = part.new = part.new + 1
+            if new == 1:
+                touched.append(part)
+            value, served, n, lost = one.value, one.served, 0, 0.0
+            if session := served.session or served.user:
+                past = sessions.known.get(session)
+                if past is not None and value == 1.0 and not past.lost and past.n < LONGEST:  # the most common
+                    n = past.n
+                    past.n = n + 1
+                    spoken += 1
+                    squares += 2 * n + 1
+                    part.later[n.bit_length()] += 1
+                else:
+                    usual = 1.0 - part.reference.mean if part.reference.n else None
+                    n, lost = sessions.take(session, 1.0 - value, usual)
+            if value != 1.0 or lost:
+                part.noted += 1
+                noted.append((part, value, n, lost))
+                if value != 1.0:
+                    part.reference.lost(value, part.reference.left - new)
+            if new == part.reference.left:
+                sessions.count(spoken, squares)
+                spoken = squares = 0
+                alarms += self.due()
+                self._grow(part)
+        sessions.count(spoken, squares)
+        return alarms
+
+    def _judged(self, seen: Sequence[Observation], values: Sequence[float]) -> list[Observation]:
+        """Values of a level as 1 or 0; those of slices without a band are gathered for it."""
+        found = []
+        for one, value in zip(seen, values, strict=True):
+            part = self._slices.get(one.slice) or self._new(one.slice)
+            if part.band is None:
+                self._gathered(part, one, value)
+            elif part.band.low <= value <= part.band.high:
+                found.append(one)
+            else:
+                found.append(Observation(one.served, one.slice, 0.0))
+        return found
+
+    def _gathered(self, part: Part, one: Observation, value: float) -> None:
+        self.evidence.append(one)
+        self._bets.seen += 1
+        part.recent += 1.0
+        part.values.append(value)
+        if len(part.values) >= self._first:
+            self._measured(part)
 
     def rearm(self) -> None:
         """Forget the detectors' evidence; the references stay, what they were gathering goes."""
-        self._all.reset()
-        self._sessions.forget()
-        for part in self._armed:
-            part.own, part.group.ones = [0] * WAITS, [0] * WAITS
+        self._bets.forget()
+        for part in self._bets.armed:
             part.reference.again()
-            if part.detector is not None:
-                part.detector.reset()
 
     def refreeze(self) -> None:
         """Start new references from the observations to come."""
         self._slices.clear()
-        self._armed.clear()
-        self._groups.clear()
-        self._all.reset()
+        self._bets.disarm()
 
     def state(self) -> dict[str, Any]:
         """The references, armed or half gathered, JSON-able."""
+        self._bets.settle()
         return {name: _kept(part) for name, part in self._slices.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -213,16 +273,16 @@ class Stream:
         self.refreeze()
         for name, kept in state.items():
             try:
-                part = self._restored(kept)
+                part = self._restored(name, kept)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 mend = "Delete it: the references are then gathered anew."
                 raise BadInput(f"the kept reference of slice {name!r} is broken", field=name, mend=mend) from error
             self._slices[name] = part
             if part.reference.n:
-                self._arm(part)
+                self._bets.arm(part)
 
-    def _restored(self, kept: Mapping[str, Any]) -> _Slice:
-        part = _Slice(self._first)
+    def _restored(self, name: str, kept: Mapping[str, Any]) -> Part:
+        part = Part(name, self._first)
         if "band" in kept:
             low, high, mean, bound = map(float, kept["band"])
             part.band = Band(low=low, high=high, mean=mean, bound=bound)
@@ -238,143 +298,68 @@ class Stream:
             raise ValueError("band")
         return part
 
-    def _new(self, name: str) -> tuple[str, _Slice]:
+    def _new(self, name: str) -> Part:
         """The slice under which ``name`` is watched: itself, or REST once the cap is reached."""
         if len(self._slices) >= MAX_SLICES:
             name = REST
         part = self._slices.get(name)
         if part is None:
-            part = self._slices[name] = _Slice(self._first)
-        return name, part
+            part = self._slices[name] = Part(name, self._first)
+        return part
 
-    def _noteworthy(
-        self, part: _Slice, name: str, value: float, served: Served, past: tuple[int, float]
-    ) -> Sequence[Alarm]:
-        """Take a value below 1, or one of a session with a ``past`` of such: what the detectors were spared so far
-        comes first."""
-        alarms: Sequence[Alarm] = _NOTHING
-        detector, low, own = part.detector, part.group.low, part.low
-        if detector is not None:
-            low, own = self._sessions.expected(low, *past), self._sessions.expected(own, *past)
-            if not self._all.fired:
-                self._settle_all()
-                self._all.update(value, low)
-                if self._all.fired:
-                    alarms = self._alarm(self._all, "", served)
-            if not detector.fired:
-                self._settle_own(part, detector)
-                detector.update(value, own)
-                if detector.fired:
-                    alarms = [*alarms, *self._alarm(detector, name, served)]
-        if part.reference.lost(value) if value < 1.0 else part.reference.left == 0:
-            self._grow(part)
-        return alarms
-
-    def _settle(self) -> None:
-        """Let the detectors take all ones that wait."""
-        self._settle_all()
-        for part in self._armed:
-            if part.detector is not None and not part.detector.fired:
-                self._settle_own(part, part.detector)
-
-    def _settle_own(self, part: _Slice, detector: EDetector) -> None:
-        if any(part.own):
-            detector.passed(self._sessions.runs(part.own, part.low))
-            part.own = [0] * WAITS
-
-    def _settle_all(self) -> None:
-        waiting = [group for group in self._groups if any(group.ones)]
-        if not waiting:
-            return
-        if not self._all.fired:
-            runs = [run for group in waiting for run in self._sessions.runs(group.ones, group.low)]
-            self._all.passed(sorted(runs, key=lambda run: -run[1]))
-        for group in waiting:
-            group.ones = [0] * WAITS
-
-    def _measured(self, part: _Slice) -> None:
+    def _measured(self, part: Part) -> None:
         """A level has its first values: from now on they tell what is usual."""
         level = self._level
         assert level is not None
         part.band = band_of(part.values, level.worse or "either", level.tolerance, first_share(), level.least)
         part.values = []
         part.reference = Reference(self._first, part.band)
-        self._arm(part)
+        self._bets.arm(part)
 
-    def _grow(self, part: _Slice) -> None:
+    def _grow(self, part: Part) -> None:
         """A part of the reference is full: it may arm the slice, or bring its bound nearer to its mean."""
-        self._settle()  # what was seen so far is bet against the bound of its time
-        suspected = part.detector is not None and max(part.detector.value, self._all.value) >= _SUSPECTED
+        bets = self._bets
+        bets.settle()  # what was seen so far is bet against the bound of its time
+        suspected = part.detector is not None and max(part.detector.value, bets.every.value) >= _SUSPECTED
         if not suspected:
-            self._sessions.learn()
-        if not part.reference.full(suspected, self._sessions.inflated):
+            bets.sessions.learn()
+        if not part.reference.full(suspected, bets.sessions.inflated, bets.crowd):
             return
         if part.detector is None:
-            self._arm(part)
+            bets.arm(part)
             return
-        part.low = self._bound(part)
-        part.detector.aim(part.low, part.reference.caution)
-        self._aim()
+        bets.aim_at(part)
+        bets.aim()
 
-    def _arm(self, part: _Slice) -> None:
-        self._settle_all()
-        part.low = self._bound(part)
-        part.detector = EDetector(self._threshold, part.low)
-        part.detector.aim(part.low, part.reference.caution)
-        part.armed_at = self._seen
-        self._armed.append(part)
-        self._aim()
-
-    def _bound(self, part: _Slice) -> float:
-        """What a slice is bet against: the bound of its reference, as the monitor of the slice has it."""
-        name = next(name for name, known in self._slices.items() if known is part)
-        monitor, low = self.watchers.of(name), part.reference.low
-        return monitor.bound(part.reference.mean, low) if monitor is not None else low
-
-    def _aim(self) -> None:
-        """What the detector of all slices bets against from now on; what was seen before must be settled."""
-        found = bounds([(part.reference, part.recent) for part in self._armed])
-        groups: dict[float, _Group] = {}
-        monitor = self.watchers.general
-        for part, low in zip(self._armed, found, strict=True):
-            low = monitor.bound(part.reference.mean, low) if monitor is not None else low
-            low = rounded(low) if len(found) > 1 else low
-            part.group = groups.setdefault(low, _Group(low))
-        self._groups = sorted(groups.values(), key=lambda group: -group.low)
-        shared = sum(part.reference.caution for part in self._armed) / len(self._armed)
-        self._all.aim(sum(part.group.low for part in self._armed) / len(self._armed), shared)
-
-    def _mixed(self) -> None:
-        """The shares of the slices in the traffic as they are now."""
-        for part in self._armed:
-            part.recent /= 2.0
-        if len(self._armed) > 1:
-            self._settle_all()
-            self._aim()
-
-    def _alarm(self, detector: EDetector, name: str, last: Served) -> Sequence[Alarm]:
+    def _alarm(self, detector: EDetector, name: str) -> Sequence[Alarm]:
         """Look back over what was bet since the likeliest onset. Onsets beyond the kept evidence show as its start.
         No alarm where nobody watches this slice."""
         monitor = self.watchers.of(name)
         if monitor is None:
-            return _NOTHING
-        n, total, expected, onset_ns = 0, 0.0, 0.0, last.time_ns
+            return ()
+        n, total, expected, onset_ns = 0, 0.0, 0.0, self.evidence[-1].time_ns
         since = detector.n_since
+        gain, most, found = 0.0, -math.inf, (0, 0.0, 0.0, onset_ns)
         for back, seen in enumerate(reversed(self.evidence)):
-            part = self._slices.get(seen.slice)
-            bet_on = part is not None and part.detector is not None and self._seen - back > part.armed_at
-            if part is not None and bet_on and name in ("", seen.slice):
+            part = self._slices.get(seen.slice) or self._slices.get(REST)
+            bet_on = part is not None and part.detector is not None and self._bets.seen - back > part.armed_at
+            if part is not None and bet_on and name in ("", part.name):
                 n += 1
                 total += seen.value
                 expected += part.reference.mean
                 onset_ns = min(onset_ns, seen.time_ns)
-            if n >= since:
+                # A batch tells the onset to its own start only; where the bet wins most lies nearer.
+                gain += detector.gain(seen.value, part.low if name else part.group.low)
+                if gain >= most:
+                    most, found = gain, (n, total, expected, onset_ns)
+            if n and n >= since:
                 break
+        n, total, expected, onset_ns = found
         alarm = Alarm(
             monitor=monitor,
             signal=self.watchers.signal,
             slice=name,
-            time_ns=last.time_ns,
+            time_ns=self.evidence[-1].time_ns,
             e_value=detector.value,
             threshold=detector.threshold,
             baseline=expected / n,
@@ -385,7 +370,7 @@ class Stream:
         return (alarm,)
 
 
-def _kept(part: _Slice) -> dict[str, Any]:
+def _kept(part: Part) -> dict[str, Any]:
     kept = part.reference.state()
     if part.band is not None:
         band = part.band

@@ -27,7 +27,7 @@ class Traffic:
         listed = found if isinstance(found, list | tuple) else ()
         self.passages: Sequence[Mapping[str, Any]] = [p for p in listed if type(p) is dict or isinstance(p, Mapping)]
         self.ok = root.status == "ok" and "cache" not in root.attributes
-        self.limited = _limited(root)
+        self.limited = turned_away(root)
         self._text: str | None = None
 
     @property
@@ -39,21 +39,32 @@ class Traffic:
         return self._text
 
 
-def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
-    """The gateway's complete requests among spans, those that a limit turned away too; Trimtab's own are left out."""
+def requests_of(spans: Iterable[Span]) -> list[tuple[Span, list[Span]]]:
+    """The gateway's complete requests among spans, each as its root and all its spans; those that a limit turned away
+    too, Trimtab's own not."""
     traces: dict[str, list[Span]] = {}
+    roots: list[Span] = []
     for span in spans:
-        traces.setdefault(span.trace_id, []).append(span)
+        trace = traces.get(span.trace_id)
+        if trace is None:
+            traces[span.trace_id] = [span]
+        else:
+            trace.append(span)
+        if not span.parent_id and (span.attributes.get("gateway") is True or turned_away(span)):
+            roots.append(span)
     found = []
-    for trace in traces.values():
-        for span in trace:
-            if not span.parent_id and (span.attributes.get("gateway") is True or _limited(span)):
-                if not span.project.startswith(OWN_PROJECTS):
-                    found.append(Traffic(span, trace))
-                break
+    for root in roots:
+        spans_of_it = traces.pop(root.trace_id, None)  # the first of two roots is the one that counts
+        if spans_of_it is not None and not root.project.startswith(OWN_PROJECTS):
+            found.append((root, spans_of_it))
     return found
 
 
-def _limited(root: Span) -> bool:
+def traffic_of(spans: Iterable[Span]) -> list[Traffic]:
+    """The same, as measures look at them."""
+    return [Traffic(root, trace) for root, trace in requests_of(spans)]
+
+
+def turned_away(root: Span) -> bool:
     """Whether a limit turned a request away: the gateway keeps it as one that is nobody's answer."""
     return root.status == "refused" and root.layer == Layer.OPERATIONS and root.attributes.get("gateway") is False

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from trimtab.core import Score, Span
 
+from .fairness import FAIR_SAMPLE
 from .monitors import Monitor
 from .observation import Alarm
-from .signals import SCORED
+from .signals import is_score
 from .watch import Watch
 
 #: Alarms that are listed; more are counted.
@@ -45,7 +46,7 @@ class Trial:
 def trial(
     monitor: Monitor, scores: Sequence[Score], spans: Sequence[Span], *, reference: int, threshold: float
 ) -> Trial:
-    """Feed what was recorded, oldest first: scores for a signal that is one, else the spans of requests.
+    """Feed what was recorded, oldest first: scores for a signal that is one or is made of them, else requests' spans.
 
     ``threshold`` is the evidence that an alarm takes in the running watch, so that the trial is neither laxer nor
     stricter. References are gathered from the start, so that the first values are not judged. Raises BadInput for an
@@ -54,11 +55,18 @@ def trial(
     watch = Watch([monitor], reference=reference, false_alarms_per=max(2, round(threshold / 2)))
     found: list[WouldAlarm] = []
     times: list[int] = []
-    if monitor.signal in SCORED:
+    if is_score(monitor.signal):
         known = [score for score in scores if score.name == monitor.signal and score.project == monitor.project]
         for score in sorted(known, key=lambda score: score.time_ns):
             times.append(score.time_ns)
             found += _alarms(watch, watch.observe([score]))
+    elif monitor.signal == FAIR_SAMPLE:
+        answers: dict[str, list[Score]] = {}
+        for score in scores:
+            answers.setdefault(score.trace_id, []).append(score)
+        for answer in sorted(answers.values(), key=lambda answer: answer[0].time_ns):
+            times.append(answer[0].time_ns)
+            found += _alarms(watch, watch.observe(answer))
     else:
         traces: dict[str, list[Span]] = {}
         for span in spans:
@@ -69,7 +77,7 @@ def trial(
     standing = watch.standing(monitor.signal)
     seen = len(watch.evidence(monitor.signal)[0])
     return Trial(
-        monitor=monitor.name, seen=seen if monitor.signal not in SCORED else len(times),
+        monitor=monitor.name, seen=seen if not is_score(monitor.signal) else len(times),
         slices=len(standing.slices) + len(standing.gathering), armed=len(standing.slices), alarms=len(found),
         listed=tuple(found[:LISTED]), from_ns=min(times, default=0), until_ns=max(times, default=0),
     )  # fmt: skip

@@ -9,23 +9,29 @@ from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
-from .measures import MEASURES, Rule
+from .fairness import FAIR_SAMPLE, VERDICT, Fairness
+from .gauges import Gauge
+from .measures import MEASURES
 from .monitors import Monitor
 from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
 from .roster import grouped
+from .signals import signal_of
 from .silence import Silence, Silences
 from .standing import Standing
 from .stream import Stream
-from .traffic import traffic_of
+from .traffic import Traffic, requests_of, turned_away
 
 _STATE_VERSION = 1
 _NOBODY = ("", "")
+_NONE = Observation(Served(time_ns=0, trace_id="", pins={}), "", 1.0)
 _REMEMBERED_PINS = 4096
 #: Requests whose session or user is remembered until their scores come.
 _REMEMBERED_OWNERS = 50_000
-#: Requests of one second of traffic that are measured, whatever the load: more of them would see no more, and cost the
-#: gateway's processor a twentieth and more. Which ones are left out depends on the clock alone.
-MEASURED_A_SECOND = 500
+#: Requests of one second of traffic that are measured, whatever the load: more of them would see little sooner, and
+#: cost the gateway's processor a twentieth by themselves. Which ones are left out depends on the clock alone.
+MEASURED_A_SECOND = 300
+#: Measures that look through texts are read of one in so many of these.
+_DEAR = 5
 
 
 class Watch:
@@ -39,9 +45,9 @@ class Watch:
 
     Each value of a signal is a bet of two detectors, its slice's and the one of all slices, and each detector alarms
     falsely once in as many of its own bets as its threshold says, on average. A request brings one value of each signal
-    at most, so with a threshold of ``false_alarms_per`` times twice the number of signals all of them together alarm at
-    most once in ``false_alarms_per`` healthy requests, however many slices there are, as long as the bounds hold (each
-    slice's do with 99.5 %).
+    at most. Each signal has a part of the budget (see ``Signal.stake``), and with twice ``false_alarms_per`` over that
+    part as threshold all of them together alarm at most once in ``false_alarms_per`` healthy requests, however many
+    slices there are, as long as the bounds hold (each slice's do with 99.5 %).
 
     What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
     Requests of one session that share their luck bend that. Where the spans name the session (or else the user) it is
@@ -71,10 +77,12 @@ class Watch:
         self._false_alarms_per = false_alarms_per
         self._streams: dict[str, Stream] = {}
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
+        self._latest: tuple[Stamp | None, str, Mapping[str, str]] = (None, "", {})
         self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._silences = Silences()
         self._most, self._second, self._measured_now = measured_a_second, 0, 0
-        self._measured: dict[str, list[tuple[Stream, Rule]]] = {}
+        self._gauges: dict[str, list[Gauge]] = {}
+        self._fairness, self._judged = Fairness(), False
         self.adopt(monitors)
 
     def adopt(self, monitors: Iterable[Monitor]) -> None:
@@ -89,10 +97,10 @@ class Watch:
             else:
                 known.adopt(watchers)
             streams[watchers.signal] = known
-        self._streams, self._measured = streams, {}
+        self._streams, self._gauges = streams, {}
         for name, stream in streams.items():
             if name in MEASURES:
-                self._measured.setdefault(stream.project, []).append((stream, MEASURES[name].of))
+                self._gauges.setdefault(stream.project, []).append(Gauge(name, stream))
         self._set_thresholds()
 
     @property
@@ -107,77 +115,97 @@ class Watch:
 
     @property
     def threshold(self) -> float:
-        """The evidence that every detector must reach now."""
-        return 2.0 * self._false_alarms_per * max(1, len(self._streams))
+        """The evidence that no detector needs more than now."""
+        return max((self.threshold_of(name) for name in self._streams), default=2.0 * self._false_alarms_per)
+
+    def threshold_of(self, signal: str) -> float:
+        """The evidence that the detectors of a signal must reach now: as much as follows from its part of the budget.
+        Of a signal that is not watched, what they would have to reach if it were."""
+        stakes = {name: _stake(name) for name in {*self._streams, signal}}
+        return 2.0 * self._false_alarms_per * sum(stakes.values()) / stakes[signal]
 
     def suspicion(self) -> float:
         """The most evidence that any detector holds now, an e-value: on healthy traffic one detector reaches a level at
         most once in as many observations, on average."""
         return max((stream.suspicion for stream in self._streams.values()), default=0.0)
 
-    def observe(self, scores: Sequence[Score]) -> list[Alarm]:
-        """Take scores in the order they were committed. Unwatched names, other projects and NaN are passed over."""
-        alarms: list[Alarm] = []
-        heard: dict[str, int] = {}
-        trace_id = by = version = ""
-        stamp: Stamp | None = None
-        served: Served | None = None
+    def observe(self, scores: Sequence[Score], *, more: bool = False) -> list[Alarm]:
+        """Take scores in the order they were committed. Unwatched names, other projects and NaN are passed over.
+
+        With ``more`` to come at once, a busy server's, bets may wait for it, for half a second of traffic at most; who
+        says so calls ``due`` when it has not come.
+        """
+        boxes: dict[tuple[str, str], list[Observation]] = {}
+        mine: dict[str, list[Observation]] = {}
+        trace_id = slice = version = by = project = ""
+        time_ns, stamp = -1, None
+        one = _NONE
         for score in scores:
-            stream = self._streams.get(score.name)
-            if stream is None or score.project != stream.project:
-                continue
-            value = score.value
-            if not 0.0 <= value <= 1.0:
-                if not math.isfinite(value):
-                    continue
-                value = min(1.0, max(0.0, value))
-            heard[score.name] = heard.get(score.name, 0) + 1
-            # The scores of a request come together: they share one record of it.
+            # The scores of a request come together: they share one record of it, and of a value of 1.
             if (
-                served is None
-                or score.trace_id != trace_id
-                or score.by != by
-                or score.by_version != version
-                or (score.stamp is not stamp and score.stamp != stamp)
+                score.trace_id != trace_id
+                or score.time_ns != time_ns
+                or score.stamp is not stamp
+                or score.slice != slice
+                or score.project != project
+                or (score.by_version != version or (version and score.by != by))
             ):
-                trace_id, by, version, stamp = score.trace_id, score.by, score.by_version, score.stamp
-                session, user = self._owners.get(trace_id, _NOBODY)
-                served = Served(
-                    time_ns=score.time_ns, trace_id=trace_id, pins=self._pins_for(stamp, judge_of(score)),
-                    session=session, user=user,
-                )  # fmt: skip
-            if raised := stream.take(served, score.slice, value):
-                alarms += raised
-        for name, n in heard.items():
-            self._silences.hear(name, scores[-1].time_ns, n)
+                trace_id, time_ns, stamp, slice = score.trace_id, score.time_ns, score.stamp, score.slice
+                version, by = score.by_version, score.by
+                if score.project != project:
+                    project = score.project
+                    mine = {}
+                one = Observation(self._served(score), slice, 1.0)
+            box = mine.get(score.name)
+            if box is None:
+                box = mine[score.name] = boxes.setdefault((project, score.name), [])
+            value = score.value
+            if value == 1.0:
+                box.append(one)
+            elif math.isfinite(value):
+                box.append(Observation(one.served, slice, min(1.0, max(0.0, value))))
+        alarms: list[Alarm] = []
+        for (project, name), box in boxes.items():
+            stream = self._streams.get(name)
+            if stream is not None and box and project == stream.project:
+                self._silences.hear(name, scores[-1].time_ns, len(box))
+                alarms += stream.take(box, more=more)
+        self._judged = self._judged or any(name == VERDICT for _, name in boxes)
+        # Where no judge takes part there is no sample that could be fair.
+        if self._judged and (fair := self._streams.get(FAIR_SAMPLE)) is not None:
+            pairs = self._fairness.read(scores)
+            own = [each for each in pairs if each[0].project == fair.project]
+            alarms += fair.take([Observation(self._served(score), name, value) for score, name, value in own])
         return alarms
 
-    def measure(self, spans: Iterable[Span]) -> list[Alarm]:
-        """Take the requests among finished spans, in the order they were committed, and measure them."""
-        alarms: list[Alarm] = []
-        requests = traffic_of(spans)
-        # Nobody scores what a limit turned away.
-        self._silences.request(sum([not seen.limited for seen in requests]))
-        for seen in requests:
-            root = seen.root
+    def measure(self, spans: Iterable[Span], *, more: bool = False) -> list[Alarm]:
+        """Take the requests among finished spans, in the order they were committed, and measure them. ``more`` as for
+        scores."""
+        asked = 0
+        for root, trace in requests_of(spans):
+            asked += not turned_away(root)
             session, user = root.session, root.tags.get("user", "")
             if session or user:
                 self._own(root.trace_id, session, user)
-            measured = self._measured.get(root.project)
-            if measured is None or not self._affords(root.end_ns):
+            gauges = self._gauges.get(root.project)
+            if gauges is None or (rank := self._rank(root.end_ns)) > self._most:
                 continue
-            name = root.tags.get("topic", "")
+            text = rank * _DEAR <= self._most + _DEAR - 1
             served = Served(
                 time_ns=root.end_ns, trace_id=root.trace_id, pins=self._pins_for(root.stamp, ""), session=session,
                 user=user,
             )  # fmt: skip
-            for stream, rule in measured:
-                value = rule(seen)
-                if value is None or not math.isfinite(value):
-                    continue
-                if raised := stream.take(served, name, value):
-                    alarms += raised
-        return alarms
+            one, seen = Observation(served, root.tags.get("topic", ""), 1.0), Traffic(root, trace)
+            for gauge in gauges:
+                if text or not gauge.dear:
+                    gauge.read(seen, one)
+        # Nobody scores what a limit turned away.
+        self._silences.request(asked)
+        return [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
+
+    def due(self) -> list[Alarm]:
+        """Bet on what waits for more to come; return the alarms."""
+        return [alarm for stream in self._streams.values() for alarm in stream.due()]
 
     def inside(self, signal: str, slice: str, value: float) -> float | None:
         """A value measured elsewhere (in a replay) as this watch keeps it: for a level 1 inside the band of its slice
@@ -197,9 +225,9 @@ class Watch:
         """The newest observations (at most 20,000), oldest first, and the baselines; of one slice if one is named."""
         stream = self._stream(signal)
         if not slice:
-            return tuple(stream.evidence), stream.baselines
+            return stream.observations, stream.baselines
         kept = {name: baseline for name, baseline in stream.baselines.items() if name == slice}
-        return tuple(seen for seen in stream.evidence if seen.slice == slice), kept
+        return tuple(seen for seen in stream.observations if seen.slice == slice), kept
 
     def armed(self, signal: str) -> bool:
         """Whether any slice of the signal has its reference."""
@@ -218,10 +246,12 @@ class Watch:
         self._stream(signal).refreeze()
 
     def state(self) -> dict[str, Any]:
-        """What survives a restart, JSON-able: the references. Evidence is not kept: detectors start from nothing."""
+        """What survives a restart, JSON-able: the references, and how far sessions share their luck. Evidence is not
+        kept: detectors start from nothing."""
         return {
             "version": _STATE_VERSION,
             "signals": {name: stream.state() for name, stream in self._streams.items()},
+            "sessions": {name: stream.sessions.state() for name, stream in self._streams.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -230,8 +260,16 @@ class Watch:
         if state.get("version") != _STATE_VERSION or not isinstance(signals, Mapping):
             mend = "Delete it: the references are then gathered anew."
             raise BadInput("the kept references are not of this version", field="version", mend=mend)
+        luck = state.get("sessions")
         for name, stream in self._streams.items():
             kept = signals.get(name)
+            shared = luck.get(name) if isinstance(luck, Mapping) else None
+            if isinstance(shared, Mapping):
+                try:
+                    stream.sessions.restore(shared)
+                except (KeyError, TypeError, ValueError) as error:
+                    what, mend = f"the kept sessions of {name!r} are broken", "Delete them: they are learnt anew."
+                    raise BadInput(what, field=name, mend=mend) from error
             if isinstance(kept, Mapping):
                 stream.restore(dict(kept))
         self._set_thresholds()
@@ -244,17 +282,24 @@ class Watch:
         return stream
 
     def _set_thresholds(self) -> None:
-        threshold = self.threshold
-        for stream in self._streams.values():
-            stream.raise_threshold(threshold)
+        for name, stream in self._streams.items():
+            stream.raise_threshold(self.threshold_of(name))
 
-    def _affords(self, time_ns: int) -> bool:
-        """Whether a request of this time is measured: so many a second are."""
+    def _rank(self, time_ns: int) -> int:
+        """The place of a request of this time in its second: the first ones of each are measured."""
         second = time_ns // 10**9
         if second > self._second:
             self._second, self._measured_now = second, 0
         self._measured_now += 1
-        return self._measured_now <= self._most
+        return self._measured_now
+
+    def _served(self, score: Score) -> Served:
+        """The request that a score is of."""
+        session, user = self._owners.get(score.trace_id, _NOBODY)
+        return Served(
+            time_ns=score.time_ns, trace_id=score.trace_id, pins=self._pins_for(score.stamp, judge_of(score)),
+            session=session, user=user,
+        )  # fmt: skip
 
     def _own(self, trace_id: str, session: str, user: str) -> None:
         self._owners[trace_id] = session, user
@@ -263,10 +308,18 @@ class Watch:
 
     def _pins_for(self, stamp: Stamp, judge: str) -> Mapping[str, str]:
         # Thousands of observations share a handful of stamps: they share the mapping too.
+        if stamp is self._latest[0] and judge == self._latest[1]:
+            return self._latest[2]
         key = (stamp, judge)
         pins = self._pins.get(key)
         if pins is None:
             if len(self._pins) >= _REMEMBERED_PINS:
                 self._pins.clear()
             pins = self._pins[key] = pins_of(*key)
+        self._latest = stamp, judge, pins
         return pins
+
+
+def _stake(name: str) -> float:
+    known = signal_of(name)
+    return known.stake if known is not None else 1.0

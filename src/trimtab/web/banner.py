@@ -101,6 +101,9 @@ def detail(incident: Incident, now_ns: int) -> str:
         layer = layer_name(layer_of(cause))
         parts[0] += f" for answers made with {cause_name(cause)}"
         parts.append(f"{layer[0].upper()}{layer[1:]}, {report.certainty}")
+    elif report.claimed and report.cause is None:
+        layer = layer_name(report.claimed)
+        parts.append(f"{layer[0].upper()}{layer[1:]}, {report.certainty}; which of its changes did it is open")
     else:
         parts.append("No recorded change explains it so far")
     if incident.state == "mitigated" and incident.mitigated_ns:

@@ -21,6 +21,7 @@ KIND_WORD = {
     "judges": "judge",
     "datasets": "dataset",
     "monitors": "monitor",
+    "scorers": "scorers",
     "application": "application",
     "data": "data",
 }

@@ -30,12 +30,11 @@ from trimtab.core import Forbidden, LimitReached, TrimtabError, Unauthorized
 from .frame import template_environment
 from .problems import problem, wait_header, wants_json
 from .roles import may
-from .security import SecureHeaders
+from .security import SecureHeaders, local_hosts
 
 COOKIE = "trimtab_session"
 SESSION_S = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 #: Reached without an admin key: what the login page needs, and what tells nothing.
 OPEN_PATHS = ("/static/",)
 OPEN_EXACT = frozenset({"/healthz", "/readyz", "/favicon.ico"})
@@ -110,9 +109,7 @@ class Door:
     ) -> None:
         self._app = app
         self._loopback = loopback
-        self._hosts = frozenset(f"{name}:{port}" for name in LOCAL_NAMES) | (
-            frozenset(LOCAL_NAMES) if port == 80 else frozenset()
-        )
+        self._hosts = local_hosts(port)
         self._port = port
         self._admin = admin
         self._role = role

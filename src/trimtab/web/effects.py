@@ -113,3 +113,22 @@ def _arm(arm: Arm, incident: Incident) -> ArmRow:
         verdict=verdict,
         css=css,
     )
+
+
+def replays_cost(incident: Incident) -> str:
+    """What replays have cost; empty before any."""
+    known = incident.replay
+    if not known.calls:
+        return ""
+    about = f", about ${known.usd:,.2f}" if known.usd else ""
+    return f"{words.plural(known.calls, 'call')} of models so far{about}, of {words.count(known.allowed)} allowed"
+
+
+def replays_asked(incident: Incident) -> str:
+    """What more of them would take, where they ask; empty else."""
+    known = incident.replay
+    if not known.wanted:
+        return ""
+    cost = known.estimate(known.wanted)
+    about = f", about ${cost:,.2f}" if cost is not None else ", at a price that is not known"
+    return f"{words.plural(known.wanted, 'call')} more{about}"

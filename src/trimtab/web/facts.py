@@ -75,7 +75,7 @@ def facts(incident: Incident, change: Change | None, now_ns: int, zone: tzinfo |
         whom_more=whom_more,
         cause=cause_name(cause) if cause else "no change explains it",
         layer=layer_of(cause) if cause else report.layer or 0,
-        certainty=report.certainty if cause else "unknown",
+        certainty=report.certainty if cause or report.claimed else "unknown",
         cause_more=_why(cause, report) if cause else _unexplained(report),
     )
 

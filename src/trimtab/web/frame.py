@@ -15,12 +15,11 @@ from starlette.responses import HTMLResponse
 from trimtab.core import Filter, Layer, SpanQuery
 from trimtab.incidents import Incident
 
-from . import words
+from . import vitals, words
 from .house import House
 
 HERE = Path(__file__).parent
-#: States in which somebody still has to do something.
-LIVE_STATES = ("open", "acknowledged")
+LIVE_STATES = vitals.LIVE_STATES
 #: The project of Trimtab's own requests (judges, probes), shown only when asked for.
 OWN_PROJECT = "trimtab"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from trimtab.evals import Online, Runs
 from trimtab.evals import Reports as RunReports
-from trimtab.evals import Runs
 from trimtab.gateway import BreakerLog, Keys, Limits, Reports, RouteHealth, Teams
 from trimtab.guard import Measuring
 from trimtab.guard.approvals import Approvals
@@ -84,6 +84,8 @@ class House(Protocol):
         """What is not as it should be and does not keep requests from being served, a sentence each."""
         ...
 
+    @property
+    def online(self) -> Online: ...
     @property
     def scoring_note(self) -> str:
         """What a reader of the judge's scores has to know, a sentence; "" in quiet times."""

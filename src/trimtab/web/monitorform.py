@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trimtab.core import BadInput
@@ -27,10 +27,14 @@ SEVERITIES = {"1": "1, worst: wakes people", "2": "2: wakes people", "3": "3: wa
 _TEXTS = ("signal", "slice", "owner", "action", "detector", "runbook")
 
 
-def choices() -> dict[str, list[tuple[str, str]]]:
-    """Values and words of the fields that are chosen."""
+def choices(more: Iterable[str] = ()) -> dict[str, list[tuple[str, str]]]:
+    """Values and words of the fields that are chosen; ``more`` are live scores that can be watched too."""
+    added = dict.fromkeys(name for name in more if name not in SIGNALS)
     return {
-        "signal": [(name, f"{signal.title}: {name}") for name, signal in SIGNALS.items()],
+        "signal": [
+            *((name, f"{signal.title}: {name}") for name, signal in SIGNALS.items()),
+            *((name, f"Live scorer: {name}") for name in added),
+        ],
         "action": [(action, ACTION_WORDS[action]) for action in ACTIONS],
         "detector": [(detector, DETECTOR_WORDS[detector]) for detector in DETECTORS],
         "severity": list(SEVERITIES.items()),

@@ -14,6 +14,7 @@ _FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "routes": (("prompt", "prompts"), ("guard", "guards"), ("judge", "judges")),
     "prompts": (("corpus", "corpora"), ("cases", "datasets"), ("model", "models")),
     "judges": (("model", "models"), ("prompt", "prompts"), ("golden", "datasets")),
+    "scorers": (("references", "datasets"),),
 }
 #: Kinds whose content names other assets.
 USERS = tuple(_FIELDS)
@@ -48,8 +49,19 @@ def _named(kind: str, content: Mapping[str, Any]) -> Iterator[tuple[str, str, ob
                 yield "targets", "models", target.get("model")
         for model in _list(content, "fallback"):
             yield "fallback", "models", model
+    if kind == "scorers":
+        yield from _asked(content)
     if kind == "prompts":
         yield from (("messages", "prompts", address) for address in _partials(content))
+
+
+def _asked(content: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """The judges and models that a list of scorers names."""
+    for scorer in _list(content, "scorers"):
+        if isinstance(scorer, Mapping):
+            yield "scorers", "judges", scorer.get("judge")
+            yield from (("scorers", "judges", address) for address in _list(scorer, "judges"))
+            yield "scorers", "models", scorer.get("model")
 
 
 def _list(content: Mapping[str, Any], field: str) -> list[Any]:

@@ -23,6 +23,14 @@ HEADERS = {
 }
 
 
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def local_hosts(port: int) -> frozenset[str]:
+    """What a ``host`` header may say on a server that only this machine can reach."""
+    return frozenset(f"{name}:{port}" for name in LOCAL_NAMES) | (frozenset(LOCAL_NAMES) if port == 80 else frozenset())
+
+
 class SecureHeaders:
     """ASGI middleware: the headers above on every response, and no caching of what is not a static file."""
 

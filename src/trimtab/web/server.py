@@ -65,6 +65,8 @@ def api_routes(house: House) -> list[BaseRoute]:
         *incidents.monitor_routes(house.monitors, house.watch, house.desk, house.pager.rota),
         *probes.routes(house.probes),
         *evals.run_routes(house.runs, house.reports),
+        *evals.dataset_routes(house.registry),
+        *evals.live_routes(house.online, house.spans),
         *review.routes(house.reviews),
         *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),

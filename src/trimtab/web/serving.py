@@ -22,6 +22,7 @@ from trimtab.wiring import House, WorkerHouse
 
 from .forward import Forward
 from .gathering import GatheringProtocol
+from .vitals import Vitals
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,14 +38,13 @@ def application(house: House, *, models: bool = True) -> App:
     The gateway asks every request for a key, which a page of another site does not have; so it stands before the door.
     Without ``models`` its paths are answered with 404: gateway processes serve them.
     """
-    front = _Front(house)
+    front = Vitals(house, _Front(house), loopback=house.config.loopback, port=house.config.port, role=house.role_of)
+    served = house.gateway.app if models else _no_models
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and gateway.serves(scope["path"]):
-            served = house.gateway.app if models else _no_models
-            await served(scope, receive, send)
-        else:
-            await front(scope, receive, send)
+            return served(scope, receive, send)
+        return front(scope, receive, send)
 
     return app
 
@@ -128,6 +128,7 @@ class Server:
         self._server = _Quiet(
             uvicorn.Config(
                 application(served) if isinstance(served, House) else served,
+                interface="asgi3",
                 uds=str(listener) if isinstance(listener, Path) else None,
                 http=GatheringProtocol,
                 ws="none",

@@ -25,7 +25,7 @@ WHISKER = 84
 KINDS = tuple(sorted(LAYER_OF_KIND, key=lambda kind: (LAYER_OF_KIND[kind], kind)))
 TITLES = {
     "prompts": "Prompts", "models": "Models", "corpora": "Corpora", "guards": "Guards", "routes": "Routes",
-    "judges": "Judges", "datasets": "Datasets", "monitors": "Monitors",
+    "judges": "Judges", "datasets": "Datasets", "monitors": "Monitors", "scorers": "Scorers",
 }  # fmt: skip
 _STAMPED = {Layer.MODEL: "models", Layer.KNOWLEDGE: "corpora", Layer.PROMPT: "prompts", Layer.SAFETY: "guards"}
 
@@ -151,6 +151,8 @@ def pin_of(score: Score, kind: str) -> str:
     """The version of a kind that had a part in what was scored; empty when none had."""
     if kind == "judges":
         return score.by_version if score.by.startswith("judge:") else ""
+    if kind == "scorers":
+        return score.by_version if score.by.startswith("scorers:") else ""
     if kind == "routes":
         return score.stamp.route
     layer = next((layer for layer, stamped in _STAMPED.items() if stamped == kind), None)

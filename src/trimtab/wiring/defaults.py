@@ -26,11 +26,14 @@ CONTENT_CHECKS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "datasets": evals.validate,
     "judges": evals.validate_judge,
     "monitors": check_content,
+    "scorers": evals.validate_scorers,
 }
 
 
 async def register_defaults(registry: Registry, config: Config) -> None:
-    """The default guard policy where there is none, and every route of the file as the live version of that route."""
+    """The default guard policy where there is none, and the file's routes and lists of scorers as live versions.
+
+    Raises BadInput naming the field for scorers that cannot be."""
     if "default" not in registry.names("guards"):
         await publish(registry, "guards", "default", DEFAULT_POLICY, actor="trimtab", note="the policy Trimtab ships")
     for name, content in config.routes.items():
@@ -38,6 +41,14 @@ async def register_defaults(registry: Registry, config: Config) -> None:
             await publish(registry, "routes", name, content, actor=FILE, note="read from the file at start")
         except Forbidden as error:
             log.warning("the route %s of the file is registered and not live: %s", name, error)
+    for name, content in config.scoring.sets.items():
+        try:
+            await publish(registry, "scorers", name, content, actor=FILE, note="read from the file at start")
+        except BadInput as error:
+            error.field = f"scoring.sets.{name}" + (f".{error.field}" if error.field else "")
+            raise
+        except Forbidden as error:
+            log.warning("the scorers %s of the file are registered and not live: %s", name, error)
 
 
 async def publish(

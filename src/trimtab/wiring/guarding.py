@@ -10,7 +10,7 @@ from typing import Any
 
 from trimtab.core import Filter, NotFound, Score, SpanQuery, TrimtabError, Version, now_ns
 from trimtab.evals import Case, add_cases
-from trimtab.guard import Measurements, Measuring, compile_policy
+from trimtab.guard import WRONG_BLOCK, WRONG_BLOCKS, Measurements, Measuring, compile_policy
 from trimtab.guard.approvals import Approvals
 from trimtab.guard.budget import Traffic, Wrong
 from trimtab.registry import Registry
@@ -19,10 +19,6 @@ from trimtab.traces import question
 
 log = logging.getLogger(__name__)
 
-#: Where requests that were stopped wrongly are kept as cases.
-DATASET = "guard-benign"
-#: The score of a block that somebody called wrong: 1, with who and why.
-WRONG_BLOCK = "wrong_block"
 _PAGE = 500
 #: Policies that are got ready at the start, at most.
 _WARMED = 20
@@ -90,9 +86,9 @@ def wrongly_stopped(registry: Registry) -> Traffic:
     """Reads the requests whose block somebody called wrong, the newest first."""
 
     async def read(count: int) -> Sequence[str]:
-        if DATASET not in registry.names("datasets"):
+        if WRONG_BLOCKS not in registry.names("datasets"):
             return ()
-        newest = registry.versions("datasets", DATASET)[-1]
+        newest = registry.versions("datasets", WRONG_BLOCKS)[-1]
         asked = [question(str(case.get("input") or "")).strip()[:_LONGEST] for case in newest.content.get("cases", ())]
         return tuple(filter(None, reversed(asked)))[:count]
 
@@ -114,13 +110,13 @@ def wrong_blocks(registry: Registry, spans: Spans, clock: Callable[[], int] = no
         if not asked:
             raise NotFound("the trace has no question to keep", field="trace_id", mend="Choose one with an input.")
         case = Case(input=asked, tags={**root.tags, "guard": "wrong"}, source_trace=trace_id, note=note)
-        version = await add_cases(registry, DATASET, [case], actor=actor, note=f"a wrong block: trace {trace_id}")
+        version = await add_cases(registry, WRONG_BLOCKS, [case], actor=actor, note=f"a wrong block: trace {trace_id}")
         said = Score(
             id=f"{trace_id}:{WRONG_BLOCK}", trace_id=trace_id, span_id=root.span_id, name=WRONG_BLOCK, value=1.0,
             by=f"human:{actor}", by_version=root.stamp.guard, reason=note, time_ns=clock(), project=root.project,
             stamp=root.stamp,
         )  # fmt: skip
         await spans.write([], [said])
-        return {"dataset": DATASET, "version": version.pin, "cases": len(version.content["cases"])}
+        return {"dataset": WRONG_BLOCKS, "version": version.pin, "cases": len(version.content["cases"])}
 
     return keep

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.core import Layer, now_ns
-from trimtab.evals import Online, Reports, Runs
+from trimtab.evals import Online, Reports, Runs, load_scorers
 from trimtab.gateway import BreakerLog, Gateway, Keys, RouteHealth, together
 from trimtab.guard import BudgetCheck
 from trimtab.guard.dialogue.conversations import Conversations
@@ -37,6 +36,7 @@ from .paging import start_pager
 from .pricing import set_prices
 from .probing import declared_in, start_probes
 from .replaying import make_replay
+from .scoring import make_online
 from .telemetry import Beside, Telemetry, make_mask, start_telemetry
 from .tenancy import Tenancy, make_tenancy
 from .trying import make_reviews, make_runs
@@ -107,16 +107,15 @@ class House:
         said = [self.tenancy.shared.degraded] if self.tenancy.shared.degraded else []
         if self.tenancy.ledger.failing:
             said.append(f"the usage ledger cannot be written ({self.tenancy.ledger.failing})")
-        if self.online.sampling.resting:
-            said.append(self.scoring_note)
+        said += [note for note in self.online.notes if "rests" in note]
         for report in self.board.reports() if self.board else ():
             said += [f"worker {report.pid}: {note}" for note in report.notes]
         return said
 
     @property
     def scoring_note(self) -> str:
-        """What a reader of the judge's scores has to know, a sentence: its budget is spent, or it sees more."""
-        return self.online.sampling.note
+        """What a reader of live scores has to know: whose budget is spent, and who sees more than usual."""
+        return " ".join(self.online.notes[:5])
 
     def health(self) -> list[RouteHealth]:
         """The routes as all processes that serve them see them."""
@@ -223,7 +222,8 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     if metadata.shared:
         registry.follow()
     first_key = await seat_admin(keys, config)
-    online = _online(config, registry, gateway)
+    python = load_scorers(config.scoring.python)
+    online = await make_online(config, gateway, spans, settings, python)
     defaults, own = _monitors(config)
     watch = Watch([], reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per)
     monitors = MonitorBook(registry=registry, watch=watch, store=spans, defaults=defaults, file=own)
@@ -241,7 +241,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     # What a crash interrupted is taken up once the baselines are back, and once rollouts can be paused.
     await desk.load()
     beside = Beside(settings=settings, registry=registry, desk=desk, http=http)
-    runs, reports = make_runs(gateway, metadata, folder.path)
+    runs, reports = make_runs(gateway, metadata, folder.path, python, config.scoring.embeddings)
     await runs.start()
     reviews = make_reviews(reports, metadata, registry, spans, desk)
     telemetry = await start_telemetry(config, spans, beside, mask)
@@ -270,22 +270,6 @@ def specs_of(config: Config) -> dict[str, ProviderSpec]:
         for name, p in config.providers.items()
     }
     return {"scripted": ProviderSpec(kind="scripted"), **specs}
-
-
-def _online(config: Config, registry: Registry, gateway: Gateway) -> Online:
-    scoring = config.scoring
-    return Online(
-        registry=registry,
-        model_of=gateway.as_model,
-        judge=scoring.judge,
-        sample=scoring.sample,
-        golden=scoring.golden,
-        golden_rate=scoring.golden_rate,
-        raised=scoring.sample_raised,
-        budget_usd=scoring.judge_budget_usd,
-        rng=random.Random().random,
-        clock=now_ns,
-    )
 
 
 def _monitors(config: Config) -> tuple[list[Monitor], list[Monitor]]:

@@ -49,7 +49,7 @@ class Telemetry:
         address = config.telemetry.grpc
         if address:
             local = config.loopback and config.telemetry.grpc_is_local
-            self.grpc = GrpcDoor(self.receiver, address, may=None if local else may)
+            self.grpc = GrpcDoor(self.receiver, address, may=None if local else may, tls=config.telemetry.grpc_tls)
             await self.grpc.start()
 
     async def close(self) -> None:

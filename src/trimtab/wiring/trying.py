@@ -10,7 +10,7 @@ from typing import Any
 
 from trimtab.core import Message, TrimtabError
 from trimtab.evals import Ask as AskModel
-from trimtab.evals import Making, Output, People, Reports, RunLog, Runs, Unanswered
+from trimtab.evals import Making, Output, People, Reports, RunLog, Runs, Scorer, Unanswered
 from trimtab.gateway import Ask, Gateway, LiveTrace
 from trimtab.incidents import Desk
 from trimtab.providers import embed
@@ -62,8 +62,13 @@ def make_reviews(reports: Reports, metadata: Metadata, registry: Registry, spans
     return Reviews(ReviewLog(metadata), gathering, reports.people, spans)
 
 
-def make_runs(gateway: Gateway, metadata: Metadata, folder: Path) -> tuple[Runs, Reports]:
-    """The desk of evaluation runs and what reads them. Judges and embeddings are asked through the gateway too."""
+def make_runs(
+    gateway: Gateway, metadata: Metadata, folder: Path, python: Mapping[str, Scorer], embeddings: str
+) -> tuple[Runs, Reports]:
+    """The desk of evaluation runs and what reads them. Judges and embeddings are asked through the gateway too.
+
+    ``python`` are the scorers that plans may name by import path, ``embeddings`` the model that compares answers.
+    """
     log = RunLog(metadata)
     making = Making(
         registry=gateway.registry,
@@ -72,6 +77,8 @@ def make_runs(gateway: Gateway, metadata: Metadata, folder: Path) -> tuple[Runs,
         embedder=lambda ref: functools.partial(embed, gateway.as_model(ref)),
         cases_of_run=log.cases,
         output_of=log.output,
+        python=python,
+        embeddings=embeddings,
     )
     runs = Runs(log, making, shared=metadata.shared, folder=folder / "evals")
     return runs, Reports(log, People(metadata), making)

@@ -21,6 +21,8 @@ from trimtab.store import Spans, SpanStore
 from trimtab.store.clickhouse import ClickHouseSpans
 from trimtab.store.postgres import PostgresSpans
 
+#: The store whose words are written down once it is filled, so that it searches by them.
+WITH_WORDS = "sqlite with words"
 Opener = Callable[[pytest.FixtureRequest, Path, Clock], AbstractContextManager[Spans]]
 
 
@@ -48,6 +50,7 @@ def _clickhouse(request: pytest.FixtureRequest, _folder: Path, clock: Clock) -> 
 
 STORES: dict[str, Opener] = {
     "sqlite": _sqlite,
+    WITH_WORDS: _sqlite,
     "postgresql": _postgres,
     "clickhouse": _clickhouse,
 }
@@ -82,6 +85,8 @@ def spans(store_name: str, request: pytest.FixtureRequest, tmp_path_factory: pyt
 
     with STORES[store_name](request, tmp_path_factory.mktemp("world"), clock) as store:
         asyncio.run(fill(store))
+        if store_name == WITH_WORDS and isinstance(store, SpanStore):
+            assert asyncio.run(store.index(today=True)) > 0
         yield store
 
 

@@ -6,7 +6,7 @@ Every kind takes ``name`` (the score's name; the kind if it has none) and ``thre
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trimtab.core import BadInput, Model, Version
@@ -17,7 +17,7 @@ from trimtab.evals.judge_items import ASKS, Items, Steps
 from trimtab.evals.judge_jury import Jury
 from trimtab.evals.judge_pair import Pair
 from trimtab.evals.output import Output
-from trimtab.evals.scorer import Given, Scorer, Thresholded, short_digest
+from trimtab.evals.scorer import Given, Named, Scorer, Thresholded, short_digest
 from trimtab.prompts import KINDS as ASSERTIONS
 
 from . import measures, retrieval, similarity, texts, tools
@@ -38,20 +38,22 @@ _RUBRIC = "You judge one answer. Be strict and fair."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What scorers may need: models by ``provider/model`` or route, judges by address, embeddings by model, and the
-    output that another run has for a case."""
+    """What scorers may need: models by ``provider/model`` or route, judges by address, embeddings by model, the output
+    that another run has for a case, and the scorers in Python that the configuration lists, by import path."""
 
     model_of: Callable[[str], Model]
     judge_of: Callable[[str], Version]
     embedder: Callable[[str], similarity.Embed]
     output_of: Callable[[str, str, int], Awaitable[Output | None]]
+    python: Mapping[str, Scorer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
     """A Scorer of which answer is better: this one (1), the other one (0), or neither (0.5).
 
-    ``against`` is a run, or "" for the case's recorded answer, or its expected one.
+    ``against`` is a run, or "" for what the case itself brings: the second answer of a pair, else its recorded answer,
+    else its expected one.
     """
 
     pair: Pair
@@ -73,9 +75,15 @@ class Preference:
         if self.against:
             other = await self.output_of(self.against, case.id, output.repeat)
         else:
-            text = case.answer or case.expected
+            text = other_answer(case)
             other = Output(text=text, question=output.question) if text else None
         return None if other is None or not other.answered else await self.pair(case, output, other)
+
+
+def other_answer(case: Case) -> str:
+    """The answer that a case brings to be compared with; empty where it has none."""
+    other = case.expects.get("other")
+    return other if isinstance(other, str) and other else case.answer or case.expected
 
 
 def make_scorer(spec: Any, means: Means, where: str = "scorers[0]") -> Scorer:
@@ -210,9 +218,20 @@ def _pairwise(name: str, options: dict[str, Any], means: Means) -> Scorer:
     if not isinstance(against, str):
         raise BadInput("must be a run's id.", field="against", mend="Leave it out to compare with the case's answer.")
     standing = {} if "judge" in options else {"rubric": "You compare two answers to one question. Be strict and fair."}
-    version = _version(name or "pairwise", {**standing, **options}, means)
+    version = _version(name or ("" if "judge" in options else "pairwise"), {**standing, **options}, means)
     pair = Pair(version, means.model_of(version.content["model"]))
-    return Preference(pair, name or "pairwise", against, means.output_of)
+    return Preference(pair, version.name, against, means.output_of)
+
+
+def _python(name: str, options: dict[str, Any], means: Means) -> Scorer:
+    """A scorer in Python by its import path. Only those that the configuration lists: a plan runs no other code."""
+    _only(options, ("path",))
+    path = _text(options, "path", "my_package.scorers:polite")
+    found = means.python.get(path)
+    if found is None:
+        mend = f"List it under scoring.python in trimtab.yaml. Listed: {', '.join(means.python) or 'none'}."
+        raise BadInput(f"{path[:200]!r} is not listed.", field="path", mend=mend)
+    return Named(found, name) if name else found
 
 
 def _version(name: str, options: dict[str, Any], means: Means) -> Version:
@@ -275,5 +294,6 @@ MAKERS: Mapping[str, Maker] = {
     "judge": _judge,
     "jury": _jury,
     "pairwise": _pairwise,
+    "python": _python,
     **{kind: _check(kind) for kind in CHECKS},
 }

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from .concepts import SPACELESS, concept_of, spaceless_words
 
 #: Number of hashed features, a power of two.
-SIZE = 1 << 17
+SIZE = 1 << 18
 MASK = SIZE - 1
 #: Characters of one token that are looked at.
 TOKEN_LIMIT = 32

@@ -47,7 +47,7 @@ _TEXTUAL = ("String", "LowCardinality(String)")
 
 def span_values(place: tuple[datetime.date, int, str], packed: PackedSpan) -> tuple[Any, ...]:
     """A new span as values of SPAN_COLUMNS. Raises ValueError for text that is not Unicode."""
-    span, row, payload = packed
+    span, row, attributes = packed
     folded = folded_texts(span, row)
     return (
         *place,
@@ -63,7 +63,7 @@ def span_values(place: tuple[datetime.date, int, str], packed: PackedSpan) -> tu
         span.output,
         fold(span.input),
         fold(span.output),
-        payload.partition(b"\n")[2].decode(),
+        attributes.decode(),
     )
 
 

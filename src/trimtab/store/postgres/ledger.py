@@ -12,7 +12,7 @@ import psycopg
 from trimtab.core import Overloaded
 from trimtab.store.answers import Erased
 from trimtab.store.intake import Item, PackedScore, PackedSpan
-from trimtab.store.payload import Codec, stripped
+from trimtab.store.payload import Codec, payload_of, stripped
 from trimtab.store.sums import score_sums, span_sums
 
 from . import schema
@@ -152,7 +152,7 @@ class Ledger:
             self._days.add(day)
             self._rows, self._look_at = 0, _FIRST_LOOK
         new = _once(items)
-        packed = [self._codec.pack(payload) for _, _, payload in new.spans]
+        packed = self._codec.pack_all([payload_of(span, attributes) for span, _, attributes in new.spans])
         with connection.transaction():
             last_seq = self._lock(connection)
             late = min([span.start_ns for span, _, _ in new.spans] + [score.time_ns for score, _ in new.scores])
@@ -200,8 +200,10 @@ class Ledger:
                 cursor.executemany(_SCORE_SUMS, [(day, *map(_storable, row)) for row in score])
 
     def _learn(self, new: _New) -> None:
+        if self._codec.current:
+            return
         try:
-            self._codec.learn((span.session or span.trace_id, payload) for span, _, payload in new.spans)
+            self._codec.learn((span.session or span.trace_id, payload_of(span, line)) for span, _, line in new.spans)
         except Overloaded as error:
             _log.warning("no dictionary could be kept: %s", error)
 

@@ -8,7 +8,7 @@ from typing import Any
 from trimtab.traces.messages import compact, messages_of
 from trimtab.traces.otlp import RawEvent
 
-from .reading import Attributes, Reading, answered, converse, decoded, spoken, take_conversation, take_usage
+from .reading import Attributes, Counts, Reading, answered, converse, decoded, spoken, take_conversation, take_usage
 
 _OPERATIONS = {
     "chat": "llm",
@@ -36,12 +36,16 @@ MESSAGE_EVENTS = {
 DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 #: Before 1.28 the prompt and the completion were events with one attribute.
 _CONTENT_EVENTS = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
+_USAGE = Counts(
+    read=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+    written=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    cached=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
+    reasoning=("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
+)
 
 
 def genai(attributes: Attributes, reading: Reading) -> None:
     """OpenTelemetry GenAI."""
-    if not attributes.speaks("gen_ai.") and not any(event.name.startswith("gen_ai.") for event in attributes.events):
-        return
     operation = attributes.rest.get("gen_ai.operation.name")
     meant = _OPERATIONS.get(operation, "") if isinstance(operation, str) else ""
     if meant and reading.kind in ("", meant):
@@ -60,14 +64,7 @@ def genai(attributes: Attributes, reading: Reading) -> None:
     reading.session = attributes.agreed(reading.session, "gen_ai.conversation.id")
     reading.prompt = reading.prompt or attributes.text("gen_ai.prompt.name")
     reading.prompt_version = reading.prompt_version or attributes.text("gen_ai.prompt.version")
-    take_usage(
-        attributes,
-        reading,
-        read=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        written=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        cached=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
-        reasoning=("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
-    )
+    take_usage(attributes, reading, _USAGE)
     if reading.cost_usd is None:
         reading.cost_usd = attributes.number("gen_ai.usage.cost")
     seconds = attributes.number("gen_ai.response.time_to_first_chunk")
@@ -76,7 +73,8 @@ def genai(attributes: Attributes, reading: Reading) -> None:
     user = attributes.text("enduser.id")
     if user:
         reading.tag("user", user)
-    _events(attributes, reading)
+    if attributes.events:
+        _events(attributes, reading)
     _instructions(attributes, reading)
     take_conversation(attributes, reading, "gen_ai.input.messages", "gen_ai.output.messages")
     _prompt_and_completion(attributes, reading)
@@ -85,9 +83,10 @@ def genai(attributes: Attributes, reading: Reading) -> None:
 
 def _instructions(attributes: Attributes, reading: Reading) -> None:
     """The system's part of the conversation has an attribute of its own; an ``llm`` span shows it as a message."""
-    told = attributes.peek("gen_ai.system_instructions")
-    asked = attributes.peek("gen_ai.input.messages")
-    if reading.kind not in ("llm", "") or reading.input or not isinstance(told, list) or not isinstance(asked, list):
+    if reading.kind not in ("llm", "") or reading.input or "gen_ai.system_instructions" not in attributes.rest:
+        return
+    told, asked = attributes.peek("gen_ai.system_instructions"), attributes.peek("gen_ai.input.messages")
+    if not isinstance(told, list) or not isinstance(asked, list):
         return
     together = [{"role": "system", "parts": told}, *asked]
     if messages_of(together) is not None and converse(reading, True, together):

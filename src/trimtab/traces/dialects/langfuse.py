@@ -17,8 +17,6 @@ _TRACE_METADATA = "langfuse.trace.metadata."
 
 def langfuse(attributes: Attributes, reading: Reading) -> None:
     """Langfuse."""
-    if not attributes.speaks("langfuse."):
-        return
     kind = attributes.text("langfuse.observation.type").lower()
     # A plain "span" says nothing, so that the name may still tell what it is.
     reading.kind = reading.kind or (kind if kind in KINDS else _KINDS.get(kind, "") if kind != "span" else "")

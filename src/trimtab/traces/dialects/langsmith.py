@@ -17,8 +17,6 @@ _SESSION = tuple(f"{_METADATA}{name}" for name in ("session_id", "thread_id", "c
 
 def langsmith(attributes: Attributes, reading: Reading) -> None:
     """LangSmith."""
-    if not attributes.speaks("langsmith."):
-        return
     kind = attributes.text("langsmith.span.kind").lower()
     kind = _KINDS.get(kind, kind)
     if kind in KINDS:

@@ -16,8 +16,6 @@ _METADATA = ("mlflow.traceMetadata.", "mlflow.trace_metadata.", "")
 
 def mlflow(attributes: Attributes, reading: Reading) -> None:
     """MLflow."""
-    if not attributes.speaks("mlflow."):
-        return
     kind = str(attributes.json("mlflow.spanType") or "").lower()
     kind = _TYPES.get(kind, kind)
     reading.kind = reading.kind or (kind if kind in KINDS else "")

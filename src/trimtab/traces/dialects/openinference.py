@@ -8,20 +8,23 @@ from typing import Any
 from trimtab.core import KINDS
 from trimtab.traces.messages import compact
 
-from .reading import Attributes, Reading, converse, decoded, nested, take_usage
+from .reading import Attributes, Counts, Reading, converse, decoded, nested, take_usage
 
-_PREFIXES = ("openinference.", "input.", "output.", "llm.", "session.", "tag.", "user.", "embedding.", "retrieval.",
-             "reranker.", "tool.", "metadata")  # fmt: skip
 _DOCUMENTS = {
     "retriever": ("retrieval.documents.",),
     "reranker": ("reranker.output_documents.", "reranker.input_documents."),
 }
+_COSTS = frozenset(("llm.cost.total", "llm.cost.prompt", "llm.cost.completion"))
+_USAGE = Counts(
+    read=("llm.token_count.prompt",),
+    written=("llm.token_count.completion",),
+    cached=("llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input"),
+    reasoning=("llm.token_count.completion_details.reasoning",),
+)
 
 
 def openinference(attributes: Attributes, reading: Reading) -> None:
     """OpenInference."""
-    if not attributes.speaks(*_PREFIXES):
-        return
     kind = attributes.text("openinference.span.kind").lower()
     if kind:
         # OpenInference knows a few kinds more (prompt, decision); a step is what they are.
@@ -33,14 +36,7 @@ def openinference(attributes: Attributes, reading: Reading) -> None:
     reading.session = attributes.agreed(reading.session, "session.id")
     reading.prompt = reading.prompt or attributes.text("llm.prompt_template.name")
     reading.prompt_version = reading.prompt_version or attributes.text("llm.prompt_template.version")
-    take_usage(
-        attributes,
-        reading,
-        read=("llm.token_count.prompt",),
-        written=("llm.token_count.completion",),
-        cached=("llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input"),
-        reasoning=("llm.token_count.completion_details.reasoning",),
-    )
+    take_usage(attributes, reading, _USAGE)
     _cost(attributes, reading)
     _fingerprint(attributes, reading)
     _messages(attributes, reading)
@@ -55,7 +51,7 @@ def openinference(attributes: Attributes, reading: Reading) -> None:
 
 
 def _cost(attributes: Attributes, reading: Reading) -> None:
-    if reading.cost_usd is not None:
+    if reading.cost_usd is not None or _COSTS.isdisjoint(attributes.rest):
         return
     reading.cost_usd = attributes.number("llm.cost.total")
     if reading.cost_usd is None:

@@ -6,15 +6,16 @@ from typing import Any
 
 from trimtab.traces.messages import compact
 
-from .reading import Attributes, Reading, converse, take_usage
+from .reading import Attributes, Counts, Reading, converse, take_usage
 
-_OURS = ("pydantic_ai.", "logfire.", "all_messages_events", "model_request_parameters", "final_result")
+_USAGE = Counts(
+    cached=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.details.cache_read_tokens"),
+    reasoning=("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.details.reasoning_tokens"),
+)
 
 
 def pydantic_ai(attributes: Attributes, reading: Reading) -> None:
     """Pydantic AI and Logfire."""
-    if not attributes.speaks(*_OURS):
-        return
     agent = "agent_name" in attributes.rest or attributes.rest.get("gen_ai.operation.name") == "invoke_agent"
     if agent:
         # What an agent used in all its calls is counted at the calls.
@@ -22,12 +23,7 @@ def pydantic_ai(attributes: Attributes, reading: Reading) -> None:
         _final(attributes, reading)
     if reading.cost_usd is None:
         reading.cost_usd = attributes.number("operation.cost")
-    take_usage(
-        attributes,
-        reading,
-        cached=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.details.cache_read_tokens"),
-        reasoning=("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.details.reasoning_tokens"),
-    )
+    take_usage(attributes, reading, _USAGE)
     if attributes.rest.get("gen_ai.operation.name") == "chat":
         reading.kind = reading.kind or "llm"
         _events(attributes, reading)

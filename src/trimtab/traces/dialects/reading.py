@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from trimtab.traces.otlp import RawEvent
 from trimtab.traces.usage import Tokens
 
 _TAGS = 64
+_PLAIN = (str, int, float)
+_COUNTS = tuple(f"{name}_tokens" for name in Tokens._fields)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,9 +51,9 @@ class Reading:
 
     def count(self, tokens: Tokens) -> None:
         """Keep token counts that no earlier dialect gave."""
-        for name, value in zip(Tokens._fields, tokens, strict=True):
-            if getattr(self, f"{name}_tokens") is None:
-                setattr(self, f"{name}_tokens", value)
+        for name, value in zip(_COUNTS, tokens, strict=True):
+            if getattr(self, name) is None:
+                setattr(self, name, value)
 
     def tag(self, name: Any, value: Any) -> None:
         """A tag, bounded; the first value of a name stays."""
@@ -66,17 +67,18 @@ class Attributes:
 
     def __init__(self, values: Mapping[str, Any], events: Iterable[RawEvent] = (), start_ns: int = 0) -> None:
         self.rest: dict[str, Any] = dict(values)
-        self._heads = {name.partition(".")[0] for name in values}
         self.events: list[RawEvent] = list(events)
         self.start_ns = start_ns
 
     def text(self, *names: str) -> str:
         """The first of ``names`` that holds text or a number, taken; empty text when none does."""
+        rest = self.rest
         for name in names:
-            value = self.rest.get(name)
-            if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-                del self.rest[name]
-                return str(value)
+            if name in rest:
+                value = rest[name]
+                if isinstance(value, _PLAIN) and not isinstance(value, bool) and value != "":
+                    del rest[name]
+                    return str(value)
         return ""
 
     def count(self, *names: str) -> int | None:
@@ -86,8 +88,11 @@ class Attributes:
 
     def number(self, *names: str) -> float | None:
         """The first of ``names`` that holds a finite number of 0 or more (numbers as text too), taken."""
+        rest = self.rest
         for name in names:
-            value = self.rest.get(name)
+            if name not in rest:
+                continue
+            value = rest[name]
             if value is None or isinstance(value, bool):
                 continue
             try:
@@ -95,7 +100,7 @@ class Attributes:
             except (TypeError, ValueError, OverflowError):
                 continue
             if math.isfinite(number) and number >= 0:
-                del self.rest[name]
+                del rest[name]
                 return number
         return None
 
@@ -118,11 +123,6 @@ class Attributes:
         """Anything, decoded when it is JSON text, and left where it is."""
         return decoded(self.rest.get(name))
 
-    def speaks(self, *prefixes: str) -> bool:
-        """Whether any attribute's name starts with one of ``prefixes``."""
-        # Most dialects are not spoken by most spans: their first words tell.
-        return not self._heads.isdisjoint(_heads(prefixes)) and any(name.startswith(prefixes) for name in self.rest)
-
     def under(self, prefix: str) -> dict[str, Any]:
         """The attributes whose names start with ``prefix``, by the rest of their names; left where they are."""
         return {name[len(prefix) :]: value for name, value in self.rest.items() if name.startswith(prefix)}
@@ -131,11 +131,6 @@ class Attributes:
         """Take everything whose name starts with ``prefix``."""
         for name in [name for name in self.rest if name.startswith(prefix)]:
             del self.rest[name]
-
-
-@functools.cache
-def _heads(prefixes: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(prefix.partition(".")[0] for prefix in prefixes)
 
 
 def decoded(raw: Any) -> Any:
@@ -148,25 +143,35 @@ def decoded(raw: Any) -> Any:
         return raw
 
 
-def take_usage(
-    attributes: Attributes,
-    reading: Reading,
-    *,
-    read: tuple[str, ...] = (),
-    written: tuple[str, ...] = (),
-    cached: tuple[str, ...] = (),
-    reasoning: tuple[str, ...] = (),
-) -> None:
+class Counts:
+    """The names under which a dialect tells token counts."""
+
+    def __init__(
+        self,
+        *,
+        read: tuple[str, ...] = (),
+        written: tuple[str, ...] = (),
+        cached: tuple[str, ...] = (),
+        reasoning: tuple[str, ...] = (),
+    ) -> None:
+        self.each = tuple(zip(_COUNTS, (read, written, cached, reasoning), strict=True))
+        self.names = frozenset((*read, *written, *cached, *reasoning))
+
+
+def take_usage(attributes: Attributes, reading: Reading, counts: Counts) -> None:
     """Token counts from attributes of these names; what an earlier dialect said stays."""
-    for name, sources in zip(Tokens._fields, (read, written, cached, reasoning), strict=True):
-        known = getattr(reading, f"{name}_tokens")
+    rest = attributes.rest
+    if counts.names.isdisjoint(rest):
+        return
+    for name, sources in counts.each:
+        known = getattr(reading, name)
         if known is None:
             known = attributes.count(*sources)
-            setattr(reading, f"{name}_tokens", known)
+            setattr(reading, name, known)
         for source in sources:
             # What only repeats it need not be kept twice.
-            if known is not None and attributes.rest.get(source) == known:
-                attributes.value(source)
+            if known is not None and rest.get(source) == known:
+                del rest[source]
 
 
 def converse(reading: Reading, is_input: bool, raw: Any) -> bool:

@@ -7,36 +7,33 @@ from typing import Any
 
 from trimtab.traces.usage import Tokens
 
-from .reading import Attributes, Reading, converse, decoded, nested, spoken, take_usage
+from .reading import Attributes, Counts, Reading, converse, decoded, nested, spoken, take_usage
 
 _KINDS = {"workflow": "chain", "task": "chain", "agent": "agent", "tool": "tool"}
 _REQUESTS = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "reranker"}
 _VECTOR_STORES = frozenset({"chroma", "chromadb", "lancedb", "marqo", "milvus", "pinecone", "qdrant", "weaviate"})
 _PROPERTIES = "traceloop.association.properties."
+_USAGE = Counts(
+    read=("llm.usage.prompt_tokens",),
+    written=("llm.usage.completion_tokens",),
+    cached=("llm.usage.cache_read_input_tokens",),
+    reasoning=("llm.usage.reasoning_tokens",),
+)
 
 
 def traceloop(attributes: Attributes, reading: Reading) -> None:
     """Traceloop / OpenLLMetry."""
-    if not attributes.speaks("traceloop.", "llm.", "gen_ai.prompt.", "gen_ai.completion.", "db.system", "db.vector."):
-        return
     kind = _KINDS.get(attributes.text("traceloop.span.kind").lower(), "")
     request = _REQUESTS.get(str(attributes.rest.get("llm.request.type", "")).lower(), "")
     if request and not reading.kind:
         attributes.value("llm.request.type")
     reading.kind = reading.kind or kind or request
     store = str(attributes.rest.get("db.system", "")).lower()
-    if not reading.kind and (store in _VECTOR_STORES or attributes.speaks("db.vector.")):
+    if not reading.kind and (store in _VECTOR_STORES or attributes.under("db.vector.")):
         reading.kind = "retriever"
     reading.prompt = reading.prompt or attributes.text("traceloop.prompt.key")
     reading.prompt_version = reading.prompt_version or attributes.text("traceloop.prompt.version")
-    take_usage(
-        attributes,
-        reading,
-        read=("llm.usage.prompt_tokens",),
-        written=("llm.usage.completion_tokens",),
-        cached=("llm.usage.cache_read_input_tokens",),
-        reasoning=("llm.usage.reasoning_tokens",),
-    )
+    take_usage(attributes, reading, _USAGE)
     _total_only(attributes, reading)
     _indexed(attributes, reading)
     for name, is_input in (("traceloop.entity.input", True), ("traceloop.entity.output", False)):

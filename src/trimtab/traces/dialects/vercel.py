@@ -8,16 +8,22 @@ from typing import Any
 from trimtab.traces.messages import compact, last_user_text, messages_of
 from trimtab.traces.usage import tokens_of
 
-from .reading import Attributes, Reading, converse, decoded, take_usage
+from .reading import Attributes, Counts, Reading, converse, decoded, take_usage
 
 _METADATA = "ai.telemetry.metadata."
 _SESSION = tuple(f"{_METADATA}{name}" for name in ("sessionId", "session_id", "chatId", "threadId", "conversationId"))
 _USER = tuple(f"{_METADATA}{name}" for name in ("userId", "user_id"))
+_USAGE = Counts(
+    read=("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+    written=("ai.usage.outputTokens", "ai.usage.completionTokens"),
+    cached=("ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens"),
+    reasoning=("ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens"),
+)
 
 
 def vercel(attributes: Attributes, reading: Reading) -> None:
     """Vercel AI SDK."""
-    if not attributes.speaks("ai.") or not isinstance(attributes.rest.get("ai.operationId"), str):
+    if not isinstance(attributes.rest.get("ai.operationId"), str):
         return
     operation = attributes.text("ai.operationId")
     reading.kind = reading.kind or _kind(operation)
@@ -55,14 +61,7 @@ def _call(attributes: Attributes, reading: Reading) -> None:
     if isinstance(usage, Mapping):
         # Version 5 leaves Anthropic's cache out of its own input count.
         reading.count(tokens_of(usage))
-    take_usage(
-        attributes,
-        reading,
-        read=("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
-        written=("ai.usage.outputTokens", "ai.usage.completionTokens"),
-        cached=("ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens"),
-        reasoning=("ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens"),
-    )
+    take_usage(attributes, reading, _USAGE)
     wait = attributes.number("ai.response.msToFirstChunk")
     if wait is not None and reading.ttft_ns is None and wait < 1e9:
         reading.ttft_ns = round(wait * 1e6)

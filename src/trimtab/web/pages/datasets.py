@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import NotFound
-from trimtab.evals import Case, cases_of, check_cases
+from trimtab.evals import KINDS, Case, cases_of, check_cases, golden_sets, kind_in
 from trimtab.web.frame import Frame
 
 MOST_CASES = 100
@@ -39,14 +39,19 @@ async def dataset(request: Request, frame: Frame) -> HTMLResponse:
         and (not text or text in f"{case.id} {case.input} {case.expected}".lower())
     ]  # fmt: skip
     page = max(1, _number(asked.get("page", "")))
-    checked = await asyncio.to_thread(check_cases, cases) if len(cases) <= _MOST_CHECKED else None
+    checked = None
+    if len(cases) <= _MOST_CHECKED:
+        golden = await golden_sets(registry, name)
+        few = {other: held for other, held in golden.items() if len(held) <= _MOST_CHECKED}
+        checked = await asyncio.to_thread(check_cases, cases, held_out=few)
     runs = [r for r in await frame.house.reports.log.recent(limit=50) if r.dataset.rpartition("/")[0] == name][:8]
     return frame.page(
         request, "dataset.html", title=f"Dataset {name}", nav="/evals", name=name, version=version, cases=cases,
         rows=chosen[(page - 1) * MOST_CASES : page * MOST_CASES],
         found=len(chosen), number=page, last=page * MOST_CASES >= len(chosen), split=split, q=asked.get("q", ""),
         splits=Counter(case.split or "none" for case in cases), origins=Counter(origin(case) for case in cases),
-        origin=origin, checked=checked, runs=runs, label_count=await _labels(frame, name),
+        kind=kind_in(version.content), kinds=KINDS, origin=origin, checked=checked, runs=runs,
+        label_count=await _labels(frame, name),
         incidents=await frame.house.desk.list(limit=50),
     )  # fmt: skip
 

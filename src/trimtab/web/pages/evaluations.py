@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import TrimtabError
-from trimtab.evals import PassRate, live_rates
+from trimtab.evals import KINDS, LiveLine, NamedRate, PassRate, dataset_rows, kind_of, live_rates, live_report
+from trimtab.evals.rendering import METHOD_NAMES
 from trimtab.stats import Interval
 from trimtab.web import words
 from trimtab.web.charts import Scale, Whisker, whisker
 from trimtab.web.frame import Frame
 
 #: Runs of the list, answers of one page of a run.
-MOST_RUNS, MOST_ANSWERS = 50, 30
+MOST_RUNS, MOST_ANSWERS, MOST_DATASETS = 50, 30, 100
 WHISKER_WIDTH = 110
 _SHOWN_SCORES = 3
 #: How far back live traffic is looked at, and how many scores of it.
@@ -28,8 +30,9 @@ STATES = {"done": "pass", "running": "none", "waiting": "none", "stopped": "unsu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateRow:
-    """One score of a run. ``trust`` is the status of its judge: "" for code, else calibrated, expired or uncalibrated;
-    only a calibrated one is shown as a fact."""
+    """One score of a run. ``corrected`` is its rate after correction by labels and ``how`` by which method; ``lost`` is
+    the share that did not pass, which on attacks is their success. ``trust`` is the status of its judge: "" for code,
+    else calibrated, expired or uncalibrated; only a calibrated one is shown as a fact."""
 
     name: str
     rate: str
@@ -40,6 +43,9 @@ class RateRow:
     trust: str
     why: str
     whisker: Whisker
+    corrected: str = ""
+    how: str = ""
+    lost: str = ""
 
     @property
     def grey(self) -> bool:
@@ -59,6 +65,7 @@ class RunRow:
     judges: str
     dataset: str
     dataset_href: str
+    kind: str
     rates: tuple[RateRow, ...]
     progress: str
     cost: str
@@ -98,6 +105,17 @@ class AnswerRow:
     verdicts: tuple[VerdictRow, ...]
 
 
+def corrected(rate: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A judge's rate after correction with its interval, and by which method, from how many labels, with what doubt."""
+    if not rate or "refused" in rate:
+        return "", str(rate["refused"]) if rate else ""
+    if not rate["labels"]:
+        return "", "no label fits"
+    low, high = words.fixed(rate["low"] * 100, 0), words.fixed(rate["high"] * 100, 0)
+    how = f"{METHOD_NAMES.get(rate['method'], rate['method'])}, {words.plural(rate['labels'], 'label')}"
+    return f"{words.percent(rate['value'])}, {low} to {high}", f"{how}; {rate['doubt']}" if rate["doubt"] else how
+
+
 def rate_rows(scores: Sequence[Mapping[str, Any]]) -> tuple[RateRow, ...]:
     """Every score with its share of passes and the interval that the log gives."""
     scale = Scale(low=0, high=1, start=4, end=WHISKER_WIDTH - 4)
@@ -108,14 +126,14 @@ def rate_rows(scores: Sequence[Mapping[str, Any]]) -> tuple[RateRow, ...]:
             continue
         share, shown = score["passed"] / n, min(n, cases)
         low, high = float(score["low"]), float(score["high"])
-        status = score.get("status") or {}
+        status, (value, how) = score.get("status") or {}, corrected(score.get("rate"))
         found.append(
             RateRow(
                 name=str(score["name"]), rate=words.percent(share),
                 interval=f"{words.fixed(low * 100, 0)} to {words.fixed(high * 100, 0)}", n=words.count(shown),
                 errors=int(score["errors"]), judge=str(score["judge"] or ""),
                 trust=str(status.get("state", "uncalibrated" if score["judge"] else "")),
-                why=str(status.get("why", "")),
+                why=str(status.get("why", "")), corrected=value, how=how, lost=words.percent(1.0 - share),
                 whisker=whisker(share, low, high, scale=scale, reference=1.0),
             )
         )  # fmt: skip
@@ -146,7 +164,8 @@ def run_row(run: Mapping[str, Any]) -> RunRow:
         asked=target_of(run["plan"].get("target", {})),
         judges=", ".join(sorted({s["name"] for s in run["scorers"] if s["judge"]})),
         dataset=run["dataset"] or "cases of its own", dataset_href=dataset_href(run["dataset"]),
-        rates=rate_rows(run["scores"])[:_SHOWN_SCORES], progress=how_far.text if how_far else "",
+        kind=str(run["plan"].get("kind", "")), rates=rate_rows(run["scores"])[:_SHOWN_SCORES],
+        progress=how_far.text if how_far else "",
         cost=words.money(run["progress"].get("cost_usd")), time_ns=run["time_ns"],
     )  # fmt: skip
 
@@ -187,6 +206,50 @@ def _verdict(score: Mapping[str, Any], grey: frozenset[str]) -> VerdictRow:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRow:
+    """A live score: who gives it, what it sees and spends, and its rate."""
+
+    score: str
+    by: str
+    sees: str
+    spent: str
+    rate: str
+    problem: str
+    href: str
+
+
+def live_rows(lines: Sequence[LiveLine], rates: Sequence[NamedRate]) -> tuple[LiveRow, ...]:
+    """The live scorers with their rates; then the scores that came under names of their own, such as criteria."""
+    by_name = {rate.score: rate for rate in rates}
+    found = [_live_row(line, by_name.pop(line.score, None)) for line in lines]
+    return (*found, *(_only_rated(rate) for rate in by_name.values()))
+
+
+def _live_row(line: LiveLine, rate: NamedRate | None) -> LiveRow:
+    sees = f"{line.sample:.0%}" + (f", up to {line.sample_raised:.0%}" if line.sample_raised > line.sample else "")
+    spent = words.money(line.spent_usd) + (f" of {words.money(line.budget_usd)}" if line.budget_usd else "")
+    if line.unpriced:
+        spent += f", {line.unpriced} without a price"
+    problem = line.problem or ("rests until midnight UTC" if line.resting else "")
+    if line.errors and not problem:
+        problem = f"{line.errors} not scored"
+    return LiveRow(
+        score=line.score, by=line.kind, sees=sees if line.kind else "", spent=spent if line.asks else "free",
+        rate=_rated(rate), problem=problem, href=f"/assets/scorers/{quote(line.set, safe='')}",
+    )  # fmt: skip
+
+
+def _only_rated(rate: NamedRate) -> LiveRow:
+    return LiveRow(score=rate.score, by=rate.by, sees="", spent="", rate=_rated(rate), problem="", href="")
+
+
+def _rated(rate: NamedRate | None) -> str:
+    if rate is None:
+        return "none"
+    return live_rate(rate.rate) + (f", {rate.others} of other versions left out" if rate.others else "")
+
+
 def live_rate(interval: Interval | None) -> str:
     """A rate with its interval in percent and the answers that it rests on."""
     if interval is None:
@@ -196,8 +259,9 @@ def live_rate(interval: Interval | None) -> str:
 
 
 async def evaluations(request: Request, frame: Frame) -> HTMLResponse:
-    """``GET /evals?name=nightly``."""
-    reports, name = frame.house.reports, request.query_params.get("name", "")
+    """``GET /evals?name=nightly&kind=golden``; ``kind`` is that of the datasets that are listed."""
+    reports, asked = frame.house.reports, request.query_params
+    name, kind = asked.get("name", ""), asked.get("kind", "")
     found = await reports.listed(await reports.log.recent(limit=MOST_RUNS, name=name))
     rows = [run_row(run) for run in found]
     now, spans = frame.house.clock(), frame.house.spans
@@ -205,10 +269,13 @@ async def evaluations(request: Request, frame: Frame) -> HTMLResponse:
         await spans.scores(since_ns=now - LIVE_NS, until_ns=now + 1, name=signal, limit=MOST_LIVE)
         for signal in ("quality", "thumb")
     ]
+    live = await live_report(frame.house.online, spans, now)
     return frame.page(
-        request, "evals.html", traffic=live_rates(judged, thumbs, most=12, project="default"), live_rate=live_rate,
+        request, "evals.html", live_rows=live_rows(live.scorers, live.rates),
+        traffic=live_rates(judged, thumbs, most=12, project="default"), live_rate=live_rate,
         scoring_note=frame.house.scoring_note, title="Evaluations", nav="/evals", rows=rows, name=name,
-        datasets=frame.house.registry.names("datasets"), live=any(row.state in ACTIVE for row in rows),
+        datasets=await dataset_rows(frame.house.registry, kind, MOST_DATASETS), kind=kind, kinds=KINDS,
+        live=any(row.state in ACTIVE for row in rows),
         width=WHISKER_WIDTH, incidents=await frame.house.desk.list(limit=50),
     )  # fmt: skip
 
@@ -217,7 +284,7 @@ async def evaluation(request: Request, frame: Frame) -> HTMLResponse:
     """``GET /evals/{id}?show=all&page=2&score=quality``."""
     house, asked = frame.house, request.query_params
     run = await house.runs.show(str(request.path_params["id"]))
-    detail = await house.reports.detail(run)
+    detail = await house.reports.detail(run, rates=run.state not in ACTIVE)
     rates = rate_rows(detail["scores"])
     failures, page = asked.get("show") != "all", _page(asked.get("page", ""))
     found = await house.reports.log.results(
@@ -231,7 +298,7 @@ async def evaluation(request: Request, frame: Frame) -> HTMLResponse:
         rows=[answer_row(row, grey) for row in found[:MOST_ANSWERS]], more=len(found) > MOST_ANSWERS, number=page,
         failures=failures, css=STATES.get(run.state, "none"), asked=target_of(run.plan.get("target", {})),
         dataset_href=dataset_href(run.dataset), cost=words.money(detail["progress"].get("cost_usd")),
-        others=others, rate=rate, refused=refused, width=WHISKER_WIDTH,
+        others=others, kind=kind_of(run), kinds=KINDS, rate=rate, refused=refused, width=WHISKER_WIDTH,
         incidents=await house.desk.list(limit=50),
     )  # fmt: skip
 

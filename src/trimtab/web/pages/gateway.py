@@ -16,10 +16,10 @@ from trimtab.gateway import PREFIX, Key, LimitSet, read_limits
 from trimtab.web import words
 from trimtab.web.frame import Frame, wants_fragment
 from trimtab.web.house import House
-from trimtab.web.metrics import MINUTE_NS, RECENT_MIN
 from trimtab.web.spending import MOST_KEYS, BudgetRow, costs, key_row, route_row, team_row
 from trimtab.web.strips import strip_question, strip_window, strips
 from trimtab.web.targets import route_rows
+from trimtab.web.vitals import MINUTE_NS, RECENT_MIN
 from trimtab.web.why import Walk, walk
 
 GROUPS = (("team", "Team"), ("route", "Route"), ("key", "Key"))

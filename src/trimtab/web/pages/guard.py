@@ -11,7 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import BadInput, Breakdown, Conflict, Filter, NotFound, Score, Span, SpanQuery, TrimtabError, Version
-from trimtab.guard import STAGES, Context, Measurement, Policy, builtin, compile_policy
+from trimtab.guard import (
+    DEFAULT_ADDRESS,
+    STAGES,
+    WRONG_BLOCK,
+    WRONG_BLOCKS,
+    Context,
+    Measurement,
+    Policy,
+    builtin,
+    compile_policy,
+)
 from trimtab.guard.trial import LONGEST, Trial, trial
 from trimtab.web import words
 from trimtab.web.frame import Frame, actor
@@ -34,10 +44,6 @@ WEEK = 7
 MOST_SPANS = 1000
 #: The team's own requests in a measurement that is asked for here, and the seconds it may take.
 TRAFFIC, SECONDS = 400, 30.0
-#: The score of a block that somebody called wrong.
-WRONG = "wrong_block"
-#: Where the requests of such blocks are kept.
-DATASET = "guard-benign"
 SOURCES = (("user", "a user"), ("document", "a document"), ("tool", "a tool's result"))
 _MOST_POLICIES = 100
 
@@ -86,7 +92,7 @@ async def guard(request: Request, frame: Frame, tried: Tried | None = None) -> H
         _guard_spans(house, now, name),
         house.guarding.measuring.measurements.last(name, version.number),
         _blocked(house, name, now - WEEK * DAY_NS),
-        house.spans.scores(since_ns=now - WEEK * DAY_NS, until_ns=now + 1, name=WRONG, limit=1000),
+        house.spans.scores(since_ns=now - WEEK * DAY_NS, until_ns=now + 1, name=WRONG_BLOCK, limit=1000),
     )
     recent = [span for span in spans if span.start_ns >= now - DAY_NS]
     found = traces_with(spans, show)
@@ -100,7 +106,7 @@ async def guard(request: Request, frame: Frame, tried: Tried | None = None) -> H
         rows=scanner_rows(policy, last.report if last else None, hits_by_rule(recent)) if policy else (),
         found=found_rows(spans, show, questions(roots.spans if roots else ()), {s.trace_id for s in wrong}),
         show=show, shown=_tabs(show, version.number if request.query_params.get("v") else 0), blocks=blocks,
-        wrong=len(wrong), kept=DATASET in house.registry.names("datasets"), cut=len(spans) >= MOST_SPANS,
+        wrong=len(wrong), kept=WRONG_BLOCKS in house.registry.names("datasets"), cut=len(spans) >= MOST_SPANS,
         tried=tried or Tried(), stages=STAGES, sources=SOURCES, longest=LONGEST,
         incidents=await house.desk.list(limit=50),
         status=400 if tried and tried.refused else 200,
@@ -187,7 +193,7 @@ def _routes_with(house: House, name: str) -> list[str]:
             content = house.registry.resolve(f"routes:/{route}").version.content
         except TrimtabError:
             continue
-        address = str(content.get("guard") or "guards:/default@production")
+        address = str(content.get("guard") or DEFAULT_ADDRESS)
         if address.removeprefix("guards:/").partition("@")[0].partition("/")[0] == name:
             found.append(route)
     return found

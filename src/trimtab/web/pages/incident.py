@@ -17,7 +17,7 @@ from trimtab.watch import Monitor
 from trimtab.web import words
 from trimtab.web.banner import detail, headline, signal_title
 from trimtab.web.changes import cause_name, layer_of, remedy, remedy_effect
-from trimtab.web.effects import ArmRow, EffectRow, arm_rows, effect_rows
+from trimtab.web.effects import ArmRow, EffectRow, arm_rows, effect_rows, replays_asked, replays_cost
 from trimtab.web.evidence import Comparison, arm_names, cell_seconds, compare, exposed, window_of
 from trimtab.web.facts import Facts, facts
 from trimtab.web.frame import LIVE_STATES, Frame, actor, wants_fragment
@@ -97,6 +97,8 @@ class IncidentView:
     chain: str
     apart: tuple[str, ...]
     beliefs: tuple[tuple[int, str, int], ...]
+    replays: str
+    more_replays: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,8 @@ def view(data: IncidentData) -> IncidentView:
             for belief in (report.layers if report is not None and cause is None else ())
             if belief.belief >= 0.01
         ),
+        replays=replays_cost(incident),
+        more_replays=replays_asked(incident) if live else "",
     )
 
 

@@ -54,7 +54,7 @@ def _row(incident: Incident, now_ns: int) -> Row:
         sentence=detail(incident, now_ns),
         layer=layer_of(cause) if cause else incident.layer or 0,
         cause=cause_name(cause) if cause else "not known",
-        certainty=report.certainty if report and cause else "unknown",
+        certainty=report.certainty if report and (cause or report.claimed) else "unknown",
         signal=signal_title(incident.signal),
         since=words.ago(onset, now_ns),
         lasted=words.span_of(onset, end),

@@ -11,7 +11,9 @@ from starlette.responses import HTMLResponse
 
 from trimtab.core import NotFound, TrimtabError, Version
 from trimtab.evals import Calibration, PassRate, judge_digest, judge_status, loaded
+from trimtab.evals.biases import FOUND, UNKNOWN
 from trimtab.evals.calibrate import CriterionCalibration
+from trimtab.evals.rendering import METHOD_NAMES
 from trimtab.stats import Interval
 from trimtab.web import words
 from trimtab.web.charts import Scale, Whisker, whisker
@@ -72,9 +74,10 @@ def bias_rows(c: CriterionCalibration) -> tuple[BiasRow, ...]:
         BiasRow(
             name=b.name.capitalize(), what=b.what, effect=words.signed(b.effect),
             interval=f"{words.signed(b.low)} to {words.signed(b.high)}", n=words.count(b.n),
-            word="found" if b.p < 0.05 else "not found", css="fail" if b.p < 0.05 else "none",
+            word="found" if b.p < FOUND else "not known" if b.what.startswith(UNKNOWN) else "not found",
+            css="fail" if b.p < FOUND else "none",
         )
-        for b in c.biases
+        for b in (*c.biases, *(c.pairs.biases if c.pairs else ()))
     )  # fmt: skip
 
 
@@ -86,6 +89,27 @@ def share(interval: Interval | None) -> tuple[str, str]:
     return words.percent(interval.value), f"{low} to {high}, n {words.count(interval.n)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceRow:
+    """What a judge that compares chose where people preferred one answer, or neither."""
+
+    people: str
+    b: str
+    tie: str
+    a: str
+
+
+def preference_rows(c: CriterionCalibration) -> tuple[PreferenceRow, ...]:
+    """The counts of a judge that compares, by what people said."""
+    if c.preferences is None:
+        return ()
+    rows = (("A", c.preferences.people_a), ("neither", c.preferences.people_tie), ("B", c.preferences.people_b))
+    return tuple(
+        PreferenceRow(people=name, b=words.count(b), tie=words.count(tie), a=words.count(a))
+        for name, (b, tie, a) in rows if b + tie + a
+    )  # fmt: skip
+
+
 async def judges(request: Request, frame: Frame) -> HTMLResponse:
     """``GET /evals/judges``."""
     house = frame.house
@@ -93,7 +117,7 @@ async def judges(request: Request, frame: Frame) -> HTMLResponse:
     for name in sorted({*house.registry.names("judges"), *await _used(frame)}):
         past = await _past(frame, name)
         version = current(frame, name)
-        digest = judge_digest(version.content) if version else past[-1].judge if past else ""
+        digest = digest_of(version, past)
         status = judge_status(digest, past, model=str(version.content.get("model", "")) if version else "")
         last = past[-1] if past else None
         rows.append({"name": name, "version": version, "status": status, "css": CSS[status.state], "last": last})
@@ -109,7 +133,7 @@ async def judge(request: Request, frame: Frame) -> HTMLResponse:
     past, version = await _past(frame, name), current(frame, name)
     if version is None and not past and name not in await _used(frame):
         raise NotFound(f"There is no judge {name[:100]!r}.", mend="The list shows which there are.")
-    digest = judge_digest(version.content) if version else past[-1].judge if past else ""
+    digest = digest_of(version, past)
     model = str(version.content.get("model", "")) if version else ""
     # A judge that a plan spells is none of the registry's: its own last calibration says what it is.
     own = [c for c in past if c.judge == digest] or past
@@ -125,10 +149,20 @@ async def judge(request: Request, frame: Frame) -> HTMLResponse:
         left=share(shown.tpr) if shown else ("none", ""), agreed=share(shown.agreement) if shown else ("none", ""),
         flips=share(shown.flips) if shown else ("none", ""), bar=last.bar if last else 0.8, width=WIDTH,
         rows=[criterion_row(c, last.bar) for c in last.criteria] if last else [],
-        biases=bias_rows(shown) if shown else (),
-        rate=await _latest_rate(frame, name), past=tuple(reversed(past))[:20], digest=digest,
+        biases=bias_rows(shown) if shown else (), preferences=preference_rows(shown) if shown else (),
+        orders=share(shown.pairs.flips) if shown and shown.pairs else None,
+        first=share(shown.pairs.picks_first) if shown and shown.pairs else None,
+        rate=await _latest_rate(frame, name), methods=METHOD_NAMES, past=tuple(reversed(past))[:20], digest=digest,
         incidents=await house.desk.list(limit=50),
     )  # fmt: skip
+
+
+def digest_of(version: Version | None, past: Sequence[Calibration]) -> str:
+    """The digest of a judge's version: as a judge of pairs where it was last calibrated as one."""
+    if version is None:
+        return past[-1].judge if past else ""
+    compares = bool(past) and any(c.preferences for c in past[-1].criteria)
+    return judge_digest(version.content, "pair" if compares else "judge")
 
 
 def current(frame: Frame, name: str) -> Version | None:

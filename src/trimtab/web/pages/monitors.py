@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import BadInput, TrimtabError
 from trimtab.incidents import Incident, MonitorRow, SliceSight, row_of, rows, sights
-from trimtab.watch import FALLS, SCORED, SIGNALS, Trial, Watch
+from trimtab.watch import FALLS, Trial, Watch, is_score, signal_of
 from trimtab.web import monitorform, words
-from trimtab.web.banner import headline
+from trimtab.web.banner import headline, signal_title
 from trimtab.web.frame import LIVE_STATES, Frame, actor
 from trimtab.web.trend import Part, Trend, trend
 
@@ -61,7 +61,7 @@ def line(row: MonitorRow, now_ns: int) -> Line:
     monitor = row.entry.monitor
     return Line(
         row=row,
-        title=SIGNALS[monitor.signal].title,
+        title=signal_title(monitor.signal),
         href=f"/monitors/{quote(monitor.name, safe='')}",
         css=STATE_CSS[row.state],
         percent=round(100 * row.share),
@@ -103,7 +103,8 @@ async def monitors(request: Request, frame: Frame, refused: TrimtabError | None 
             if not found_line.row.entry.off and found_line.row.entry.monitor.action != "note"
             and not house.reaches(found_line.row.entry.monitor.owner)
         ], form=refused is not None or request.query_params.get("form", "") == "new", refused=refused,
-        typed=monitorform.as_typed(form, monitorform.typed(None)), choices=monitorform.choices(),
+        typed=monitorform.as_typed(form, monitorform.typed(None)),
+        choices=monitorform.choices(await house.online.score_names()),
         status=refused.status if refused else 200,
     )  # fmt: skip
 
@@ -123,14 +124,15 @@ async def monitor(request: Request, frame: Frame, refused: TrimtabError | None =
     threshold = row.standing.threshold if row.standing else house.watch.threshold
     return frame.page(
         request, "monitor.html", title=f"Monitor {name}", nav="/monitors", incidents=incidents,
-        line=line(row, house.clock()), m=known, signal=SIGNALS[known.signal], threshold=threshold, row=row,
+        line=line(row, house.clock()), m=known, signal=signal_of(known.signal), threshold=threshold, row=row,
         sights=[sight_line(sight, threshold) for sight in sights(row)],
         fall_names=[f"{100 * fall:.0f} points" for fall in FALLS],
         gathering=sorted((row.standing.gathering if row.standing else {}).items()),
         trend=await _trend(frame, row, incidents), hours=HOURS, trials=TRIALS, trial=await _trial(request, frame, row),
         own=[(i, headline(i)) for i in incidents if i.state in LIVE_STATES and known.signal in i.signals],
         reached=house.reaches(known.owner), confirm=request.query_params.get("confirm", ""), refused=refused,
-        typed=monitorform.as_typed(form, monitorform.typed(known)), choices=monitorform.choices(),
+        typed=monitorform.as_typed(form, monitorform.typed(known)),
+        choices=monitorform.choices([known.signal, *await house.online.score_names()]),
         history=house.registry.versions("monitors", name, newest=10) if row.entry.number else [],
         status=refused.status if refused else 200, saved=request.query_params.get("saved", "")[:10],
     )  # fmt: skip
@@ -177,7 +179,7 @@ async def _trend(frame: Frame, row: MonitorRow, incidents: Sequence[Incident]) -
     cell = CELL_S * words.SECOND
     until = -(-house.clock() // cell) * cell
     since = until - HOURS * 3600 * words.SECOND
-    if monitor.signal in SCORED:
+    if is_score(monitor.signal):
         found = await house.spans.score_series(since_ns=since, until_ns=until, bucket_s=CELL_S, project=monitor.project)
         wanted = [b for b in found if b.name == monitor.signal and monitor.slice in ("", b.slice)]
         sums = [(b.start_ns, b.n, b.total) for b in wanted]
@@ -200,7 +202,7 @@ async def _trend(frame: Frame, row: MonitorRow, incidents: Sequence[Incident]) -
     ]
     return trend(
         [Part(start_ns=start, n=n, total=total) for start, (n, total) in cells.items()], (since, until), cell,
-        title=SIGNALS[monitor.signal].title, levels=levels, alarms=alarms, zone=frame.zone,
+        title=signal_title(monitor.signal), levels=levels, alarms=alarms, zone=frame.zone,
     )  # fmt: skip
 
 

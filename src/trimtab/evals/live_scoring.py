@@ -1,0 +1,324 @@
+"""The scorers that live traffic gets beside Trimtab's own checks: the sets of the registry, asked as they say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trimtab.core import BadInput, Change, NotFound, Score, Span, TrimtabError, Version
+from trimtab.registry import PRODUCTION, Registry
+
+from .agent_runs import is_run, run_output
+from .dataset import Case, cases_of
+from .live_sets import KIND, SEPARATOR, LiveScorer, LiveSet, live_set
+from .output import Output
+from .sampling import Sampling, drawn_label
+from .scorer import Verdict, verdicts_of
+from .scorers import Means
+from .spending import Spending
+
+#: Seconds for one scorer's look at one answer, and answers after which others have a turn.
+TIMEOUT, _TURN = 60.0, 20
+#: Kinds whose changes may change what a set means.
+_WATCHED = frozenset({KIND, "judges", "datasets"})
+#: Runs of applications whose traces are read in one step.
+_MOST_RUNS = 500
+#: Sets that are kept ready: one of each name, and a second one during rollouts.
+_MOST_SETS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveLine:
+    """How one live scorer stands: what it sees and what it has spent today. ``problem`` says why it cannot be asked.
+
+    ``criteria`` are the scores that a judge gives of each of its criteria, beside ``score``.
+    """
+
+    set: str
+    version: int
+    score: str
+    kind: str
+    asks: bool
+    sample: float
+    sample_raised: float
+    budget_usd: float | None
+    spent_usd: float
+    unpriced: int
+    resting: bool
+    errors: int
+    problem: str = ""
+    criteria: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    found: LiveSet
+    one: LiveScorer
+    sampling: Sampling
+    case: Case
+    output: Output
+    probability: float
+
+
+class LiveScoring:
+    """Asks the sets of kind ``scorers`` that stand at ``production``.
+
+    ``usual`` are the shares (quiet, raised) of scorers that ask a model and name none. ``turns`` bounds how many are
+    asked at once. ``trace_of`` reads the spans of a trace. ``errors`` counts by reason what could not be scored.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        means: Means,
+        spending: Spending,
+        sampling: Callable[..., Sampling],
+        turns: asyncio.Semaphore,
+        usual: tuple[float, float],
+        trace_of: Callable[[str], Awaitable[Sequence[Span]]],
+    ) -> None:
+        self._registry, self._means, self._spending = registry, means, spending
+        self._make_sampling, self._turns, self._usual, self._trace_of = sampling, turns, usual, trace_of
+        self._ready: dict[str, LiveSet | TrimtabError] = {}
+        self._samplings: dict[tuple[str, str], Sampling] = {}
+        self._references: dict[str, Mapping[str, Case]] = {}
+        self._live: tuple[str, ...] | None = None
+        self.errors: dict[str, Counter[str]] = defaultdict(Counter)
+        registry.on_change(self._heard)
+
+    async def score(self, outputs: Sequence[Output]) -> list[Score]:
+        """The scores that the sets give of answers."""
+        jobs: list[_Job] = []
+        for n, output in enumerate(outputs):
+            for found in await self._sets(output):
+                jobs += await self._drawn(found, output)
+            if n % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+        return await self._asked(jobs)
+
+    async def runs(self, spans: Sequence[Span], now_ns: int) -> list[Score]:
+        """The scores of applications' own runs among finished spans, whose traces are read whole."""
+        if not self._names():
+            return []
+        outputs = []
+        for root in [span for span in spans if is_run(span)][:_MOST_RUNS]:
+            sight = Output(text="", question="", project=root.project, stamp=root.stamp, trace_id=root.trace_id)
+            if sight.traffic and await self._sets(sight):
+                found = run_output(await self._trace_of(root.trace_id))
+                if found is not None:
+                    outputs.append(replace(found, time_ns=min(found.time_ns, now_ns)))
+        return await self.score(outputs)
+
+    async def check(self, output: Output) -> dict[str, float]:
+        """What the scorers that ask no model say of one answer, by score name."""
+        values: dict[str, float] = {}
+        for found in await self._sets(output):
+            case = await self._case(found, output)
+            for one in found.scorers:
+                if not one.asks:
+                    job = _Job(found, one, self._sampling(found, one), case, output, 1.0)
+                    values |= {score.name: score.value for score in await self._one(job)}
+        return values
+
+    async def standing(self) -> list[LiveLine]:
+        """How every live scorer stands, by set. A set that cannot be asked is one line with its problem."""
+        lines = []
+        for name in self._names():
+            number = self._registry.labels(KIND, name)[PRODUCTION]
+            found = await self._made(self._registry.version(KIND, name, number))
+            if isinstance(found, TrimtabError):
+                lines.append(_broken(name, number, found))
+                continue
+            lines += [self._line(found, one, number) for one in found.scorers]
+        return lines
+
+    def notes(self) -> list[str]:
+        """What readers of the scores have to know: whose budget is spent, who sees more than usual."""
+        return [sampling.note for sampling in self._samplings.values() if sampling.note]
+
+    def _line(self, found: LiveSet, one: LiveScorer, number: int) -> LiveLine:
+        sampling, score = self._sampling(found, one), found.score_name(one.scorer.name)
+        return LiveLine(
+            set=found.name, version=number, score=score, kind=one.kind, asks=one.asks, sample=sampling.share,
+            sample_raised=sampling.raised, budget_usd=sampling.budget_usd, spent_usd=sampling.spent_usd,
+            unpriced=sampling.unpriced, resting=sampling.resting, errors=self.errors[score].total(),
+            criteria=tuple(f"{score}{SEPARATOR}{name}" for name in each_of(_version(one.scorer))),
+        )  # fmt: skip
+
+    def _names(self) -> tuple[str, ...]:
+        """The sets that are live; looked up after a change only, for the registry may hold very many assets."""
+        if self._live is None:
+            names = self._registry.names(KIND)
+            self._live = tuple(name for name in names if self._registry.labels(KIND, name).get(PRODUCTION))
+        return self._live
+
+    async def _sets(self, output: Output) -> list[LiveSet]:
+        found = []
+        for name in self._names():
+            version = self._registry.resolve(f"{name}@{PRODUCTION}", kind=KIND, key=output.trace_id).version
+            made = await self._made(version)
+            if isinstance(made, TrimtabError):
+                self.errors[name][made.code] += 1
+            elif made.meets(output):
+                found.append(made)
+        return found
+
+    async def _made(self, version: Version) -> LiveSet | TrimtabError:
+        known = self._ready.get(version.pin)
+        if known is None:
+            if len(self._ready) >= _MOST_SETS:
+                self._ready.clear()
+            try:
+                await self._fetch(version.content)
+                known = live_set(version, self._means)
+            except TrimtabError as error:
+                known = error
+            self._ready[version.pin] = known
+        return known
+
+    async def _fetch(self, content: Mapping[str, Any]) -> None:
+        """See that the judges that are named stand in memory: making a scorer must not wait for a database."""
+        for spec in content.get("scorers", ()):
+            named = [spec.get("judge"), *(spec.get("judges") or ())] if isinstance(spec, Mapping) else []
+            for address in named:
+                if isinstance(address, str):
+                    await self._registry.ready(address, kind="judges")
+
+    def _sampling(self, found: LiveSet, one: LiveScorer) -> Sampling:
+        key = (found.pin, one.scorer.name)
+        known = self._samplings.get(key)
+        if known is None:
+            name = found.score_name(one.scorer.name)
+            quiet, raised = one.shares(*self._usual)
+            known = self._samplings[key] = self._make_sampling(
+                quiet, raised=raised, budget_usd=one.budget_usd, spend=self._spending.of(name), who=name
+            )
+        return known
+
+    async def _drawn(self, found: LiveSet, output: Output) -> list[_Job]:
+        jobs = []
+        for one in found.scorers:
+            sampling = self._sampling(found, one)
+            probability = sampling.probability()
+            if (output.answered or not one.asks) and sampling.draw(probability):
+                jobs.append((one, sampling, probability))
+        if not jobs:
+            return []
+        case = await self._case(found, output)
+        return [_Job(found, one, sampling, case, output, p) for one, sampling, p in jobs]
+
+    async def _case(self, found: LiveSet, output: Output) -> Case:
+        """The case of an answer: with its reference where there is one for its question."""
+        bare = Case(id=output.trace_id, input=output.question)
+        if not found.references:
+            return bare
+        known = self._references.get(found.references)
+        if known is None:
+            try:
+                await self._registry.ready(found.references, kind="datasets")
+                content = self._registry.resolve(found.references, kind="datasets").version.content
+                known = await asyncio.to_thread(_by_question, content)
+            except (BadInput, NotFound) as error:
+                self.errors[found.name][error.code] += 1
+                known = {}
+            self._references[found.references] = known
+        return known.get(bare.identity, bare)
+
+    async def _asked(self, jobs: Sequence[_Job]) -> list[Score]:
+        scores: list[Score] = []
+        for n, job in enumerate(job for job in jobs if not job.one.slow):
+            scores += await self._one(job)
+            if n % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+        for found in await asyncio.gather(*(self._in_turn(job) for job in jobs if job.one.slow)):
+            scores += found
+        return scores
+
+    async def _in_turn(self, job: _Job) -> list[Score]:
+        async with self._turns:
+            # Many may be drawn at once: the budget is looked at again before each of them is asked.
+            return [] if job.sampling.resting else await self._one(job)
+
+    async def _one(self, job: _Job) -> list[Score]:
+        scorer, name = job.one.scorer, job.found.score_name(job.one.scorer.name)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                verdicts = verdicts_of(scorer, await scorer(job.case, job.output))
+        except TrimtabError as error:
+            self.errors[name][error.code] += 1
+            return []
+        except Exception as error:  # house: except because one scorer's mistake must not cost the others' scores
+            self.errors[name][type(error).__name__] += 1
+            return []
+        for verdict in verdicts:
+            if verdict.error:
+                self.errors[name]["no_value"] += 1
+        if job.one.asks and verdicts:
+            costs = [verdict.cost_usd for verdict in verdicts]
+            self._spending.pay(name, None if None in costs else sum(cost or 0.0 for cost in costs))
+        return [_score(job, verdict) for verdict in verdicts if verdict.value is not None]
+
+    def _heard(self, change: Change) -> None:
+        if change.kind in _WATCHED:
+            self._live = None
+            self._ready.clear()
+            self._samplings.clear()
+            self._references.clear()
+
+
+def _by_question(content: Mapping[str, Any]) -> dict[str, Case]:
+    found: dict[str, Case] = {}
+    for case in cases_of(content):
+        if case.input:
+            found.setdefault(Case(input=case.input).identity, case)
+    return found
+
+
+def _score(job: _Job, verdict: Verdict) -> Score:
+    name, output = job.found.score_name(verdict.name), job.output
+    judge = _judge(job.one.scorer)
+    by, pin = (f"judge:{judge.name}", judge.pin) if judge else (f"{KIND}:{job.found.name}", job.found.pin)
+    return Score(
+        id=f"{output.trace_id}:{name}:{pin}",
+        trace_id=output.trace_id,
+        span_id=output.span_id,
+        name=name,
+        value=verdict.value or 0.0,
+        by=by,
+        by_version=pin,
+        label=drawn_label(job.probability) if job.probability < 1.0 else "",
+        reason=verdict.reason,
+        time_ns=output.time_ns,
+        slice=output.slice,
+        project=output.project,
+        stamp=output.stamp,
+    )
+
+
+def _judge(scorer: Any) -> Version | None:
+    """The registered judge that a scorer is, if it is one; a judge that the set spells has no version of its own."""
+    version = _version(scorer)
+    return version if version is not None and version.number > 0 else None
+
+
+def _version(scorer: Any) -> Version | None:
+    version = getattr(getattr(scorer, "scorer", scorer), "version", None)
+    return version if isinstance(version, Version) else None
+
+
+def each_of(version: Version | None) -> list[str]:
+    """The criteria of which a judge gives scores of their own."""
+    if version is None or not version.content.get("each"):
+        return []
+    return [str(criterion["name"]) for criterion in version.content.get("criteria", ())]
+
+
+def _broken(name: str, number: int, error: TrimtabError) -> LiveLine:
+    return LiveLine(
+        set=name, version=number, score=f"{name}.*", kind="", asks=False, sample=0.0, sample_raised=0.0,
+        budget_usd=None, spent_usd=0.0, unpriced=0, resting=False, errors=0, problem=str(error),
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""The thread that writes down which words spans have, some ten thousand spans at a time, behind the writer.
+
+A segment is made from what is on disk, a group at a time with a rest after each, so that no request waits for it and
+while spans come in it takes a tenth of one core at most. The writer's thread stores it. Spans that have no words yet
+are searched all the same, and what is missing is seen from the files: nothing is lost when the process ends meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from trimtab.core import Overloaded
+
+from . import dayfile
+from .blocks import texts_of
+from .dayfile import DayFile
+from .ledger import Ledger
+from .payload import Codec
+from .words import GROUP_SPANS, GROUPS, Group, Maker
+
+_log = logging.getLogger(__name__)
+#: Spans without words of which today's file has at least so many before it gets another segment.
+FULL: Final = GROUP_SPANS * GROUPS
+#: Spans without words that a file of an earlier day may keep: looking through them takes some milliseconds.
+FEW: Final = 1000
+#: Seconds between two looks for new spans.
+_LOOK_S: Final = 5.0
+#: Seconds of rest for each second of work: while spans are written, and once none were for a second.
+_REST_BUSY: Final = 9.0
+_REST_IDLE: Final = 1.0
+#: Seconds after which who waits for the writer sees whether the store is being closed.
+_WAIT_S: Final = 0.5
+_END: Final = 1 << 62
+
+
+class Gap(NamedTuple):
+    """Spans that have no words: some of those with a number in [first, last]."""
+
+    first: int
+    last: int
+
+
+class Indexer:
+    """The thread, from the beginning until ``close``. ``errand`` has the writer's thread do something in its turn."""
+
+    def __init__(self, ledger: Ledger, codec: Codec, errand: Callable[[Callable[[], None]], None]) -> None:
+        self._ledger = ledger
+        self._codec = codec
+        self._errand = errand
+        self._closed = threading.Event()
+        self._turn = threading.Lock()
+        self._last_seq, self._written = ledger.last_seq, 0.0
+        #: Files of earlier days that have all their words and no others, and what had been removed when that was seen.
+        self._whole: dict[Path, tuple[int, int]] = {}
+        self._thread = threading.Thread(target=self._run, name="trimtab-span-indexer", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after the group that it is at. Closing twice is allowed."""
+        self._closed.set()
+        self._thread.join()
+
+    def index(self, *, today: bool = False, gently: bool = False) -> int:
+        """Make the segments that are missing now, of today's file only full ones unless ``today`` asks for all; returns
+        how many were stored. ``gently`` rests between groups."""
+        made = 0
+        with self._turn:
+            for file in self._ledger.files:
+                earlier, removed = file.day < self._ledger.today, self._ledger.removed(file)
+                if file.seqs.high < 0 or self._whole.get(file.path) == removed:
+                    continue
+                least = 1 if today else FEW if earlier else FULL
+                try:
+                    made += self._cover(file, least, earlier=earlier, gently=gently)
+                except sqlite3.OperationalError:
+                    if file.path in {one.path for one in self._ledger.files}:
+                        raise
+                    continue  # Its day was deleted meanwhile.
+                if earlier and not self._closed.is_set() and removed == self._ledger.removed(file):
+                    self._whole[file.path] = removed
+        return made
+
+    def _cover(self, file: DayFile, least: int, *, earlier: bool, gently: bool) -> int:
+        """Cover what a file has without words; returns how many segments were stored. Once its day is over, words of
+        texts that were dropped go: before, a segment would be made anew for each of its traces."""
+        with contextlib.closing(dayfile.connect(file.path)) as connection:
+            if not dayfile.has_words(connection):
+                return 0
+            if earlier and connection.execute("SELECT 1 FROM words WHERE stale LIMIT 1").fetchone():
+                self._by_the_writer(lambda: self._ledger.forget_stale_words(file))
+            return sum(
+                self._fill(file, connection, gap, full=least == FULL, gently=gently) for gap in gaps(connection, least)
+            )
+
+    def _fill(self, file: DayFile, connection: sqlite3.Connection, gap: Gap, *, full: bool, gently: bool) -> int:
+        """Cover a gap with segments, or as much of it as fills some; returns how many were stored."""
+        made = 0
+        while groups := groups_in(connection, gap):
+            if full and len(groups) < GROUPS:
+                break
+            removed = self._ledger.removed(file)
+            maker = Maker()
+            for group in groups:
+                began = time.perf_counter()
+                maker.add(group, texts_of(connection, self._codec, group.first, group.last))
+                if self._closed.wait((time.perf_counter() - began) * (self._rest() if gently else 0.0)):
+                    return made
+            segment = maker.made(gap.first)
+            if not self._by_the_writer(partial(self._ledger.keep_words, file, segment, removed)):
+                break
+            gap, made = Gap(segment.last + 1, gap.last), made + 1
+        return made
+
+    def _rest(self) -> float:
+        """Seconds of rest for each second of work."""
+        now = time.monotonic()
+        if self._ledger.last_seq != self._last_seq:
+            self._last_seq, self._written = self._ledger.last_seq, now
+        return _REST_BUSY if now - self._written < 1 else _REST_IDLE
+
+    def _by_the_writer(self, change: Callable[[], bool]) -> bool:
+        """Have the writer's thread change a file. False where it did not, or when all is closed."""
+        changed: list[bool] = []
+        done = threading.Event()
+
+        def errand() -> None:
+            try:
+                changed.append(change())
+            finally:
+                done.set()
+
+        try:
+            self._errand(errand)
+        except Overloaded:
+            return False
+        while not done.wait(_WAIT_S):
+            if self._closed.is_set():
+                return False
+        return any(changed)
+
+    def _run(self) -> None:
+        seen: object = None
+        while not self._closed.wait(_LOOK_S):
+            now = (
+                self._ledger.today,
+                self._ledger.last_seq,
+                [self._ledger.removed(file) for file in self._ledger.files],
+            )
+            if now != seen:
+                try:
+                    self.index(gently=True)
+                    seen = now
+                except Exception as error:  # house: except because search works without words, and this thread goes on
+                    _log.warning("the words of spans were not written down: %s", error)
+
+
+def gaps(connection: sqlite3.Connection, least: int) -> list[Gap]:
+    """What has no words in a file: any spans between two segments, and the spans after the last one where there are at
+    least so many."""
+    found = []
+    covered = -1
+    for first, last in connection.execute("SELECT first, last FROM words ORDER BY first").fetchall():
+        if _nth(connection, covered, first, 1) >= 0:
+            found.append(Gap(covered + 1, first - 1))
+        covered = last
+    if _nth(connection, covered, _END, least) >= 0:
+        (high,) = connection.execute("SELECT max(seq) FROM spans").fetchone()
+        found.append(Gap(covered + 1, high))
+    return found
+
+
+def groups_in(connection: sqlite3.Connection, gap: Gap) -> list[Group]:
+    """The groups of the next segment, from the beginning of a gap: a group begins where a block does."""
+    rows = connection.execute(
+        "SELECT seq, start_ns FROM spans NOT INDEXED WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
+        (*gap, 2 * GROUP_SPANS * GROUPS),
+    ).fetchall()
+    if not rows:
+        return []
+    blocks = {
+        seq for (seq,) in connection.execute("SELECT seq FROM blocks WHERE seq BETWEEN ? AND ?", (gap[0], rows[-1][0]))
+    }
+    found: list[Group] = []
+    starts: list[int] = []
+    first, last = gap.first, -1
+    for seq, start_ns in rows:
+        if len(starts) >= GROUP_SPANS and (seq in blocks or len(starts) >= 2 * GROUP_SPANS):
+            found.append(Group(first, last, min(starts), max(starts)))
+            first, starts = seq, []
+            if len(found) == GROUPS:
+                return found
+        last = seq
+        starts.append(start_ns)
+    return [*found, Group(first, last, min(starts), max(starts))]
+
+
+def _nth(connection: sqlite3.Connection, after: int, before: int, nth: int) -> int:
+    """The number of the nth span between two numbers; -1 where there are fewer."""
+    found = connection.execute(
+        "SELECT seq FROM spans NOT INDEXED WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1 OFFSET ?",
+        (after, before, nth - 1),
+    ).fetchone()
+    return int(found[0]) if found else -1

@@ -1,0 +1,212 @@
+"""Which groups of spans have which words, so that a text search opens only the groups that may hold the text.
+
+A *group* is some twenty spans that were committed one after another. A *segment* is up to 512 groups: the different
+words of their inputs and outputs, and for each word the groups that have it. Words are runs of letters and digits,
+case-folded; in scripts that put no spaces between words each letter is a word. A text can stand only where all of its
+words do: those inside it whole, the first and the last at the end or the beginning of a word, a single one anywhere in
+a word. So a search for any part of a text loses nothing, and what is found is still looked at letter by letter.
+
+A group whose words are no language (encoded files, random letters) would make a segment as large as its texts; its
+words are left out, and it counts as one that may hold anything.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from operator import sub
+from typing import Final, NamedTuple
+
+import zstandard
+
+#: A group is full with so many spans where another block begins, and at last with twice as many.
+GROUP_SPANS: Final = 20
+#: Groups of a segment.
+GROUPS: Final = 512
+#: Bytes of the longest word that is kept: a digest in hex has 128.
+_LONGEST: Final = 128
+#: Bytes of different words that a segment may have at first, and more of them for each of its groups.
+_ROOM: Final = 96 * 1024
+_ROOM_EACH: Final = 1024
+#: A part of a word that so many different words of a segment have says nothing worth looking up.
+_MOST_WORDS: Final = 256
+#: Letters that are words by themselves: Thai, Lao, Khmer and Burmese, kana, and Chinese characters.
+_WIDE: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD: Final = re.compile(rf"[^\W_{_WIDE}]+|[{_WIDE}]")
+_ALONE: Final = re.compile(rf"[{_WIDE}]")
+#: What stands between words, in text of small ASCII letters, as spaces.
+_SPACED: Final = bytes(one if chr(one).isascii() and chr(one).isalnum() else 32 for one in range(256))
+_LEVEL: Final = 6
+_GROUP: Final = struct.Struct("<qqq")
+_FAR: Final = 255
+#: Characters that are taken apart at once, more or less.
+_PART: Final = 65_536
+#: A word that so large a share of the groups have tells nothing.
+_EVERYWHERE: Final = 0.95
+#: What stands for any word; it is none.
+_ANYTHING: Final = b"*"
+
+
+class Group(NamedTuple):
+    """Spans with a number in [first, last], and the first and last start among them."""
+
+    first: int
+    last: int
+    low_ns: int
+    high_ns: int
+
+
+class Segment(NamedTuple):
+    """A row of the table ``words``: what it covers, and three compressed columns."""
+
+    first: int
+    last: int
+    groups: bytes
+    words: bytes
+    places: bytes
+
+
+class Piece(NamedTuple):
+    """A word of a text that is searched for, and whether a word that has it begins and ends with it."""
+
+    word: bytes
+    begins: bool
+    ends: bool
+
+
+def words_of(texts: Iterable[str]) -> set[bytes]:
+    """The different words of some texts."""
+    plain: set[str] = set()
+    other: set[str] = set()
+    for text in texts:
+        # Calls of one trace repeat whole messages, which stand in quotes: each is read once.
+        folded = text.casefold()
+        (plain if folded.isascii() else other).update(folded.split('"'))
+    found: set[bytes] = set()
+    for part in _parts(plain):
+        found.update(part.encode().translate(_SPACED).split())
+    for part in _parts(other):
+        found.update(map(str.encode, set(_WORD.findall(part))))
+    return found
+
+
+def _parts(chunks: Iterable[str]) -> Iterator[str]:
+    """The chunks together, but not so much at once that other threads wait for it."""
+    part: list[str] = []
+    size = 0
+    for chunk in chunks:
+        part.append(chunk)
+        size += len(chunk)
+        if size > _PART:
+            yield " ".join(part)
+            part, size = [], 0
+    yield " ".join(part)
+
+
+def pieces_of(needle: str) -> list[Piece]:
+    """The words of a case-folded text."""
+    found = []
+    for match in _WORD.finditer(needle):
+        alone = _ALONE.match(match[0]) is not None
+        found.append(Piece(match[0].encode(), alone or match.start() > 0, alone or match.end() < len(needle)))
+    return found
+
+
+class Maker:
+    """Makes a segment, group by group."""
+
+    def __init__(self) -> None:
+        self._groups: list[Group] = []
+        self._places: defaultdict[bytes, list[int]] = defaultdict(list)
+        self._size = 0
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+    def add(self, group: Group, texts: Iterable[str]) -> None:
+        """Add the next group, with the inputs and outputs of its spans."""
+        words, places, place = words_of(texts), self._places, len(self._groups)
+        new = [word for word in words if word not in places]
+        size = sum(map(len, new))
+        if self._size + size > _ROOM + place * _ROOM_EACH or max(map(len, new), default=0) > _LONGEST:
+            words, size = {_ANYTHING}, 0
+        self._size += size
+        for word in words:
+            places[word].append(place)
+        self._groups.append(group)
+
+    def made(self, first: int) -> Segment:
+        """The segment, which covers all spans from the number ``first`` on to the last group's last."""
+        # Words of like frequency have like gaps, and what is alike compresses.
+        words = sorted(self._places, key=lambda word: (-len(self._places[word]), word))
+        ways = [_ways(self._places[word]) for word in words]
+        pack = self._compressor.compress
+        return Segment(
+            first=first,
+            last=self._groups[-1].last,
+            groups=pack(b"".join(_GROUP.pack(one.last, one.low_ns, one.high_ns) for one in self._groups)),
+            words=pack(b"\n" + b"".join(word + b"\n" for word in words)),
+            places=pack(struct.pack(f"<{len(ways) + 1}H", len(self._groups), *map(len, ways)) + b"".join(ways)),
+        )
+
+
+def groups_of(first: int, groups: bytes) -> list[Group]:
+    """The groups of a segment that begins with the number ``first``, from its opened column."""
+    found = []
+    for last, low_ns, high_ns in _GROUP.iter_unpack(groups):
+        found.append(Group(first, last, low_ns, high_ns))
+        first = last + 1
+    return found
+
+
+def places_of(pieces: Sequence[Piece], words: bytes, open_places: Callable[[], bytes]) -> set[int] | None:
+    """The places of the groups that have a word for each piece or may hold anything; None for all of them. The columns
+    are given opened, and ``open_places`` is called only where there may be such a group."""
+    anything = _numbers(Piece(_ANYTHING, True, True), words)
+    wanted = [_numbers(piece, words) for piece in pieces]
+    if not anything and not all(wanted):
+        return set()
+    count = words.count(b"\n") - 1
+    places = open_places()
+    groups, *lengths = struct.unpack_from(f"<{count + 1}H", places)
+    # Of several words the first is the most frequent.
+    telling = [its for its in wanted if len(its) < _MOST_WORDS and (not its or lengths[its[0]] < _EVERYWHERE * groups)]
+    if not telling:
+        return None
+    ends = list(accumulate(lengths, initial=2 * (count + 1)))
+
+    def having(numbers: Iterable[int]) -> set[int]:
+        return {place for number in numbers for place in _led_by(places[ends[number] : ends[number + 1]])}
+
+    return set.intersection(*map(having, telling)) | having(anything)
+
+
+def _ways(places: list[int]) -> bytes:
+    """From each place to the next, beginning before the first: a byte for each, after a zero for every 255 more."""
+    ways = list(map(sub, places, [-1, *places]))
+    if max(ways) <= _FAR:
+        return bytes(ways)
+    return b"".join(bytes((way - 1) // _FAR) + bytes(((way - 1) % _FAR + 1,)) for way in ways)
+
+
+def _led_by(ways: bytes) -> Iterator[int]:
+    """The places that ``_ways`` leads to."""
+    if 0 not in ways:
+        return islice(accumulate(ways, initial=-1), 1, None)
+    at = accumulate((way or _FAR for way in ways), initial=-1)
+    return (place for way, place in zip(ways, islice(at, 1, None), strict=True) if way)
+
+
+def _numbers(piece: Piece, words: bytes) -> list[int]:
+    """The numbers of the words that have a piece, no more than would be looked up."""
+    pattern = (b"\n" if piece.begins else b"") + piece.word + (b"\n" if piece.ends else b"")
+    found: list[int] = []
+    number, counted = -1, 0
+    at = words.find(pattern)
+    while at >= 0 and len(found) < _MOST_WORDS:
+        begin = at + piece.begins
+        number, counted = number + words.count(b"\n", counted, begin), begin
+        found.append(number)
+        at = words.find(pattern, words.index(b"\n", begin))
+    return found

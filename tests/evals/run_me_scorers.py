@@ -1,0 +1,15 @@
+"""Scorers of somebody's own, as a configuration lists them."""
+
+from __future__ import annotations
+
+import threading
+
+from trimtab.evals import Case, Output, Verdict
+
+
+async def polite(case: Case, output: Output) -> Verdict:
+    return Verdict(float("please" in output.text.lower()))
+
+
+def slow(case: Case, output: Output) -> float:
+    return float(threading.current_thread() is not threading.main_thread())

@@ -1,0 +1,310 @@
+"""The words of spans: a search by them finds what a search letter by letter finds, whatever was written or erased."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import example, given
+from hypothesis import strategies as st
+from moving_clock import DAY_NS, NOON, Clock
+
+from trimtab.core import Breakdown, Filter, Span, SpanQuery
+from trimtab.store import SpanStore, dayfile, indexing, reader
+from trimtab.store.ledger import Ledger
+from trimtab.store.words import GROUPS, Group, Maker, Segment, groups_of, pieces_of, places_of
+
+MakeSpan = Callable[..., Span]
+OpenStore = Callable[..., SpanStore]
+
+#: Letters that fold to several or to other ones, that are words by themselves, that stand between words.
+LETTERS = 'aAbBzs1 9_-."\\\n\x00ßẞſKkﬁİıÉé\u0301退款政策のカไทย한글𝄞ΣςσЖж'
+tricky = st.text(st.sampled_from(LETTERS), max_size=14)
+
+
+def segment_of(groups: Sequence[Sequence[str]]) -> Segment:
+    maker = Maker()
+    for place, texts in enumerate(groups):
+        maker.add(Group(10 * place, 10 * place + 9, place, place), texts)
+    return maker.made(0)
+
+
+def found_in(segment: Segment, needle: str) -> set[int]:
+    """The places of the groups that may hold a text."""
+    open_ = zstandard.ZstdDecompressor().decompress
+    found = places_of(pieces_of(needle.casefold()), open_(segment.words), lambda: open_(segment.places))
+    return set(range(len(groups_of(segment.first, open_(segment.groups))))) if found is None else found
+
+
+@given(st.lists(st.lists(tricky, max_size=3), min_size=1, max_size=5), tricky, st.data())
+@example([["the Straße is"], ["die STRASSE"]], "SSE", None)
+@example([["退款政策适用"], ["退货"]], "款政", None)
+def test_no_group_that_says_a_text_is_left_out(
+    groups: list[list[str]], needle: str, data: st.DataObject | None
+) -> None:
+    texts = [text for group in groups for text in group if text]
+    if texts and data is not None and data.draw(st.booleans()):
+        text = data.draw(st.sampled_from(texts))
+        start = data.draw(st.integers(0, len(text) - 1))
+        needle = text[start : data.draw(st.integers(start + 1, len(text)))].swapcase()
+    saying = {
+        place for place, group in enumerate(groups) if any(needle.casefold() in text.casefold() for text in group)
+    }
+    assert saying <= found_in(segment_of(groups), needle)
+
+
+def test_a_text_is_looked_for_only_where_its_words_are() -> None:
+    groups = [["the refund was made"], ["a Refund, The"], ["prefunding"], ["the policy of refunds"]]
+    segment = segment_of(groups)
+    assert found_in(segment, "refund") == {0, 1, 2, 3}
+    assert found_in(segment, "the refund") == {0, 1, 3}
+    assert found_in(segment, " refund ") == {0, 1}
+    assert found_in(segment, "EFUNDI") == {2}
+    assert found_in(segment, "refund was") == {0}
+    assert found_in(segment, "nowhere refund") == set()
+    assert found_in(segment, "...") == {0, 1, 2, 3}
+
+
+def test_words_that_are_far_apart_and_words_that_are_everywhere() -> None:
+    groups = [["everywhere"] + (["rare"] if place in (0, 1, 300, GROUPS - 1) else []) for place in range(GROUPS)]
+    segment = segment_of(groups)
+    assert found_in(segment, "rare") == {0, 1, 300, GROUPS - 1}
+    assert found_in(segment, "everywhere") == set(range(GROUPS))
+    assert segment.last == 10 * GROUPS - 1
+
+
+def test_a_group_whose_words_are_no_language_may_hold_anything() -> None:
+    noise = " ".join(f"{n:x}q{n * 7919:x}" for n in range(40_000))
+    segment = segment_of([["plain words"], [noise], ["x" * 500], ["more words"]])
+    assert found_in(segment, "plain") == {0, 1, 2}
+    assert found_in(segment, "nowhere") == {1, 2}
+    assert len(segment.words) < 200
+
+
+SAID = (
+    "Where is my refund", "The REFUND is made", "prefunding", "die Straße", "退款政策适用于", "order 17", "ORDER 18",
+    "a_b", "line\none", 'he said "yes"',
+)  # fmt: skip
+ASKED = (
+    "refund", "the refund", "efundi", "STRASSE", "款政", "order 1", "der 18", "a_b", "one", "line\non", '"yes"', "e",
+    "zzz", " ", "my refund is",
+)  # fmt: skip
+
+
+def world(make_span: MakeSpan, first: int, count: int) -> list[Span]:
+    """Roots with a span under each, of which every one says something else."""
+    made: list[Span] = []
+    for n in range(first, first + count):
+        root = make_span(parent_id="", input=SAID[n % len(SAID)], session=f"s-{n % 3}", start_ns=NOON + n * 7 % 100)
+        under = make_span(
+            trace_id=root.trace_id, parent_id=root.span_id, output=f"{SAID[n // 2 % len(SAID)]} {n}", start_ns=NOON + n
+        )
+        made += [root, under]
+    return made
+
+
+async def everything(store: SpanStore, query: SpanQuery) -> list[str]:
+    """The spans of all pages."""
+    found: list[str] = []
+    while True:
+        page = await store.query(query)
+        found += [span.span_id for span in page.spans]
+        if not page.cursor:
+            return found
+        query = replace(query, cursor=page.cursor)
+
+
+def asked() -> list[SpanQuery]:
+    """Questions with a text: alone, in pages, in a window and with conditions."""
+    session = (Filter(column="session", op="=", value="s-1"),)
+    return [
+        query
+        for text in ASKED
+        for query in (
+            SpanQuery(text=text, roots=False, limit=1000),
+            SpanQuery(text=text, roots=False, limit=7),
+            SpanQuery(text=text),
+            SpanQuery(text=text, roots=False, since_ns=NOON + 20, until_ns=NOON + 60, limit=1000),
+            SpanQuery(text=text, filters=session),
+        )
+    ]
+
+
+@pytest.mark.parametrize("few_groups", [0, 1000])
+async def test_every_question_is_answered_as_without_words(
+    open_store: OpenStore, make_span: MakeSpan, clock: Clock, monkeypatch: pytest.MonkeyPatch, few_groups: int
+) -> None:
+    """Some spans have words, newer ones have none, and there is an earlier day."""
+    monkeypatch.setattr(reader, "FEW_GROUPS", few_groups)
+    store = open_store()
+    counted = [Breakdown(query=query, by=("session",)) for query in asked()[::5]]
+    for first in range(0, 120, 30):
+        await store.write(world(make_span, first, 30))
+        if first == 60:
+            clock.now += DAY_NS
+    expected = [await everything(store, query) for query in asked()]
+    groups = [await store.groups(one) for one in counted]
+    assert await store.index(today=True) == 2
+    assert [await everything(store, query) for query in asked()] == expected
+    assert [await store.groups(one) for one in counted] == groups
+    late = world(make_span, 200, 3)
+    await store.write(late)
+    found = await everything(store, SpanQuery(text=late[1].output, roots=False))
+    assert found == [late[1].span_id]
+    assert await store.index(today=True) == 1
+    assert await everything(store, SpanQuery(text=late[1].output, roots=False)) == found
+
+
+def rows(folder: Path, sql: str) -> list[tuple[int, ...]]:
+    found: list[tuple[int, ...]] = []
+    for path in sorted(folder.glob("spans-*.db")):
+        connection = sqlite3.connect(path)
+        found += connection.execute(sql).fetchall()
+        connection.close()
+    return found
+
+
+async def test_words_of_what_is_erased_go_with_it(
+    open_store: OpenStore, make_span: MakeSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "GROUPS", 2)
+    store = open_store()
+    spans = world(make_span, 0, 60)
+    await store.write(spans)
+    made = await store.index(today=True)
+    assert made > 2
+    query = SpanQuery(text="order", roots=False, limit=1000)
+    gone = next(span for span in spans[60:] if "order" in span.input)
+    before = await everything(store, query)
+    await store.erase([gone.trace_id])
+    assert len(rows(tmp_path / "spans", "SELECT first FROM words")) == made - 1
+    left = {span.span_id for span in spans if span.trace_id != gone.trace_id}
+    expected = [one for one in before if one in left]
+    assert await everything(store, query) == expected
+    assert await store.index(today=True) == 1
+    assert await everything(store, query) == expected
+    store.close()
+    (count,) = rows(tmp_path / "spans", "SELECT count(*) FROM words")
+    assert count == (made,)
+
+
+async def test_a_segment_that_was_begun_before_an_erasure_is_not_kept(
+    open_store: OpenStore, make_span: MakeSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    spans = world(make_span, 0, 20)
+    await store.write(spans)
+    keep = Ledger.keep_words
+    late: list[bool] = []
+
+    def keep_late(ledger: Ledger, file: dayfile.DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
+        if not late:
+            ledger.erase([bytes.fromhex(spans[0].trace_id)])
+        late.append(keep(ledger, file, segment, removed))
+        return late[-1]
+
+    monkeypatch.setattr(Ledger, "keep_words", keep_late)
+    assert await store.index(today=True) == 0
+    assert await store.index(today=True) == 1
+    assert late == [False, True]
+    assert rows(tmp_path / "spans", "SELECT count(*) FROM words") == [(1,)]
+
+
+async def test_a_day_that_is_over_is_covered_and_today_only_by_full_segments(
+    open_store: OpenStore, make_span: MakeSpan, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "GROUPS", 3)
+    monkeypatch.setattr(indexing, "FULL", 60)
+    monkeypatch.setattr(indexing, "FEW", 5)
+    store = open_store()
+    await store.write(world(make_span, 0, 50))
+    assert await store.index() == 1
+    assert await store.index() == 0
+    clock.now += DAY_NS
+    await store.write(world(make_span, 50, 2))
+    assert await store.index() == 1
+    assert await store.index() == 0
+    last = "SELECT (SELECT max(seq) FROM spans) - coalesce((SELECT max(last) FROM words), 0)"
+    assert [left == 0 for (left,) in rows(tmp_path / "spans", last)] == [True, False]
+
+
+async def test_the_store_does_it_by_itself(
+    open_store: OpenStore, make_span: MakeSpan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = threading.Event()
+    keep = Ledger.keep_words
+
+    def tell(ledger: Ledger, file: dayfile.DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
+        done = keep(ledger, file, segment, removed)
+        kept.set()
+        return done
+
+    monkeypatch.setattr(indexing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(indexing, "GROUPS", 2)
+    monkeypatch.setattr(indexing, "FULL", 40)
+    monkeypatch.setattr(Ledger, "keep_words", tell)
+    store = open_store()
+    await store.write(world(make_span, 0, 100))
+    assert kept.wait(60)
+    store.close()
+
+
+async def test_the_words_of_a_day_go_with_the_day(
+    open_store: OpenStore, make_span: MakeSpan, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment that comes too late is not kept."""
+    store = open_store()
+    await store.write(world(make_span, 0, 20))
+    clock.now += 3 * DAY_NS
+    keep = Ledger.keep_words
+
+    def keep_late(ledger: Ledger, file: dayfile.DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
+        assert ledger.expire(clock.now) != []
+        return keep(ledger, file, segment, removed)
+
+    monkeypatch.setattr(Ledger, "keep_words", keep_late)
+    assert await store.index(today=True) == 0
+    assert await everything(store, SpanQuery(text="refund")) == []
+
+
+async def test_words_of_dropped_texts_go_once_the_day_is_over(
+    open_store: OpenStore, make_span: MakeSpan, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "GROUPS", 2)
+    monkeypatch.setattr(indexing, "FEW", 1)
+    store = open_store()
+    spans = world(make_span, 0, 60)
+    await store.write(spans)
+    made = await store.index(today=True)
+    stale = "SELECT count(*) FROM words WHERE stale"
+    assert await store.strip([spans[0].trace_id]) == 2
+    assert rows(tmp_path / "spans", stale) == [(1,)]
+    expected = [await everything(store, query) for query in asked()]
+    clock.now += DAY_NS
+    assert await store.index() == 1
+    assert rows(tmp_path / "spans", "SELECT count(*), total(stale) FROM words") == [(made, 0)]
+    assert [await everything(store, query) for query in asked()] == expected
+    assert await store.strip([spans[-1].trace_id]) == 2
+    assert await store.index() == 1
+
+
+async def test_a_segment_that_was_begun_before_texts_were_dropped_is_made_again(
+    open_store: OpenStore, make_span: MakeSpan, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    spans = world(make_span, 0, 20)
+    await store.write(spans)
+    keep = Ledger.keep_words
+
+    def keep_late(ledger: Ledger, file: dayfile.DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
+        ledger.strip([bytes.fromhex(spans[0].trace_id)])
+        return keep(ledger, file, segment, removed)
+
+    monkeypatch.setattr(Ledger, "keep_words", keep_late)
+    assert await store.index(today=True) == 1
+    assert rows(tmp_path / "spans", "SELECT count(*) FROM words WHERE stale") == [(1,)]
