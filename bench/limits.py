@@ -62,7 +62,7 @@ def cost(usage: Usage) -> int:
 
 async def hammer(limiters: list[Limits], key: Key, clients: int, params: dict[str, Any], seed: int) -> tuple[int, int]:
     """What was spent, and the dearest request."""
-    rng = random.Random(seed)
+    rng, on = random.Random(seed), route()
     spent = dearest = 0
 
     async def client(n: int) -> None:
@@ -72,13 +72,17 @@ async def hammer(limiters: list[Limits], key: Key, clients: int, params: dict[st
             usage = Usage(input_tokens=rng.randint(100, 2000), output_tokens=rng.randint(10, 1000))
             live = request(key, usage, params)
             try:
-                async with limits.admit(route(), live):
-                    await asyncio.sleep(rng.random() * 0.005)
-                    answered(live, usage)
-                    spent += cost(usage)
-                    dearest = max(dearest, cost(usage))
+                admission = limits.let_in(on, live) or await limits.wait_in(on, live)
             except LimitReached:
                 return
+            try:
+                await asyncio.sleep(rng.random() * 0.005)
+                answered(live, usage)
+                spent += cost(usage)
+                dearest = max(dearest, cost(usage))
+            finally:
+                if (ending := limits.leave(admission)) is not None:
+                    await ending
 
     await asyncio.gather(*(client(n) for n in range(clients)))
     return spent, dearest
@@ -149,8 +153,9 @@ async def price_of(limits: dict[str, Any], requests: int = 4000) -> float:
                 answered(live, usage)
             began = time.thread_time()
             for live in lives:
-                async with counting.admit(on, live):
-                    pass
+                admission = counting.let_in(on, live) or await counting.wait_in(on, live)
+                if (ending := counting.leave(admission)) is not None:
+                    await ending
             best = min(best, (time.thread_time() - began) / requests)
             await ledger.flush()
         await counting.close()

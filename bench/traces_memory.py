@@ -43,7 +43,7 @@ def main() -> None:
             server.stop()
     print(file=sys.stderr)
     tenths = found.rss_mb_by_tenth
-    growth = round(tenths[-1] - tenths[len(tenths) // 2], 1)
+    growth = round(tenths[-1] - tenths[max(0, len(tenths) // 2 - 1)], 1)
     result = {
         "command": f"python bench/traces_memory.py --spans {options.spans}",
         "spans": found.spans,

@@ -104,7 +104,7 @@ def compare(result: dict[str, Any]) -> None:
     figures = {
         "cpu_s_per_1000_spans": max(run["cpu_s_per_1000_spans"] for run in runs),
         "rss_mb_peak": max(run["rss_mb_peak"] for run in runs),
-        "rss_mb_growth": tenths[-1] - tenths[len(tenths) // 2] if tenths else 0.0,
+        "rss_mb_growth": tenths[-1] - tenths[max(0, len(tenths) // 2 - 1)] if tenths else 0.0,
     }
     for name in ("mlflow", "phoenix"):
         if name in result:

@@ -226,6 +226,19 @@ def test_putting_back_in_vain_clears_what_the_records_liked() -> None:
     assert with_replay(likely, [same, helpful]).certainty == "proven"
 
 
+def test_replays_that_say_little_for_it_take_a_likely_cause_back() -> None:
+    likely = attribute(evidence(fallen(100, {"prompts": 100})), [change("prompts", 100)])
+    assert likely.cause is not None
+    first, *others = likely.candidates
+    halves = (replace(first, posterior=0.81), *(replace(c, posterior=0.19 / len(others)) for c in others))
+    likely = likely.evolve(candidates=halves, cause=halves[0], certainty="likely", guesses=())
+    same = Arm(layer=None, restored="", passed=3, n=10, e_value=1.0, role="same")
+    weak = Arm(layer=3, restored="prompts x/1", passed=3, n=10, e_value=0.6, change_id="prompts-100")
+    report = with_replay(likely, [same, weak])
+    assert 0.5 < report.candidates[0].posterior < 0.8
+    assert report.cause is None, "its layer is likely, whichever change of it"
+
+
 def test_requests_to_ask_again_are_chosen_blind() -> None:
     given = evidence(fallen(100, {"prompts": 100}))
     report = attribute(given, [change("prompts", 100)])

@@ -190,6 +190,11 @@ def test_a_dataset_has_a_kind_that_gates_and_checks_heed(shell: Shell) -> None:
     loose = shell.json("run", "--dataset", file, "--kind", "regression", "--recorded", "--scorer", "exact", "--yes")[0]
     assert loose["plan"]["kind"] == "regression"
 
+    plan = shell.file("plan.yaml", json.dumps({"scorers": [{"kind": "judge", "name": "quality", **JUDGE}]}))
+    support = ("run", plan, "--dataset", "datasets:/support", "--recorded", "--yes")
+    before = shell.json(*support)[0]
+    assert "kind" not in before["plan"]
+
     # A golden set is held out: what another dataset shares with it is a leak.
     said = shell.said("eval", "dataset", "kind", "support", "golden")
     assert "datasets:/support/2 is golden" in said
@@ -203,10 +208,10 @@ def test_a_dataset_has_a_kind_that_gates_and_checks_heed(shell: Shell) -> None:
     assert shell.json(*alone, "--against", "support", status=1)["leaks"] == 1
 
     # Its labels measure and never refine.
-    golden = ("run", "--dataset", "datasets:/support", "--recorded", "--yes")
-    plan = shell.file("plan.yaml", json.dumps({"scorers": [{"kind": "judge", "name": "quality", **JUDGE}]}))
-    judged = shell.json(golden[0], plan, *golden[1:])[0]
+    judged = shell.json(*support)[0]
     shell.json("label", "support", shell.file("labels.jsonl", labels()[:4]))
-    found = shell.json("calibrate", judged["id"])
-    assert (len(found["split"]["test"]), found["split"]["dev"]) == (4, [])
-    assert "golden set" in shell.refused("calibrate", judged["id"], "--examples", "2", "--yes")
+    for run in (judged, before):  # it was no golden set yet when the second one began
+        found = shell.json("calibrate", run["id"])
+        assert (len(found["split"]["test"]), found["split"]["dev"]) == (4, [])
+        assert "golden set" in shell.refused("calibrate", run["id"], "--examples", "2", "--yes")
+        assert "golden set" in shell.refused("calibrate", run["id"], "--refine")

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import run_me_scorers
 
-from trimtab.core import BadInput, Call, Chunk, ConfigError, Model, ModelError, Score, Span, Stamp, Usage, Version
+from trimtab.core import (
+    BadInput,
+    Call,
+    Chunk,
+    ConfigError,
+    Model,
+    ModelError,
+    Overloaded,
+    Score,
+    Span,
+    Stamp,
+    Usage,
+    Version,
+)
 from trimtab.evals import (
     WARNING,
     Case,
@@ -18,11 +35,13 @@ from trimtab.evals import (
     Online,
     Output,
     Spending,
+    live_scoring,
     load_scorers,
     no_other,
     validate_scorers,
     weight_of,
 )
+from trimtab.evals.patience import MOST_TIMEOUTS, REST_S, Patience
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Settings
 from trimtab.watch import Monitor, Watch, signal_of
@@ -318,6 +337,200 @@ async def test_one_scorers_mistake_is_counted_and_costs_nobody_elses_score(house
     lines = {line.score: line for line in await online.live.standing()}
     assert lines["s.tone"].errors == 2
     assert "nobody" in lines["lost.*"].problem
+
+
+UNREADABLE = saying("Well, that depends.", tokens=1_000_000)
+PAIRED = {"input": "When do access keys expire?", "expected": "They expire."}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cost"),
+    [
+        (JUDGED, COST),
+        ({"kind": "groundedness", "name": "tone", "model": "openai/gpt-4o-mini"}, COST),
+        ({"kind": "pairwise", "name": "tone", "model": "openai/gpt-4o-mini"}, COST),
+        ({"kind": "jury", "name": "tone", "judges": ["judges:/quality", "judges:/other"]}, 2 * COST),
+    ],
+)
+async def test_a_reply_that_cannot_be_read_was_paid_and_ends_the_budget(
+    house: House, spec: dict[str, Any], cost: float
+) -> None:
+    house.models["openai/gpt-4o-mini"] = UNREADABLE
+    for name in ("quality", "other"):
+        await house.publish("judges", name, {"model": "openai/gpt-4o-mini", "rubric": "Judge."})
+    await house.publish("datasets", "faq", {"cases": [PAIRED]})
+    specs = {"scorers": [{**spec, "sample": 1, "budget_usd": 1.0}], "references": "datasets:/faq"}
+    await house.publish("scorers", "s", specs)
+    online = await house.online(judge="judges:/quality", sample=1.0, budget_usd=0.5)
+    assert online.live is not None
+    await online.score([root(1)])
+    (line,) = await online.live.standing()
+    assert line.spent_usd == pytest.approx(cost)
+    assert online.sampling.spent_usd == pytest.approx(COST)
+    assert line.errors == online.errors == 1
+    await online.score([root(n) for n in range(2, 40)])
+    assert online.sampling.resting
+    assert (await online.live.standing())[0].resting
+
+
+async def test_half_a_comparison_costs_both_of_its_calls(house: House) -> None:
+    said = iter(['{"better": "first"}', "Well, that depends."])
+
+    async def model(_: Call) -> AsyncIterator[Chunk]:
+        usage = Usage(input_tokens=1_000_000, output_tokens=0)
+        yield Chunk(text=next(said), finish="stop", usage=usage, model="gpt-4o-mini-2024-07-18")
+
+    house.models["openai/gpt-4o-mini"] = model
+    await house.publish("datasets", "faq", {"cases": [PAIRED]})
+    spec = {"kind": "pairwise", "name": "tone", "model": "openai/gpt-4o-mini", "sample": 1}
+    await house.publish("scorers", "s", {"scorers": [spec], "references": "datasets:/faq"})
+    online = await house.online()
+    assert online.live is not None
+    await online.score([root(1)])
+    assert (await online.live.standing())[0].spent_usd == pytest.approx(2 * COST)
+
+
+def busy_about(busy: str) -> Any:
+    """A registry's ``ready`` that cannot read one kind now."""
+
+    async def ready(_: str, *, kind: str) -> None:
+        if kind == busy:
+            raise Overloaded("the store is busy.")
+
+    return ready
+
+
+async def test_a_store_that_is_busy_costs_no_scores_and_no_money_twice(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.models["openai/gpt-4o-mini"] = COSTLY
+    await house.publish("datasets", "faq", {"cases": [{"input": "When do access keys expire?", "expected": ANSWER}]})
+    specs = [{**JUDGED, "sample": 1}, "exact"]
+    await house.publish("scorers", "s", {"scorers": specs, "references": "datasets:/faq"})
+    online = await house.online()
+    assert online.live is not None
+
+    async def busy(_: str) -> Sequence[Span]:
+        raise Overloaded("the store is busy.")
+
+    online.live._trace_of = busy
+    with monkeypatch.context() as patch:
+        patch.setattr(house.registry, "ready", busy_about("datasets"))
+        scores = await online.score([root(1), root(2, kind="agent", attributes={})])
+    assert [s.value for s in named(scores, "s.tone")] == [1.0]
+    assert online.live.errors["runs"] == online.live.errors["s"] == {"overloaded": 1}
+    # It was kept, and what was busy is read again.
+    again = await house.online()
+    assert again.live is not None
+    assert (await again.live.standing())[0].spent_usd == pytest.approx(COST)
+    assert [s.value for s in named(await online.score([root(3)]), "s.exact")] == [1.0]
+
+
+async def test_what_was_paid_is_kept_even_where_scoring_breaks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.models["openai/gpt-4o-mini"] = COSTLY
+    await house.publish("scorers", "s", {"scorers": [{**JUDGED, "sample": 1}]})
+    online = await house.online()
+    assert online.live is not None
+
+    async def broken(*_: Any) -> list[Score]:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(online.live, "runs", broken)
+    with pytest.raises(RuntimeError):
+        await online.score([root(1)])
+    again = await house.online()
+    assert again.live is not None
+    assert (await again.live.standing())[0].spent_usd == pytest.approx(COST)
+
+
+async def test_a_judge_that_cannot_be_read_now_is_looked_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.publish("judges", "tone", {"model": "openai/gpt-4o-mini", "rubric": "Judge."})
+    await house.publish("scorers", "s", {"scorers": [{"kind": "judge", "judge": "judges:/tone", "sample": 1}]})
+    online = await house.online()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.registry, "ready", busy_about("judges"))
+        assert not named(await online.score([root(1)]), "s.tone")
+    assert named(await online.score([root(1)]), "s.tone")
+
+
+async def test_references_that_were_read_before_a_change_are_not_kept_after_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.publish("datasets", "faq", {"cases": [{"input": "When do access keys expire?", "expected": "old"}]})
+    await house.publish("scorers", "s", {"scorers": ["exact"], "references": "datasets:/faq"})
+    online = await house.online()
+    read = live_scoring._by_question
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(content: Mapping[str, Any]) -> dict[str, Case]:
+        begun.set()
+        assert go_on.wait(60)
+        return read(content)
+
+    monkeypatch.setattr(live_scoring, "_by_question", slowly)
+    under_way = asyncio.create_task(online.score([root(1)]))
+    assert await asyncio.to_thread(begun.wait, 60)
+    await house.publish("datasets", "faq", {"cases": [{"input": "When do access keys expire?", "expected": ANSWER}]})
+    go_on.set()
+    assert [s.value for s in named(await under_way, "s.exact")] == [0.0]
+    assert [s.value for s in named(await online.score([root(2)]), "s.exact")] == [1.0]
+
+
+async def test_a_scorer_that_hangs_rests_and_keeps_no_thread_that_requests_need(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_scoring, "TIMEOUT", 0.05)
+    house.python = load_scorers(["run_me_scorers:hangs"])
+    await house.publish("scorers", "own", {"scorers": [{"kind": "python", "path": "run_me_scorers:hangs"}]})
+    online = await house.online()
+    assert online.live is not None
+    usual = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(usual)
+    try:
+        await online.score([root(n) for n in range(3)])
+        async with asyncio.timeout(60):
+            assert await asyncio.to_thread(len, "abc") == 3, "the only thread of the loop is free"
+        assert online.live.errors["own.hangs"] == {"TimeoutError": 3}
+        (note,) = online.notes
+        assert note == "own.hangs rests until it is tried again in 10 minutes: it ran out of time 3 times in a row."
+        assert (await online.live.standing())[0].resting
+        await online.score([root(n) for n in range(3, 40)])
+        assert online.live.errors["own.hangs"] == {"TimeoutError": 3}, "it is not asked while it rests"
+        await house.publish("scorers", "own", {"scorers": ["citations"]})
+        assert online.notes == []
+    finally:
+        run_me_scorers.RELEASE.set()
+
+
+def test_a_scorer_is_tried_again_after_its_rest_and_begins_anew_with_a_verdict() -> None:
+    now = [0.0]
+    patience = Patience(lambda: now[0])
+    for _ in range(MOST_TIMEOUTS):
+        assert not patience.rests("a")
+        patience.ran_out("a")
+    assert patience.rests("a")
+    assert not patience.rests("b")
+    now[0] += REST_S
+    assert not patience.rests("a")
+    assert patience.notes() == []
+    patience.ran_out("a")
+    assert patience.rests("a"), "once is enough after a rest"
+    now[0] += REST_S
+    patience.answered("a")
+    patience.ran_out("a")
+    assert not patience.rests("a")
+
+
+async def test_no_run_of_a_large_batch_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_scoring, "_MOST_RUNS", 2)
+    await house.publish("scorers", "s", {"scorers": [{"kind": "max_words", "words": 30}]})
+    agents = [root(n, kind="agent", attributes={}) for n in range(1, 6)]
+    house.traces = {agent.trace_id: [agent] for agent in agents}
+    scores = await (await house.online()).score(agents)
+    assert sorted(s.trace_id for s in named(scores, "s.max_words")) == sorted(house.traces)
 
 
 async def test_a_list_takes_effect_when_its_label_moves_and_its_judges_too(house: House) -> None:

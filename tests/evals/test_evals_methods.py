@@ -41,6 +41,15 @@ def known(passing: int = 100, failing: int = 100, *, tpr: float = 0.9, tnr: floa
     return KnownRates(rates=rates, source="golden, calibrated on 2026-11-20")
 
 
+@pytest.mark.parametrize(
+    ("own", "said"), [(0, "no case of the run is labelled"), (1, "1 of the run's cases is labelled")]
+)
+def test_why_counts_the_labelled_cases_of_the_run(own: int, said: str) -> None:
+    truth, scores = world(50)
+    for facts in (None, known(), known(tpr=0.5, tnr=0.5)):
+        assert estimate(scores, labels=labels_of(truth, range(own)), known=facts).why.startswith(said)
+
+
 def test_without_labels_of_its_own_a_calibration_elsewhere_corrects() -> None:
     held = 0
     for seed in range(60):

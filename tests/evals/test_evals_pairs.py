@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 from sklearn.metrics import cohen_kappa_score  # type: ignore[import-untyped]
@@ -59,7 +60,7 @@ def test_one_file_holds_the_cases_and_what_people_prefer() -> None:
     [
         ("question,output_1,output_2,label\nq,x,y,2\n", 0.0),
         ("prompt,response_a,response_b,winner\nq,x,y,model_a\n", 1.0),
-        ('{"prompt": "q", "chosen": "x", "rejected": "y"}\n', 1.0),
+        ('{"prompt": "q", "chosen": "x", "rejected": "y", "preferred": "b"}\n', 0.0),
     ],
 )
 def test_the_names_that_others_use_are_understood(text: str, value: float) -> None:
@@ -67,6 +68,28 @@ def test_the_names_that_others_use_are_understood(text: str, value: float) -> No
     (label,) = labels_from(text)
     assert (case.input, case.answer, case.expects["other"]) == ("q", "x", "y")
     assert (label.case, label.value, label.by) == (case.id, value, "expert")
+
+
+def test_the_chosen_answers_are_a_in_half_of_the_rows_and_b_in_the_others() -> None:
+    rows = [{"prompt": f"q{n}", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(200)]
+    cases = {case.id: case for case in read_cases(lines(rows), "pairs").cases}
+    labels = labels_from(lines(rows))
+    assert len(cases) == len(labels) == 200
+    for label in labels:
+        case = cases[label.case]
+        better = case.answer if label.value else case.expects["other"]
+        assert better == f"good {case.input[1:]}", "whatever the place, the label is for the chosen one"
+    assert 70 < sum(label.value for label in labels) < 130
+    assert labels_from(lines(rows)) == labels
+
+
+def test_a_preference_that_was_given_with_knowledge_of_the_judge_stays_so() -> None:
+    rows: list[dict[str, Any]] = [
+        {"question": "q", "a": "x", "b": "y", "preferred": "a", "by": "mara", "blind": blind} for blind in (False, True)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    assert [label.blind for label in labels_from(text)] == [False, True]
+    assert labels_from("question,a,b,preferred,blind\nq,x,y,a,\n")[0].blind
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab.core import BadInput, Score
-from trimtab.evals import WARNING, Sampling, live_rates, weight_of, weighted_rate
+from trimtab.evals import WARNING, Sampling, Spending, live_rates, weight_of, weighted_rate
 from trimtab.evals.sampling import drawn_label
 
 DAY = 86_400 * 10**9
@@ -50,11 +50,13 @@ def test_a_raised_share_below_the_usual_one_changes_nothing() -> None:
 
 
 def test_the_budget_ends_judging_until_the_next_day() -> None:
-    sampling, clock = make(budget_usd=0.05)
-    sampling.pay(None)
-    sampling.pay(0.03)
+    clock = Clock()
+    spending = Spending(None, clock)
+    sampling = Sampling(0.1, rng=random.Random(3).random, clock=clock, budget_usd=0.05, spend=spending.of("quality"))
+    spending.pay("quality", None)
+    spending.pay("quality", 0.03)
     assert not sampling.resting
-    sampling.pay(0.03)
+    spending.pay("quality", 0.03)
     assert sampling.resting
     assert sampling.probability() == 0.0
     assert not sampling.draw(sampling.probability())

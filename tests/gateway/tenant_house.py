@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,11 +53,22 @@ def answered(live: LiveTrace, usage: Usage | None, ref: str = MODEL, text: int =
     live.attempts = (*live.attempts, attempt)
 
 
+@asynccontextmanager
+async def entered(limits: Limits, on: Route, live: LiveTrace) -> AsyncIterator[None]:
+    """The way of a request in and out, as ``serve`` goes it."""
+    admission = limits.let_in(on, live) or await limits.wait_in(on, live)
+    try:
+        yield
+    finally:
+        if (ending := limits.leave(admission)) is not None:
+            await ending
+
+
 async def ask(
     limits: Limits, live: LiveTrace, usage: Usage | None, *, on: Route | None = None, takes: asyncio.Event | None = None
 ) -> None:
     """One request from its admission to its end; ``takes`` is when the model answers."""
-    async with limits.admit(on or route(), live):
+    async with entered(limits, on or route(), live):
         if takes is not None:
             await takes.wait()
         answered(live, usage)

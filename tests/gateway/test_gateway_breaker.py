@@ -148,6 +148,9 @@ def test_an_allowance_follows_the_traffic_and_never_exceeds_its_most() -> None:
     for _ in range(1000):
         allowance.asked(0.0)
     assert allowance.left == 20.0
+    allowance.most = 2.0  # the rules were changed
+    allowance.asked(0.0)
+    assert allowance.left == 2.0
 
 
 def test_an_allowance_that_ran_dry_on_a_quiet_route_comes_back_with_time() -> None:

@@ -13,7 +13,7 @@ import pytest
 from gateway_house import House, http_reply, piece, sse_reply, user
 from hypothesis import given
 from hypothesis import strategies as st
-from tenant_house import SECOND, START, Clock, Tenant, answered, ask, cost, key, request, route, tenant
+from tenant_house import SECOND, START, Clock, Tenant, answered, ask, cost, entered, key, request, route, tenant
 
 from trimtab.core import LimitReached, Usage
 from trimtab.gateway import Key, Limits, records
@@ -71,7 +71,7 @@ async def hammer(
             live = request(app, clock, params)
             live.size = usage.input_tokens * 4
             try:
-                async with limits.admit(route(), live):
+                async with entered(limits, route(), live):
                     for _ in range(3):
                         await asyncio.sleep(0)
                     answered(live, usage)
@@ -162,7 +162,7 @@ async def test_trimtabs_own_requests_are_for_no_budget(tenancy: Tenant) -> None:
 async def test_what_fails_or_is_cut_gives_its_reservation_back(tenancy: Tenant) -> None:
     app = key(budget_usd=1)
     with pytest.raises(ZeroDivisionError):
-        async with tenancy.limits.admit(route(), request(app, tenancy.clock)):
+        async with entered(tenancy.limits, route(), request(app, tenancy.clock)):
             raise ZeroDivisionError
     for runs in (False, True):  # while it waits for its reservation to reach the disk, and while it runs
         task = asyncio.create_task(ask(tenancy.limits, request(app, tenancy.clock), USED, takes=asyncio.Event()))
@@ -182,7 +182,7 @@ async def test_what_fails_or_is_cut_gives_its_reservation_back(tenancy: Tenant) 
 async def test_a_model_without_a_price_is_unpriced_and_not_free(tenancy: Tenant) -> None:
     app = key(budget_usd=1)
     live = request(app, tenancy.clock)
-    async with tenancy.limits.admit(route(), live):
+    async with entered(tenancy.limits, route(), live):
         answered(live, USED, ref="local/unheard-of")
     rows = await tenancy.reports.usage(["model"], {"key": app.id}, 1)
     assert [(row["model"], row["unpriced"], row["cost_usd"], row["input_tokens"]) for row in rows] == [

@@ -132,6 +132,8 @@ async def test_a_key_is_changed_over_http_field_by_field(house: House) -> None:
         assert caught.value.field == "role"
         assert client.patch(f"/api/keys/{body['id']}", json={"disabled": True}).json()["disabled"]
         assert not client.patch(f"/api/keys/{body['id']}", json={"disabled": False}).json()["disabled"]
+        with pytest.raises(BadInput, match="does not fit"):
+            client.patch(f"/api/keys/{body['id']}")
         with pytest.raises(NotFound):
             client.get("/api/keys/key_none")
 

@@ -9,12 +9,14 @@ import pytest
 from gateway_house import House, user
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tenant_house import SECOND, Clock, Tenant, ask, key, request, route, tenant
+from tenant_house import SECOND, Clock, Tenant, ask, entered, key, request, route, tenant
 
 from trimtab.core import LimitReached, Usage
 from trimtab.gateway import Limits
 from trimtab.gateway.checks import duration
+from trimtab.gateway.estimate import Estimator
 from trimtab.gateway.refusals import OverLimit
+from trimtab.store import Demand, Shared
 
 USED = Usage(input_tokens=60, output_tokens=40)
 
@@ -54,6 +56,58 @@ async def try_to_enter(limits: Limits, app: object, clock: Clock) -> LimitReache
     except LimitReached as error:
         return error
     return None
+
+
+# The short way (``let_in``) takes what the long one would, and leaves to it what has to wait or is refused.
+
+DEMANDS = st.lists(
+    st.builds(
+        Demand,
+        name=st.sampled_from(("key:a:rpm", "team:b:rpm", "key:a:tpm")),
+        kind=st.just("rate"),
+        limit=st.integers(1, 30),
+        amount=st.integers(0, 40),
+    )
+    | st.builds(Demand, name=st.sampled_from(("key:a:max_parallel", "team:b:max_parallel")), kind=st.just("lease"),
+                limit=st.integers(1, 4)),
+    max_size=4,
+    unique_by=lambda demand: demand.name,
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(DEMANDS, st.integers(0, 20 * SECOND), st.booleans()), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_counters_are_taken_at_once_as_they_are_acquired(requests: list[tuple[list[Demand], int, bool]]) -> None:
+    asyncio.run(take_and_acquire(requests))
+
+
+async def take_and_acquire(requests: list[tuple[list[Demand], int, bool]]) -> None:
+    short, long, now = Shared(), Shared(), Clock().now
+    for number, (demands, gap, ends) in enumerate(requests):
+        now += gap
+        used = short.take(f"r{number}", demands, now_ns=now, ttl_s=30.0)
+        answer = await long.acquire(f"r{number}", demands, now_ns=now, ttl_s=30.0)
+        assert used == (None if answer.denied >= 0 else [level.used for level in answer.levels])
+        if used is not None and ends:
+            for shared in (short, long):
+                shared.give(f"r{number}", demands, [1] * len(demands), now_ns=now)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 5000)), max_size=20),
+    st.integers(0, 100_000),
+    st.sampled_from(("max_tokens", "max_completion_tokens")),
+    st.integers(0, 3000),
+    st.integers(0, 3),
+)
+def test_the_tokens_that_are_expected_are_those_of_the_size(
+    seen: list[tuple[int, int]], bytes_: int, name: str, most: int, choices: int
+) -> None:
+    estimator = Estimator()
+    for read, written in seen:
+        estimator.learn("plain", 4000, Usage(input_tokens=read, output_tokens=written), 100)
+    for params in ({}, {"temperature": 0}, {name: most}, {name: most, "n": choices}):
+        assert estimator.expected("plain", bytes_, params) == estimator.size("plain", bytes_, params).total
 
 
 async def test_a_minutes_burst_passes_and_the_next_request_waits_its_turn() -> None:
@@ -155,7 +209,7 @@ async def test_a_place_is_given_back_whatever_happens() -> None:
     limits = Limits(clock=clock)
     app = key(max_parallel=1)
     with pytest.raises(ZeroDivisionError):
-        async with limits.admit(route(), request(app, clock)):
+        async with entered(limits, route(), request(app, clock)):
             raise ZeroDivisionError
     task = asyncio.create_task(ask(limits, request(app, clock), USED, takes=asyncio.Event()))
     await asyncio.sleep(0)

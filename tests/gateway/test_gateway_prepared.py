@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from gateway_house import House, user
+from typing import Any
 
+import msgspec
+import pytest
+from gateway_house import Answer, House, user
+
+from trimtab.gateway import prepared
 from trimtab.gateway.prepared import REMEMBERED
 
 ASK = {"model": "bare", "messages": user("How do I reset the pump?")}
@@ -87,6 +92,60 @@ async def test_what_can_not_be_found_is_not_remembered(house: House) -> None:
 
 async def test_they_do_not_grow_without_end(house: House) -> None:
     await bare(house)
-    house.gateway.ways._known.update({("other", str(number)): object() for number in range(REMEMBERED)})  # type: ignore[misc]
     assert (await house.ask(ASK)).status == 200
-    assert len(ways(house)) == 1
+    house.gateway.ways._known.update({("other", str(number)): object() for number in range(REMEMBERED)})  # type: ignore[misc]
+    assert (await house.ask({**ASK, "model": "scripted/echo"})).status == 200
+    assert list(ways(house)) == [(house.key.id, "scripted/echo")]
+
+
+async def test_what_was_found_before_a_change_is_let_go(house: House) -> None:
+    await bare(house)
+    assert (await house.ask(ASK)).status == 200
+    assert (await house.ask({**ASK, "model": "scripted/echo"})).status == 200
+    assert len(ways(house)) == 2
+    await house.publish("guards", "other", OPEN)
+    assert (await house.ask(ASK)).status == 200
+    assert list(ways(house)) == [(house.key.id, "bare")]
+
+
+async def test_who_is_over_a_limit_has_no_word_of_the_guard(house: House) -> None:
+    await bare(house)
+    await house.keys.change(house.key.id, limits={"rpm": 1})
+    answers = [await house.ask(ASK) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 429]
+    scores = [(await house.trace(answer))[1] for answer in answers]
+    assert [[score.name for score in found] for found in scores] == [["allowed"], []]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_nothing_looks_at_is_asked_and_recorded_as_on_the_long_way(
+    house: House, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """``question`` leaves out filling, grounding and the guard where they have nothing to do."""
+    await bare(house)
+    body = {**ASK, "stream": stream, "temperature": 0.5, "max_tokens": 40}
+    short = await house.ask(body)
+    assert house.gateway.ways._known[house.key.id, "bare"].untouched
+    house.gateway.ways._known.clear()
+    monkeypatch.setattr(prepared, "_looks_at_nothing", lambda policy: False)
+    long = await house.ask(body)
+    assert not house.gateway.ways._known[house.key.id, "bare"].untouched
+    assert (short.status, said(short)) == (long.status, said(long))
+    assert await recorded(house, short) == await recorded(house, long)
+
+
+def said(answer: Answer) -> list[Any]:
+    """The body without its id and its time."""
+    bodies = answer.events if b"data: " in answer.body else [answer.json]
+    assert bodies
+    return [{k: v for k, v in b.items() if k not in ("id", "created")} if isinstance(b, dict) else b for b in bodies]
+
+
+async def recorded(house: House, answer: Answer) -> list[dict[str, Any]]:
+    """Spans and scores without their ids and times."""
+    spans, scores = await house.trace(answer)
+    assert len(spans) == 2
+    return [
+        {k: v for k, v in msgspec.to_builtins(each).items() if not k.endswith(("_ns", "_id")) and k != "id"}
+        for each in (*spans, *scores)
+    ]

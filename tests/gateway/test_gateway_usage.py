@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sqlalchemy import select
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from tenant_house import START, Clock, Tenant, answered, ask, key, request, route, tenant
+from tenant_house import START, Clock, Tenant, answered, ask, entered, key, request, route, tenant
 
 from trimtab.core import BadInput, LimitReached, NotFound, Overloaded, Usage
 from trimtab.gateway import Ledger, UsageRow, records, routes
@@ -225,7 +225,7 @@ async def test_old_rows_and_refusals_are_swept_and_sums_stay(house: House) -> No
 
 async def test_a_request_that_paid_for_two_attempts_has_two_rows_and_counts_once(tenancy: Tenant) -> None:
     live = request(key("app", team="web"), tenancy.clock)
-    async with tenancy.limits.admit(route(), live):
+    async with entered(tenancy.limits, route(), live):
         answered(live, Usage(input_tokens=100, output_tokens=1), ref="scripted/reserve")
         answered(live, None, ref="scripted/broken")
         live.attempts[-1].error = LimitReached("no")
@@ -255,6 +255,9 @@ async def test_usage_over_http(tenancy: Tenant) -> None:
         assert (usage["refused"], usage["by_model"][0]["model"]) == (1, "scripted/steady")
         team = client.put("/api/teams/web", json={"budget_usd": 9, "period": "day"}).json()
         assert team == {"name": "web", "limits": {"budget_usd": 9, "period": "day"}}
+        assert client.get("/api/teams").json()["teams"] == [team]
+        with pytest.raises(BadInput, match="does not fit"):  # a body that got lost must not take the limits away
+            client.put("/api/teams/web")
         assert client.get("/api/teams").json()["teams"] == [team]
         assert client.get("/api/teams/web/usage").json()["totals"]["requests"] == 1
         by = client.get("/api/usage?by=team,model&days=1").json()["usage"]

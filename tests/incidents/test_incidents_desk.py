@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import pytest
 from incident_world import PROMPTS, Truth, World
 
 from trimtab.core import BadInput, Conflict, ModelError, NotFound, Span
-from trimtab.incidents import DATASET, Desk, Incident, IncidentEvent
+from trimtab.incidents import DATASET, Desk, Incident, IncidentEvent, states
 from trimtab.incidents.desk import MAX_ALARMS
+from trimtab.incidents.records import Written
 from trimtab.registry import Registry
 from trimtab.store import Metadata
 from trimtab.watch import Silence
@@ -187,6 +189,25 @@ async def test_a_version_that_no_change_records_is_named_all_the_same(world: Wor
     )
     await world.serve(desk, 200)
     assert [incident.id for incident in await desk.list()] == [first.id]
+
+
+async def test_an_alarm_is_not_lost_when_somebody_closes_an_incident_that_is_asked_again(world: World) -> None:
+    async def closes(root: Span, pins: Mapping[str, str]) -> Mapping[str, float]:
+        with suppress(Conflict):
+            await desk.close(1, "jonas", "It was the prompt.", reason="a test")
+        return await world.replay(root, pins)
+
+    desk = world.desk(closes)
+    await world.serve(desk, 120)
+    number = await world.new_prompt(PROMPTS[1])
+    world.truth = Truth(bad={f"support-answer/{number}": 0.1})
+    await world.registry.move_label("prompts", "support-answer", "production", number, actor="mara")
+    monitor = next(monitor for monitor in world.watch.monitors if monitor.signal == "cites")
+    await desk.place(lambda _: Written(None, states.burnt(monitor, "the budget burns", 2, world.clock())))
+    incident, *_ = await world.serve(desk, 400, until_alarm=True)
+    assert world.replays, "the one that burnt had no cause, and was asked again"
+    assert (incident.id, incident.state) == (1, "closed")
+    assert [event.kind for event in incident.events].count("joined") == 1
 
 
 async def test_replays_that_fail_prove_nothing(world: World) -> None:

@@ -19,6 +19,7 @@ from trimtab.incidents.figures import figures
 from trimtab.incidents.postmortem import postmortem
 from trimtab.incidents.records import Records, Written
 from trimtab.incidents.remedy import around
+from trimtab.incidents.spending import UNSPENT
 from trimtab.stats import Estimate
 from trimtab.store import Metadata
 from trimtab.watch import Alarm, Monitor, pins_of
@@ -161,6 +162,23 @@ def test_a_better_verdict_replaces_one_and_another_cause_does_not() -> None:
     assert proven.verdict_ns == likely.verdict_ns
     other = states.joined(proven, alarm(), report(candidate("guards"), "proven"), [], 2001 * SECOND)
     assert other.cause == candidate()
+
+
+def test_a_named_cause_replaces_a_verdict_on_the_layer_alone() -> None:
+    layer = incident(None)
+    assert layer.report is not None
+    assert (layer.report.certainty, layer.cause) == ("likely", None)
+    named = states.joined(layer, alarm(), report(candidate()), [], 2000 * SECOND)
+    assert named.cause == candidate()
+    assert states.joined(named, alarm(), report(None), [], 2001 * SECOND).cause == candidate()
+
+
+def test_consents_that_come_while_replays_go_on_are_not_lost() -> None:
+    asked = replace(incident(candidate()), replay=UNSPENT.spent(1000, 1.0, 0).asking(50))
+    allowed = states.allowed(asked, "mara", 50, 2000 * SECOND)
+    more = states.allowed(allowed, "jonas", 70, 2001 * SECOND)
+    assert not states.resumed(allowed, allowed.replay.allowed).replay.resume
+    assert states.resumed(more, allowed.replay.allowed).replay.resume
 
 
 def test_an_alarm_joins_the_incident_of_its_cause_first() -> None:

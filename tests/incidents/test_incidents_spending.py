@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
 import pytest
 from incident_world import PROMPTS, Truth, World
 from test_incidents_routes import Client
 
-from trimtab.core import BadInput, Conflict, NotFound
+from trimtab.core import BadInput, Conflict, NotFound, Span
 from trimtab.incidents import Desk, Incident
+from trimtab.incidents.cases import roots_of
 from trimtab.incidents.spending import MAX_CALLS, MAX_USD, MOST_MORE, UNSPENT
+from trimtab.store import Spans
 
 
 def test_the_bound_is_of_calls_and_of_dollars() -> None:
@@ -42,9 +47,9 @@ def test_a_consent_that_says_nothing_is_refused(calls: int) -> None:
     assert refused.value.field == "calls"
 
 
-async def break_it(world: World, desk: Desk) -> Incident:
-    """A bad prompt for everybody, which only replays can prove; each request cost a dollar."""
-    world.cost_usd = 1.0
+async def break_it(world: World, desk: Desk, *, cost_usd: float = 1.0) -> Incident:
+    """A bad prompt for everybody, which only replays can prove."""
+    world.cost_usd = cost_usd
     await world.serve(desk, 120)
     number = await world.new_prompt(PROMPTS[1])
     world.truth = Truth(bad={f"support-answer/{number}": 0.1})
@@ -90,6 +95,55 @@ async def test_what_was_spent_outlives_a_restart(world: World) -> None:
     found = await again.get(incident.id)
     assert found.replay.calls == incident.replay.calls
     assert len(world.replays) == before, "a new process starts with the same bound spent"
+
+    await again.allow_replays(incident.id, "mara", 40)
+    await again.review()
+    found = await again.get(incident.id)
+    assert len(world.replays) == found.replay.calls > before, "what was allowed goes on, though nothing is remembered"
+    assert not found.replay.resume
+
+
+@pytest.mark.parametrize("after", [1, 12])
+async def test_what_was_spent_is_written_down_when_asking_breaks_off(world: World, after: int) -> None:
+    async def breaks(root: Span, pins: Mapping[str, str]) -> Mapping[str, float]:
+        if len(world.replays) >= after:
+            raise RuntimeError("the machine is gone")
+        return await world.replay(root, pins)
+
+    with pytest.raises(RuntimeError):
+        await break_it(world, world.desk(breaks), cost_usd=0.01)
+    found = await world.desk().get(1)
+    assert found.replay.calls >= len(world.replays) == after
+    assert found.replay.usd == pytest.approx(found.replay.calls * 0.01)
+
+
+async def test_nobody_is_asked_for_calls_that_no_request_is_left_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def only_one(store: Spans, traces: Sequence[str]) -> list[Span]:
+        return (await roots_of(store, traces))[:1]
+
+    monkeypatch.setattr("trimtab.incidents.asking.roots_of", only_one)
+    incident = await break_it(world, world.desk(world.replay), cost_usd=3.0)
+    assert incident.replay.usd >= MAX_USD, "the bound is reached"
+    assert incident.replay.wanted == 0, "and the store has lost all other requests"
+
+
+async def test_whoever_closes_an_incident_ends_its_replays_and_harms_no_review(world: World) -> None:
+    async def closes(root: Span, pins: Mapping[str, str]) -> Mapping[str, float]:
+        if allowed:
+            with suppress(Conflict):
+                await desk.close(1, "mara", "It was the prompt.", reason="a test")
+        return await world.replay(root, pins)
+
+    allowed = False
+    desk = world.desk(closes)
+    before = await break_it(world, desk)
+    allowed = bool(await desk.allow_replays(before.id, "mara", 1000))
+    await desk.review()
+    after = await desk.get(before.id)
+    assert after.state == "closed"
+    assert before.replay.calls < after.replay.calls < before.replay.calls + 100
 
 
 async def test_who_allows_it_is_named_and_a_closed_incident_stays_closed(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import random
 
-from trimtab.providers.deadlines import Deadlines, deadlines
+from trimtab.providers.deadlines import Deadlines, _of_loop, deadlines
 
 
 async def test_each_is_met_in_time_and_none_early() -> None:
@@ -41,6 +41,18 @@ async def test_a_cancelled_one_is_not_met_and_a_sooner_one_does_not_wait_for_a_l
     assert met == []
 
 
+async def test_one_that_is_cancelled_when_its_time_was_seen_is_not_met() -> None:
+    loop = asyncio.get_running_loop()
+    behind = Deadlines(loop)
+    met: list[str] = []
+    cancelled = behind.at(loop.time() - 1, lambda: met.append("cancelled"))
+    behind.at(loop.time() - 1, lambda: met.append("met"))
+    behind._look()
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    assert met == ["met"]
+
+
 async def test_one_that_is_set_while_another_is_met_is_met_too() -> None:
     loop = asyncio.get_running_loop()
     behind = Deadlines(loop)
@@ -63,3 +75,17 @@ async def test_slots_that_nobody_waits_in_are_let_go() -> None:
 async def test_a_loop_has_one_set_of_them() -> None:
     loop = asyncio.get_running_loop()
     assert deadlines(loop) is deadlines(loop)
+
+
+def test_those_of_a_loop_that_is_closed_are_let_go() -> None:
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    try:
+        kept = deadlines(loops[0])
+        kept.at(loops[0].time() + 600, lambda: None)
+        loops[0].close()
+        deadlines(loops[1])
+        assert loops[0] not in _of_loop
+        assert loops[1] in _of_loop
+    finally:
+        for loop in loops:
+            loop.close()

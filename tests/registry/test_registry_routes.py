@@ -211,6 +211,7 @@ async def test_a_deployment_by_webhook(client: Client) -> None:
         ("POST", "/api/rollback", {"at": 1, "kind": "prompts"}, 400, "at"),
         ("POST", "/api/rollback", {"name": "a"}, 400, "kind"),
         ("PUT", "/api/labels/prompts/nobody/production/protection", {"role": "admin"}, 404, "name"),
+        ("PUT", "/api/labels/prompts/nobody/production/protection", None, 400, "body"),
         ("POST", "/api/gates", {"address": "prompts:/nobody/1", "gate": "g", "passed": True}, 404, "name"),
         ("POST", "/api/gates", {"address": "what", "gate": "g", "passed": True}, 400, "address"),
         ("GET", "/api/resolve", None, 400, "address"),

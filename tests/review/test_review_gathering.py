@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from trimtab.evals import Case
+from trimtab.evals import MAX_REPEATS, Case
 from trimtab.review.gathering import Gathering, drawn
 
 
@@ -51,6 +51,22 @@ async def test_a_sample_of_a_large_run_is_random_and_the_same_every_time() -> No
 async def test_all_of_a_small_run_is_looked_at_and_errors_are_not() -> None:
     found, _ = await gathering()({"run": "run_1", "limit": 500})
     assert len({item.case for item in found}) == len(found) == 199
+
+
+async def test_the_first_answer_of_a_case_is_found_among_many_repeats() -> None:
+    class Repeated(Log):
+        """The first repeat is good, so it comes last of all."""
+
+        async def results(
+            self, run_id: str, *, limit: int = 50, failures: bool = False, case_id: str = ""
+        ) -> list[dict[str, Any]]:
+            (row,) = await super().results(run_id, limit=limit, case_id=case_id)
+            return [{**row, "repeat": n} for n in reversed(range(MAX_REPEATS))][:limit]
+
+    nothing: Any = None
+    runs: Any = Repeated()
+    found, _ = await Gathering(registry=nothing, spans=nothing, runs=runs, traces_of=nothing)({"run": "r", "limit": 9})
+    assert len(found) == 9
 
 
 async def test_failures_come_worst_first() -> None:

@@ -6,11 +6,13 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from click.testing import CliRunner
 
 from trimtab.cli import group
+from trimtab.wiring.house import House
 
 SCORERS = """
 async def polite(case, output):
@@ -95,3 +97,13 @@ def test_lists_of_the_file_score_traffic_and_a_power_cut_does_not_renew_the_budg
     status, _, problem = server.ask("POST", "/api/versions/scorers/support", wrong)
     assert status == 400
     assert problem["field"] == "scorers[0].kind"
+
+
+def test_health_names_who_rests_and_nobody_whose_name_sounds_like_it() -> None:
+    notes = ["forests.tone sees 60% of the answers and not 20%.", "s.tone rests until midnight UTC: it is spent."]
+    house: Any = SimpleNamespace(
+        tenancy=SimpleNamespace(shared=SimpleNamespace(degraded=""), ledger=SimpleNamespace(failing="")),
+        online=SimpleNamespace(notes=notes), board=None,
+    )  # fmt: skip
+    health: Any = House.details
+    assert health.fget(house) == notes[1:]

@@ -11,7 +11,7 @@ import pytest
 from moving_clock import NOON, Clock
 
 from trimtab.core import Score, Span
-from trimtab.store import SpanStore
+from trimtab.store import SpanStore, indexing
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def open_store(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., SpanStore
     yield open_
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's own thread writes down no words before a test is over."""
+    monkeypatch.setattr(indexing, "_LOOK_S", 3600.0)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +11,14 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 from moving_clock import DAY_NS, NOON, Clock
+from words_world import rows, world
 
 from trimtab.core import Breakdown, Filter, Span, SpanQuery
-from trimtab.store import SpanStore, dayfile, indexing, reader
+from trimtab.store import SpanStore, dayfile, indexing, reader, words
 from trimtab.store.ledger import Ledger
 from trimtab.store.words import GROUPS, Group, Maker, Segment, groups_of, pieces_of, places_of
+
+pytestmark = pytest.mark.usefixtures("only_when_asked")
 
 MakeSpan = Callable[..., Span]
 OpenStore = Callable[..., SpanStore]
@@ -86,26 +87,43 @@ def test_a_group_whose_words_are_no_language_may_hold_anything() -> None:
     assert len(segment.words) < 200
 
 
-SAID = (
-    "Where is my refund", "The REFUND is made", "prefunding", "die Straße", "退款政策适用于", "order 17", "ORDER 18",
-    "a_b", "line\none", 'he said "yes"',
-)  # fmt: skip
+def test_a_text_that_is_read_word_by_word_has_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Öl und Öl, 退款 Straße 17"
+    whole = words.words_of([text])
+    monkeypatch.setattr(words, "_PART", 4)
+    assert words.words_of([text]) == whole == {one.encode() for one in ("öl", "und", "退", "款", "strasse", "17")}
+
+
+def test_frequent_words_come_first_and_equally_frequent_ones_by_letter() -> None:
+    segment = segment_of([["once both seldom"], ["both twice"], ["twice"], ["always both"]])
+    opened = zstandard.ZstdDecompressor().decompress(segment.words)
+    assert opened.split() == [b"both", b"twice", b"always", b"once", b"seldom"]
+
+
+def test_of_a_long_text_the_longest_words_are_looked_up_once_each() -> None:
+    text = " ".join(["the"] * 500 + [f"word{'x' * n}" for n in range(100)])
+    pieces = pieces_of(text)
+    assert len(pieces) == 32
+    assert {len(piece.word) for piece in pieces} == {len(f"word{'x' * n}") for n in range(68, 100)}
+
+
+def test_no_more_words_are_looked_up_once_one_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bytes] = []
+    numbers = words._numbers
+
+    def noted(piece: words.Piece, its: bytes) -> list[int]:
+        looked.append(piece.word)
+        return numbers(piece, its)
+
+    monkeypatch.setattr(words, "_numbers", noted)
+    assert found_in(segment_of([["the refund was made"]]), "the nowhere was made") == set()
+    assert looked == [b"*", b"nowhere"]
+
+
 ASKED = (
     "refund", "the refund", "efundi", "STRASSE", "款政", "order 1", "der 18", "a_b", "one", "line\non", '"yes"', "e",
     "zzz", " ", "my refund is",
 )  # fmt: skip
-
-
-def world(make_span: MakeSpan, first: int, count: int) -> list[Span]:
-    """Roots with a span under each, of which every one says something else."""
-    made: list[Span] = []
-    for n in range(first, first + count):
-        root = make_span(parent_id="", input=SAID[n % len(SAID)], session=f"s-{n % 3}", start_ns=NOON + n * 7 % 100)
-        under = make_span(
-            trace_id=root.trace_id, parent_id=root.span_id, output=f"{SAID[n // 2 % len(SAID)]} {n}", start_ns=NOON + n
-        )
-        made += [root, under]
-    return made
 
 
 async def everything(store: SpanStore, query: SpanQuery) -> list[str]:
@@ -160,15 +178,6 @@ async def test_every_question_is_answered_as_without_words(
     assert await everything(store, SpanQuery(text=late[1].output, roots=False)) == found
 
 
-def rows(folder: Path, sql: str) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = []
-    for path in sorted(folder.glob("spans-*.db")):
-        connection = sqlite3.connect(path)
-        found += connection.execute(sql).fetchall()
-        connection.close()
-    return found
-
-
 async def test_words_of_what_is_erased_go_with_it(
     open_store: OpenStore, make_span: MakeSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,45 +222,6 @@ async def test_a_segment_that_was_begun_before_an_erasure_is_not_kept(
     assert await store.index(today=True) == 1
     assert late == [False, True]
     assert rows(tmp_path / "spans", "SELECT count(*) FROM words") == [(1,)]
-
-
-async def test_a_day_that_is_over_is_covered_and_today_only_by_full_segments(
-    open_store: OpenStore, make_span: MakeSpan, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(indexing, "GROUPS", 3)
-    monkeypatch.setattr(indexing, "FULL", 60)
-    monkeypatch.setattr(indexing, "FEW", 5)
-    store = open_store()
-    await store.write(world(make_span, 0, 50))
-    assert await store.index() == 1
-    assert await store.index() == 0
-    clock.now += DAY_NS
-    await store.write(world(make_span, 50, 2))
-    assert await store.index() == 1
-    assert await store.index() == 0
-    last = "SELECT (SELECT max(seq) FROM spans) - coalesce((SELECT max(last) FROM words), 0)"
-    assert [left == 0 for (left,) in rows(tmp_path / "spans", last)] == [True, False]
-
-
-async def test_the_store_does_it_by_itself(
-    open_store: OpenStore, make_span: MakeSpan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = threading.Event()
-    keep = Ledger.keep_words
-
-    def tell(ledger: Ledger, file: dayfile.DayFile, segment: Segment, removed: tuple[int, int]) -> bool:
-        done = keep(ledger, file, segment, removed)
-        kept.set()
-        return done
-
-    monkeypatch.setattr(indexing, "_LOOK_S", 0.01)
-    monkeypatch.setattr(indexing, "GROUPS", 2)
-    monkeypatch.setattr(indexing, "FULL", 40)
-    monkeypatch.setattr(Ledger, "keep_words", tell)
-    store = open_store()
-    await store.write(world(make_span, 0, 100))
-    assert kept.wait(60)
-    store.close()
 
 
 async def test_the_words_of_a_day_go_with_the_day(

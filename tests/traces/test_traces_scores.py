@@ -64,6 +64,16 @@ async def test_of_a_trace_without_a_root_the_earliest_span_speaks(store: SpanSto
     assert asked
 
 
+async def test_more_spans_than_a_page_holds_hide_no_trace(store: SpanStore, asked: list[SpanQuery]) -> None:
+    firsts = [_span(number, parent=new_span_id()) for number in range(21)]
+    for first in firsts:
+        later = [_span(99, parent=first.span_id, trace_id=first.trace_id, later_ns=1000 + n) for n in range(100)]
+        await store.write([first, *later])
+    made = await scored(store, [ScoreBody(trace_id=one.trace_id, name="fit", value=1.0) for one in firsts], now_ns())
+    assert [(one.stamp, one.project) for one in made] == [(first.stamp, first.project) for first in firsts]
+    assert len(asked) == 1 + 3
+
+
 async def test_nothing_to_score_asks_nothing(store: SpanStore, asked: list[SpanQuery]) -> None:
     assert await scored(store, [], now_ns()) == []
     assert asked == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -119,6 +119,28 @@ def test_what_waits_for_more_is_told_by_due_and_bet_on_once() -> None:
     watch.rearm("cites")  # nobody knows any more what the values before it were
     assert watch.due() == []
     assert watch.standing("cites").e_value == 0.0
+
+
+def test_who_looks_at_the_evidence_holds_no_alarm_back() -> None:
+    monitors = [m for m in default_monitors(lambda _: "mara") if m.signal == "cites"]
+    looks: list[Callable[[Watch], object]] = [lambda watch: watch.suspicion(), lambda watch: watch.standing("cites")]
+    for look in looks:
+        watch = Watch(monitors)
+        watch.observe([plain(i, 1.0) for i in range(60)])
+        assert watch.observe([plain(i, 0.0) for i in range(60, 80)], more=True) == []
+        look(watch)
+        told_of = watch.observe([plain(i, 1.0) for i in range(80, 100)], more=True) + watch.due()
+        assert [alarm.slice for alarm in told_of] == ["", ""]
+        assert all(alarm.now < 0.5 for alarm in told_of)
+
+
+def test_looking_at_the_evidence_cuts_no_batch_short() -> None:
+    watch = Watch([m for m in default_monitors(lambda _: "mara") if m.signal == "cites"])
+    watch.observe([plain(i, 1.0) for i in range(60)])
+    watch.observe([plain(i, 0.0) for i in range(60, 80)], more=True)
+    assert watch.suspicion() == 0.0, "as old as the batch under way"
+    watch.due()
+    assert watch.suspicion() > 1.0
 
 
 def test_no_more_wait_than_are_bet_on_together() -> None:

@@ -264,6 +264,10 @@ def test_a_busy_second_measures_some_requests_and_looks_through_the_texts_of_few
     seen.measure(spans)
     counts = {name: len(seen.evidence(name)[0]) for name in ("guarded", "private", "plain_questions")}
     assert counts == {"guarded": 100, "private": 20, "plain_questions": 20}, "of a second and a half"
+    ahead = root(trace_id="f" * 32, end_ns=START + 3600 * NS)
+    seen.measure([ahead])
+    seen.measure([root(trace_id=f"{i:032x}", end_ns=START + 60 * NS + i * NS // 1000) for i in range(3000)])
+    assert len(seen.evidence("guarded")[0]) == 100 + 1 + 150, "a clock that is wrong ends nobody's second"
     quiet = Watch(default_monitors(lambda layer: "somebody"), measured_a_second=50)
     quiet.measure([root(trace_id=f"{i:032x}", end_ns=START + i * NS // 10) for i in range(100)])
     assert len(quiet.evidence("private")[0]) == 100

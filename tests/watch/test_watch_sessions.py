@@ -118,6 +118,28 @@ def test_sessions_that_share_nothing_cost_little() -> None:
         assert 0 < feed(watch, rng, 0.0, 0.2, 4_000, 1_500) < 300
 
 
+def test_a_session_that_was_long_silent_is_bet_on_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evidence(remembered: int) -> float:
+        monkeypatch.setattr("trimtab.watch.sessions._MOST", remembered)
+        watch = Watch([m for m in default_monitors(lambda _: "mara") if m.signal == "cites"])
+        sessions = ["", *("again" if i % 2 else f"other {i}" for i in range(1, 201))]
+        scores = []
+        for i, session in enumerate(sessions):
+            watch.measure([Span(
+                trace_id=str(i), span_id=str(i), name="support", kind="chain", session=session, start_ns=i, end_ns=i,
+                stamp=STAMP, attributes={"gateway": True},
+            )])  # fmt: skip
+            scores.append(Score(
+                id=str(i), trace_id=str(i), name="cites", value=float(i % 10 != 0), by="check", time_ns=i, stamp=STAMP,
+            ))  # fmt: skip
+        watch.observe(scores[:100], more=True)
+        watch.observe(scores[100:], more=True)
+        watch.due()
+        return watch.standing("cites").e_value
+
+    assert evidence(4) == evidence(4096) > 0.0
+
+
 def test_what_was_learnt_outlives_a_restart() -> None:
     sessions, again = learnt(0.3), Sessions()
     again.restore(json.loads(json.dumps(sessions.state())))

@@ -175,6 +175,18 @@ async def test_a_body_that_comes_in_pieces_is_received() -> None:
     assert len(talk.socket.writes) == 1
 
 
+async def test_pieces_that_come_together_are_put_into_one_buffer() -> None:
+    talk = Talk()
+    talk.protocol.data_received(HEAD % 4 + b"a")
+    talk.protocol.data_received(b"b")
+    held = talk.protocol.cycle.body
+    talk.protocol.data_received(b"c")
+    assert talk.protocol.cycle.body is held  # what is there already is not copied for each piece
+    talk.protocol.data_received(b"d")
+    await talk.turns()
+    assert talk.bodies == [b"abcd"]
+
+
 async def test_a_head_that_needs_a_closer_look_goes_the_servers_own_way() -> None:
     talk = Talk()
     talk.protocol.data_received(LATER)
@@ -212,7 +224,7 @@ async def test_a_client_that_hangs_up_is_told_of_while_it_waits_and_not_after() 
 
 
 async def test_a_connection_that_rests_is_closed_and_one_that_does_not_is_kept() -> None:
-    talk = Talk(keep_alive=0.05)
+    talk = Talk(keep_alive=75.0)
     talk.protocol.data_received(HEAD % 1 + b"a")
     await talk.turns()
     assert talk.protocol.timeout_keep_alive_task is not None
@@ -221,6 +233,8 @@ async def test_a_connection_that_rests_is_closed_and_one_that_does_not_is_kept()
     assert not talk.socket.closed
     talk.protocol.data_received((HEAD % 1)[20:] + b"b")
     await talk.turns()
-    async with asyncio.timeout(30):
-        while not talk.socket.closed:  # noqa: ASYNC110 - a transport has no event for it
-            await asyncio.sleep(0.01)
+    assert talk.bodies == [b"a", b"b"]
+    assert not talk.socket.closed
+    talk.protocol._rests_since -= 80.0
+    talk.protocol._look()
+    assert talk.socket.closed

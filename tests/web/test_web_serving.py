@@ -108,9 +108,10 @@ async def test_vitals_are_told_without_the_pages_where_there_is_nothing_to_refus
         assert said[1]["body"] in (b"ok\n", b"trimtab_up 1\n")
 
 
-async def test_a_store_that_does_not_answer_is_the_pages_business() -> None:
+@pytest.mark.parametrize("error", [Overloaded("away"), RuntimeError("a mistake of ours")])
+async def test_a_store_that_does_not_answer_is_the_pages_business(error: Exception) -> None:
     async def query(asked: object) -> None:
-        raise Overloaded("away")
+        raise error
 
     async def pages(scope: Any, receive: Any, send: Any) -> None:
         said.append(scope["path"])

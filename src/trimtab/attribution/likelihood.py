@@ -93,15 +93,14 @@ def shared_luck(observations: Sequence[Observed], baselines: Mapping[str, float]
     """
     sizes: dict[str, int] = {}
     before, after = _Luck(), _Luck()
-    since: dict[tuple[str, int], list[Observed]] = {}
+    since: dict[tuple[str, tuple[tuple[str, str], ...]], list[Observed]] = {}
     for seen in observations:
         if not seen.session:
             continue
         sizes[seen.session] = sizes.get(seen.session, 0) + 1
         base = baselines.get(seen.slice)
         if seen.time_ns >= until_ns:
-            # Answers of the same versions share their record of them.
-            since.setdefault((seen.slice, id(seen.pins)), []).append(seen)
+            since.setdefault((seen.slice, tuple(sorted(seen.pins.items()))), []).append(seen)
         elif base is not None:
             before.take(seen.session, seen.value - base)
     if not sizes:

@@ -123,7 +123,7 @@ def _weighed(report: Report, tested: Sequence[Arm]) -> Report:
     top, old = candidates[0], report.cause
     layers = beliefs_in_layers(candidates, report.guesses)
     if old is not None and (old.change_id, old.after) == (top.change_id, top.after) and top.change_id not in vain:
-        certainty: Certainty = "likely" if top.posterior >= LIKELY_AT else report.certainty
+        certainty: Certainty = "likely" if top.posterior >= LIKELY_AT else "unknown"
         cause = replace(old, posterior=top.posterior)
         return report.evolve(candidates=tuple(candidates), cause=cause, certainty=certainty, layers=layers)
     clear = top.posterior >= LIKELY_AT

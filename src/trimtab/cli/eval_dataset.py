@@ -25,7 +25,7 @@ from trimtab.evals import (
     read_cases,
     write_cases,
 )
-from trimtab.evals.dataset_routes import MAX_GOLDEN_CASES
+from trimtab.evals.dataset_routes import MAX_GOLDEN, MAX_GOLDEN_CASES
 
 from .listing import json_option, moment, show_json, show_table
 from .own_server import eval_options
@@ -239,10 +239,10 @@ def _cases(remote: Remote, name: str) -> list[Case]:
 
 
 def _golden(remote: Remote, but: str) -> dict[str, Sequence[Case]]:
-    """The cases of the golden sets by "golden set NAME", without one of them; as many as MAX_GOLDEN_CASES."""
+    """The cases of the golden sets by "golden set NAME", without one of them, within the bounds of the server."""
     found: dict[str, Sequence[Case]] = {}
     room = MAX_GOLDEN_CASES
-    for row in remote.get("/api/evals/datasets", kind=GOLDEN)["datasets"]:
+    for row in remote.get("/api/evals/datasets", kind=GOLDEN)["datasets"][:MAX_GOLDEN]:
         if row["name"] != but and row["cases"] <= room:
             room -= row["cases"]
             cases = cases_of({"cases": _content(remote, row["name"])})

@@ -52,7 +52,7 @@ from .rendering import loaded, markdown, plain
 from .results import MixedJudges, Scored
 from .run import Progress, Result, Runner, run
 from .run_making import Making
-from .run_plan import RunPlan, Settings, plan_from
+from .run_plan import MAX_REPEATS, RunPlan, Settings, plan_from
 from .run_record import Run, kind_of
 from .run_reports import Reports
 from .run_retry import Retries
@@ -79,6 +79,7 @@ __all__ = [
     "KINDS",
     "MAKERS",
     "MAX_AGE_DAYS",
+    "MAX_REPEATS",
     "METHODS",
     "OWN_PROJECTS",
     "PREFIX",

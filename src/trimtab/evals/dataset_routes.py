@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -54,6 +55,11 @@ async def dataset_rows(registry: Registry, kind: str = "", limit: int = MAX_ROWS
     return rows
 
 
+async def kind_now(registry: Registry, name: str) -> str:
+    """The kind of a dataset by its live version, else its newest; "" for none. Raises NotFound for no dataset."""
+    return str((await _shown(registry, name)).content.get("kind", ""))
+
+
 async def golden_sets(registry: Registry, but: str = "") -> dict[str, Sequence[Case]]:
     """The cases of the golden sets by "golden set NAME", without one of them; as many as MAX_GOLDEN_CASES."""
     found: dict[str, Sequence[Case]] = {}
@@ -62,8 +68,12 @@ async def golden_sets(registry: Registry, but: str = "") -> dict[str, Sequence[C
         if row.name != but and row.cases <= room:
             room -= row.cases
             version = await _shown(registry, row.name)
-            found[f"golden set {row.name}"] = Dataset.of(row.name, cases_of(version.content)).cases
+            found[f"golden set {row.name}"] = await asyncio.to_thread(_cases, row.name, version)
     return found
+
+
+def _cases(name: str, version: Version) -> Sequence[Case]:
+    return Dataset.of(name, cases_of(version.content)).cases
 
 
 def dataset_routes(registry: Registry) -> list[Route]:

@@ -170,13 +170,16 @@ def estimate(  # house: parameters because each is a fact of its own about the e
     )
 
 
+_NONE = "no case of the run is labelled"
+
+
 def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tuple[str, str]:
     """The method, and why it is this one."""
     if method not in METHODS.values():
         raise BadInput(f"{method!r} is no method.", field="method", mend=f"Use one of {', '.join(METHODS)}.")
     if not judge:
         return CHECKS, ""
-    mine = f"{own} of the run's cases are labelled"
+    mine = f"{own} of the run's cases {'is' if own == 1 else 'are'} labelled" if own else _NONE
     theirs = f"its error rates are known from {known.labels} labels of {known.source}" if known else ""
     if method == PPI:
         if own < 2:
@@ -192,12 +195,12 @@ def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tupl
     if own >= FEW_LABELS or (own >= 2 and not (usable and known is not None and known.labels > own)):
         return PPI, f"{mine}, which are taken for a random sample of it"
     if usable:
-        return ROGAN_GLADEN, f"{mine if own else 'no case of the run is labelled'}, and {theirs}"
+        return ROGAN_GLADEN, f"{mine}, and {theirs}"
     if known is not None and theirs:
         both = min(known.rates.passing, known.rates.failing) > 0
         weak = "it is too weak to be corrected" if both else "labels of both kinds are needed"
-        return JUDGE_ONLY, f"no case of the run is labelled; {theirs}, but {weak}"
-    return JUDGE_ONLY, "no case of the run is labelled, and the judge was not calibrated elsewhere"
+        return JUDGE_ONLY, f"{mine}; {theirs}, but {weak}"
+    return JUDGE_ONLY, f"{mine}, and the judge was not calibrated elsewhere"
 
 
 def _share(k: int, n: int) -> Interval | None:

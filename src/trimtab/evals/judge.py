@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,7 +61,13 @@ DEFAULT_JUDGE: Mapping[str, Any] = {
 }
 
 
-class VerdictUnreadable(ModelError):
+class PaidInVain(ModelError):
+    """There is no verdict although replies were paid: ``cost_usd`` is what they cost, None where it is not known."""
+
+    cost_usd: float | None = 0.0
+
+
+class VerdictUnreadable(PaidInVain):
     """The judge's reply is not the JSON it was asked for: an error to be counted, never a score."""
 
     code = "verdict_unreadable"
@@ -155,7 +162,8 @@ class Judge:
         call = self.ask(output, case)
         reply = await reply_of(self.model, call, self.version.pin)
         names = [c["name"] for c in self._criteria(case)] if self.version.content.get("each") else ()
-        verdict = read_verdict(reply.text, names)
+        with paying(call, reply):
+            verdict = read_verdict(reply.text, names)
         return priced(verdict, call, reply)
 
     def ask(self, output: Output, case: Case | None = None) -> Call:
@@ -204,6 +212,16 @@ async def reply_of(model: Model, call: Call, pin: str) -> Reply:
             return await collect(model(call))
     except TimeoutError:
         raise ModelTimeout(f"the judge {pin} gave no verdict within {TIMEOUT:g} s.") from None
+
+
+@contextmanager
+def paying(call: Call, reply: Reply) -> Iterator[None]:
+    """A reply that cannot be read was paid all the same: the error says what it cost."""
+    try:
+        yield
+    except VerdictUnreadable as error:
+        error.cost_usd = cost_of(call, reply)
+        raise
 
 
 def priced(verdict: Verdict, call: Call, reply: Reply) -> Verdict:

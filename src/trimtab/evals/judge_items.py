@@ -22,6 +22,7 @@ from .judge import (
     judge_call,
     judge_digest,
     line,
+    paying,
     read_object,
     reply_of,
 )
@@ -73,7 +74,8 @@ class Items:
         messages = ({"role": "system", "content": system}, {"role": "user", "content": framed_parts(data)})
         call = judge_call(self.version.content, messages)
         reply = await reply_of(self.model, call, self.version.pin)
-        items = read_items(reply.text)
+        with paying(call, reply):
+            items = read_items(reply.text)
         wrong = [text for text, ok in items if not ok]
         reason = f"{len(items) - len(wrong)} of {len(items)}" + (f"; not: {wrong[0][:200]}" if wrong else "")
         detail = {"items": [{"text": text[:500], "ok": ok} for text, ok in items], "model": reply.model}
@@ -185,7 +187,8 @@ class Steps:
         messages = ({"role": "system", "content": system.strip()}, {"role": "user", "content": framed_parts(data)})
         call = judge_call(self.version.content, messages)
         reply = await reply_of(self.model, call, self.version.pin)
-        first, reason = read_first_wrong(reply.text, len(steps))
+        with paying(call, reply):
+            first, reason = read_first_wrong(reply.text, len(steps))
         return [first_wrong(first, len(steps), reason, cost=cost_of(call, reply))]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from trimtab.core import BadInput, ModelError, TrimtabError
+from trimtab.core import BadInput, TrimtabError
 
 from .dataset import Case
-from .judge import Judge
+from .judge import Judge, PaidInVain
 from .output import Output
 from .scorer import Verdict, short_digest
 
@@ -42,20 +42,24 @@ class Jury:
             return []
         said: list[tuple[Judge, Verdict]] = []
         errors: list[str] = []
+        costs: list[float | None] = []
         retryable = True
         for judge in self.judges:
             try:
                 said.append((judge, await judge.verdict(output, case)))
             except TrimtabError as error:
                 errors.append(f"{judge.version.pin}: {error.message}")
+                costs += [error.cost_usd] if isinstance(error, PaidInVain) else []
                 retryable = retryable and error.retryable
+        costs += [verdict.cost_usd for _, verdict in said]
+        cost = None if None in costs else sum(c for c in costs if c is not None)
         if 2 * len(said) <= len(self.judges):
-            raise ModelError(f"the jury has no majority: {'; '.join(errors)}", retryable=retryable)
+            none = PaidInVain(f"the jury has no majority: {'; '.join(errors)}", retryable=retryable)
+            none.cost_usd = cost
+            raise none
         passes = sum(verdict.value == 1.0 for _, verdict in said)
         value = 0.5 if 2 * passes == len(said) else float(2 * passes > len(said))
-        costs = [verdict.cost_usd for _, verdict in said]
         against = [f"{j.name}: {v.reason}" for j, v in said if v.reason and v.value != value]
         detail = {"judges": {j.version.pin: v.value for j, v in said}, **({"errors": errors} if errors else {})}
         reason = f"{passes} of {len(said)} pass" + (f"; {' | '.join(against)}" if against else "")
-        cost = None if None in costs else sum(c for c in costs if c is not None)
         return [Verdict(value, reason, cost_usd=cost, detail=detail)]

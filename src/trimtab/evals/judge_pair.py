@@ -20,6 +20,7 @@ from .judge import (
     judge_call,
     judge_digest,
     line,
+    paying,
     read_object,
     reply_of,
     validate_judge,
@@ -57,7 +58,11 @@ class Pair:
         if a.text == b.text:
             return Verdict(0.5, "both answers are the same", judge=self.judge, detail={"orders": [0.5, 0.5]})
         straight, why, paid, answered = await self._ask(case, a, b)
-        swapped, other, more, _ = await self._ask(case, b, a)
+        try:
+            swapped, other, more, _ = await self._ask(case, b, a)
+        except VerdictUnreadable as error:
+            error.cost_usd = None if paid is None or error.cost_usd is None else paid + error.cost_usd
+            raise
         orders = [straight, 1.0 - swapped]
         agreed = orders[0] == orders[1]
         reason = why if agreed else f"the orders disagree: {why} / {other}"
@@ -72,7 +77,8 @@ class Pair:
         """The preference for the first, its reason, its cost, and which model answered."""
         call = self.ask(case, first, second)
         reply = await reply_of(self.model, call, self.version.pin)
-        value, reason = read_preference(reply.text)
+        with paying(call, reply):
+            value, reason = read_preference(reply.text)
         answered = {"model": reply.model, "fingerprint": reply.fingerprint}
         return value, reason, cost_of(call, reply), {name: said for name, said in answered.items() if said}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,7 +63,7 @@ async def live_report(
         found = await spans.scores(since_ns=since, until_ns=now + 1, name=name, limit=MOST_SCORES)
         mine = [score for score in found if score.project == project]
         if mine:
-            rates.append(_rate(name, mine))
+            rates.append(await asyncio.to_thread(_rate, name, mine))
     return LiveReport(scorers=tuple(lines), rates=tuple(rates), notes=tuple(online.notes))
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trimtab.core import BadInput, Change, NotFound, Score, Span, TrimtabError, Version
+from trimtab.core import BadInput, Change, ConfigError, NotFound, Score, Span, TrimtabError, Version
 from trimtab.registry import PRODUCTION, Registry
 
 from .agent_runs import is_run, run_output
 from .dataset import Case, cases_of
+from .judge import PaidInVain
 from .live_sets import KIND, SEPARATOR, LiveScorer, LiveSet, live_set
 from .output import Output
+from .patience import Patience
 from .sampling import Sampling, drawn_label
 from .scorer import Verdict, verdicts_of
 from .scorers import Means
@@ -24,6 +27,8 @@ from .spending import Spending
 TIMEOUT, _TURN = 60.0, 20
 #: Kinds whose changes may change what a set means.
 _WATCHED = frozenset({KIND, "judges", "datasets"})
+#: What stays so until a change; every other error may be over with the next answer.
+_LASTING = (BadInput, NotFound, ConfigError)
 #: Runs of applications whose traces are read in one step.
 _MOST_RUNS = 500
 #: Sets that are kept ready: one of each name, and a second one during rollouts.
@@ -87,6 +92,7 @@ class LiveScoring:
         self._samplings: dict[tuple[str, str], Sampling] = {}
         self._references: dict[str, Mapping[str, Case]] = {}
         self._live: tuple[str, ...] | None = None
+        self._patience = Patience(time.monotonic)
         self.errors: dict[str, Counter[str]] = defaultdict(Counter)
         registry.on_change(self._heard)
 
@@ -104,14 +110,24 @@ class LiveScoring:
         """The scores of applications' own runs among finished spans, whose traces are read whole."""
         if not self._names():
             return []
-        outputs = []
-        for root in [span for span in spans if is_run(span)][:_MOST_RUNS]:
-            sight = Output(text="", question="", project=root.project, stamp=root.stamp, trace_id=root.trace_id)
-            if sight.traffic and await self._sets(sight):
-                found = run_output(await self._trace_of(root.trace_id))
-                if found is not None:
-                    outputs.append(replace(found, time_ns=min(found.time_ns, now_ns)))
-        return await self.score(outputs)
+        scores: list[Score] = []
+        roots = [span for span in spans if is_run(span)]
+        for start in range(0, len(roots), _MOST_RUNS):
+            found = [await self._run(root) for root in roots[start : start + _MOST_RUNS]]
+            outputs = [replace(one, time_ns=min(one.time_ns, now_ns)) for one in found if one is not None]
+            scores += await self.score(outputs)
+        return scores
+
+    async def _run(self, root: Span) -> Output | None:
+        """What a run's whole trace says, where a set looks at it. A trace that cannot be read is counted."""
+        sight = Output(text="", question="", project=root.project, stamp=root.stamp, trace_id=root.trace_id)
+        if not sight.traffic or not await self._sets(sight):
+            return None
+        try:
+            return run_output(await self._trace_of(root.trace_id))
+        except TrimtabError as error:
+            self.errors["runs"][error.code] += 1
+            return None
 
     async def check(self, output: Output) -> dict[str, float]:
         """What the scorers that ask no model say of one answer, by score name."""
@@ -138,14 +154,16 @@ class LiveScoring:
 
     def notes(self) -> list[str]:
         """What readers of the scores have to know: whose budget is spent, who sees more than usual."""
-        return [sampling.note for sampling in self._samplings.values() if sampling.note]
+        spent = [sampling.note for sampling in self._samplings.values() if sampling.note]
+        return [*spent, *self._patience.notes()]
 
     def _line(self, found: LiveSet, one: LiveScorer, number: int) -> LiveLine:
         sampling, score = self._sampling(found, one), found.score_name(one.scorer.name)
         return LiveLine(
             set=found.name, version=number, score=score, kind=one.kind, asks=one.asks, sample=sampling.share,
             sample_raised=sampling.raised, budget_usd=sampling.budget_usd, spent_usd=sampling.spent_usd,
-            unpriced=sampling.unpriced, resting=sampling.resting, errors=self.errors[score].total(),
+            unpriced=sampling.unpriced, resting=sampling.resting or self._patience.rests(score),
+            errors=self.errors[score].total(),
             criteria=tuple(f"{score}{SEPARATOR}{name}" for name in each_of(_version(one.scorer))),
         )  # fmt: skip
 
@@ -168,16 +186,20 @@ class LiveScoring:
         return found
 
     async def _made(self, version: Version) -> LiveSet | TrimtabError:
-        known = self._ready.get(version.pin)
+        ready = self._ready
+        known = ready.get(version.pin)
         if known is None:
-            if len(self._ready) >= _MOST_SETS:
-                self._ready.clear()
             try:
                 await self._fetch(version.content)
                 known = live_set(version, self._means)
-            except TrimtabError as error:
+            except _LASTING as error:
                 known = error
-            self._ready[version.pin] = known
+            except TrimtabError as error:  # it passes: the next answer is another try
+                return error
+            if len(ready) >= _MOST_SETS:
+                ready.clear()
+            # What was read before a change is kept where nobody looks after it.
+            ready[version.pin] = known
         return known
 
     async def _fetch(self, content: Mapping[str, Any]) -> None:
@@ -216,16 +238,19 @@ class LiveScoring:
         bare = Case(id=output.trace_id, input=output.question)
         if not found.references:
             return bare
-        known = self._references.get(found.references)
+        references = self._references
+        known = references.get(found.references)
         if known is None:
             try:
                 await self._registry.ready(found.references, kind="datasets")
                 content = self._registry.resolve(found.references, kind="datasets").version.content
                 known = await asyncio.to_thread(_by_question, content)
-            except (BadInput, NotFound) as error:
+            except TrimtabError as error:
                 self.errors[found.name][error.code] += 1
+                if not isinstance(error, _LASTING):
+                    return bare
                 known = {}
-            self._references[found.references] = known
+            references[found.references] = known
         return known.get(bare.identity, bare)
 
     async def _asked(self, jobs: Sequence[_Job]) -> list[Score]:
@@ -245,15 +270,24 @@ class LiveScoring:
 
     async def _one(self, job: _Job) -> list[Score]:
         scorer, name = job.one.scorer, job.found.score_name(job.one.scorer.name)
+        if self._patience.rests(name):
+            return []
         try:
             async with asyncio.timeout(TIMEOUT):
                 verdicts = verdicts_of(scorer, await scorer(job.case, job.output))
         except TrimtabError as error:
             self.errors[name][error.code] += 1
+            if job.one.asks and isinstance(error, PaidInVain):
+                self._spending.pay(name, error.cost_usd)
+            return []
+        except TimeoutError as error:
+            self.errors[name][type(error).__name__] += 1
+            self._patience.ran_out(name)
             return []
         except Exception as error:  # house: except because one scorer's mistake must not cost the others' scores
             self.errors[name][type(error).__name__] += 1
             return []
+        self._patience.answered(name)
         for verdict in verdicts:
             if verdict.error:
                 self.errors[name]["no_value"] += 1
@@ -265,9 +299,10 @@ class LiveScoring:
     def _heard(self, change: Change) -> None:
         if change.kind in _WATCHED:
             self._live = None
-            self._ready.clear()
+            # New ones, not emptied ones: who waits for a read still holds the old ones and writes there.
+            self._ready, self._references = {}, {}
             self._samplings.clear()
-            self._references.clear()
+            self._patience.forget()
 
 
 def _by_question(content: Mapping[str, Any]) -> dict[str, Case]:

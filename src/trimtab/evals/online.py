@@ -21,7 +21,7 @@ from trimtab.registry import Registry
 from .assertions import Assertions, scores_of, values_of
 from .checks import CHECKS
 from .dataset import Golden, golden_of
-from .judge import Judge
+from .judge import Judge, PaidInVain
 from .live_scoring import LiveScoring, each_of
 from .live_sets import SEPARATOR
 from .output import Output
@@ -137,13 +137,12 @@ class Online:
         if drawn:
             for scores in await asyncio.gather(*(self._live(output, probability) for output in drawn)):
                 found += scores
-        if self.live is not None:
-            found += await self.live.score(outputs)
-            found += await self.live.runs(spans, now)
         try:
-            await self._spending.keep()
-        except TrimtabError as error:  # it counts in memory all the same
-            self._count(error.code)
+            if self.live is not None:
+                found += await self.live.score(outputs)
+                found += await self.live.runs(spans, now)
+        finally:  # what was paid is kept whatever else goes wrong
+            await self._keep()
         return found
 
     async def check(self, output: Output) -> dict[str, float]:
@@ -196,6 +195,8 @@ class Online:
                 found.append(await self._agreement(output, version))
         except TrimtabError as error:
             self._count(error.code)
+            if isinstance(error, PaidInVain):
+                self._spending.pay(QUALITY, error.cost_usd)
         except Exception as error:  # house: except because one judge's mistake must not cost the other answers' scores
             self._count(type(error).__name__)
         return found
@@ -215,6 +216,12 @@ class Online:
         if not items:
             raise NotFound(f"{version.address} holds no golden items.", field="golden", mend="Add some, or name none.")
         return items
+
+    async def _keep(self) -> None:
+        try:
+            await self._spending.keep()
+        except TrimtabError as error:  # it counts in memory all the same
+            self._count(error.code)
 
     def _count(self, reason: str) -> None:
         self.errors += 1

@@ -2,8 +2,10 @@
 
 One file serves twice: its cases are imported as a dataset (format ``pairs``) and its preferences as labels. A row has a
 question, the answers A and B, and may say ``preferred`` (a, b or tie), ``by``, ``critique`` and ``id``. The names that
-others use are understood: output_1 and output_2, response_a and response_b, and chosen and rejected, where A is the
-chosen one. A label's value is 1 where A is preferred, 0 where B is, and 0.5 for a tie.
+others use are understood: output_1 and output_2, response_a and response_b, and chosen and rejected. A label's value is
+1 where A is preferred, 0 where B is, and 0.5 for a tie. Of chosen and rejected the chosen one is A in about half of the
+rows, drawn by their text: where all labels say A, nobody can tell a good judge from one that always says A. In rows
+that also say who is ``preferred`` the chosen one is A.
 """
 
 from __future__ import annotations
@@ -24,14 +26,17 @@ from .dataset import Case
 MAX_PAIRS = 100_000
 #: The names of the question, and those of both answers, most telling first.
 _ASKED = ("input", "question", "query", "prompt", "instruction")
+_CHOSEN = ("chosen", "rejected")
 _ANSWERS = (("a", "b"), ("answer_a", "answer_b"), ("response_a", "response_b"), ("output_1", "output_2"),
-            ("chosen", "rejected"))  # fmt: skip
+            _CHOSEN)  # fmt: skip
 _PREFERRED = ("preferred", "preference", "winner", "label")
 _SIDES: Mapping[str, float] = {
     **dict.fromkeys(("a", "1", "first", "model_a", "output_1", "answer_a", "response_a"), 1.0),
     **dict.fromkeys(("b", "2", "second", "model_b", "output_2", "answer_b", "response_b"), 0.0),
     **dict.fromkeys(("tie", "equal", "both", "neither"), 0.5),
 }
+#: What a label keeps of a row, as it is: a false is told too.
+_TOLD = ("critique", "time_ns", "group", "blind")
 _KEPT = ("group", "split", "note", "expected")
 
 
@@ -57,7 +62,7 @@ def pairs_to_labels(text: str) -> list[dict[str, Any]]:
         value = _value(row, where)
         if value is None:
             continue
-        label = {name: row[name] for name in ("critique", "time_ns", "group", "blind") if row.get(name)}
+        label = {name: row[name] for name in _TOLD if row.get(name) not in (None, "")}
         found.append({"case": _id(row, asked, a, b), "value": value, "by": str(row.get("by") or "expert"), **label})
     return found
 
@@ -116,7 +121,16 @@ def _pair(row: Mapping[str, Any], where: str) -> tuple[str, str, str]:
     values = [row[name] for name in (asked, *names)]
     if not all(isinstance(value, str) and value.strip() for value in values):
         raise BadInput("must be text that is not empty.", field=f"{where}.{names[0]}", mend="Write both answers.")
-    return values[0], values[1], values[2]
+    return (values[0], values[2], values[1]) if _turned(row) else (values[0], values[1], values[2])
+
+
+def _turned(row: Mapping[str, Any]) -> bool:
+    """Whether the chosen answer of a row is B: the same for one row every time."""
+    if _named(row) != _CHOSEN or _said(row):
+        return False
+    asked = next(row[name] for name in _ASKED if row.get(name))
+    texts = "\0".join((asked, row["chosen"], row["rejected"]))
+    return bool(hashlib.blake2b(texts.encode("utf-8", "replace")).digest()[0] & 1)
 
 
 def _id(row: Mapping[str, Any], asked: str, a: str, b: str) -> str:
@@ -124,10 +138,15 @@ def _id(row: Mapping[str, Any], asked: str, a: str, b: str) -> str:
     return given or "pair_" + hashlib.blake2b(f"{asked}\0{a}\0{b}".encode(), digest_size=6).hexdigest()
 
 
+def _said(row: Mapping[str, Any]) -> str:
+    """The name under which a row says which answer is preferred; "" for none."""
+    return next((name for name in _PREFERRED if str(row.get(name, "")).strip()), "")
+
+
 def _value(row: Mapping[str, Any], where: str) -> float | None:
-    named = next((name for name in _PREFERRED if str(row.get(name, "")).strip()), "")
+    named = _said(row)
     if not named:
-        return 1.0 if "chosen" in row and "rejected" in row else None
+        return float(not _turned(row)) if _named(row) == _CHOSEN else None
     word = str(row[named]).strip().lower()
     if word not in _SIDES:
         raise BadInput(f"{word[:40]!r} is no side.", field=f"{where}.{named}", mend="Write a, b or tie.")

@@ -241,7 +241,7 @@ class RunLog:
         o, s = _outputs.c, _scores.c
         worst = (
             select(s.case, s.repeat, func.min(s.value).label("low"), func.max(s.error).label("wrong"))
-            .where(s.run == run_id)
+            .where(s.run == run_id, *([s.case == case_id] if case_id else []))
             .group_by(s.case, s.repeat)
             .subquery()
         )

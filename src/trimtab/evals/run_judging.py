@@ -13,6 +13,7 @@ from trimtab.stats import ErrorRates
 
 from .calibrate import Calibration, CriterionCalibration, calibrate, calibrate_pairs
 from .dataset import GOLDEN
+from .dataset_routes import kind_now
 from .estimate import KnownRates
 from .examples import Example, Material, choose_examples
 from .judge import JUDGE_FIELDS, example_cases
@@ -35,7 +36,7 @@ _REFINE_S = 120.0
 class _Judged:
     """A judge's verdicts in a run beside what people said of the same cases. ``rows`` are those over all; ``orders``
     are what a judge that ``compares`` said in either order, and ``others`` the answers that it compared with. ``asks``
-    says how such a judge stands in a plan.
+    says how such a judge stands in a plan. ``golden`` says that the run's cases or the labels are of a golden set.
     """
 
     run: Run
@@ -53,10 +54,11 @@ class _Judged:
     orders: Mapping[str, tuple[float, float]]
     others: Mapping[str, str]
     asks: Mapping[str, Any]
+    golden: bool
 
     def split(self, test_share: float) -> Split:
         """The labels' sides. Those of a golden set only ever measure."""
-        share = 1.0 if kind_of(self.run) == GOLDEN else test_share
+        share = 1.0 if self.golden else test_share
         return split_labels(self.labels, test_share=share, before=self.before)
 
     def measured(self, split: Split, time_ns: int) -> Calibration:
@@ -126,8 +128,10 @@ class Judging:
 
     async def refine(self, run_id: str, score: str, *, labels: str = "", model: str = "") -> dict[str, Any]:
         """A draft of a better rubric from where the judge and the experts differ, on dev labels only: the judge must
-        have been calibrated before. Asks ``model``, or the judge's own. Raises what the model raises."""
+        have been calibrated before. Asks ``model``, or the judge's own. Raises what the model raises, BadInput for a
+        golden set."""
         judged = await self._judged(run_id, score, labels)
+        _refuse_golden(judged)
         if judged.before is None:
             raise BadInput("was not calibrated yet.", field="score", mend="Calibrate it first.")
         content = _rubric_of(judged)
@@ -152,9 +156,7 @@ class Judging:
         Raises BadInput for a judge without a rubric, a golden set, or labels without critiques.
         """
         judged = await self._judged(run_id, score, labels)
-        if kind_of(judged.run) == GOLDEN:
-            mend = "Label another dataset for refining."
-            raise BadInput("is a golden set: its labels measure and never refine.", field="labels", mend=mend)
+        _refuse_golden(judged)
         content = _rubric_of(judged)
         cases = await self.log.cases(judged.run.id)
 
@@ -243,7 +245,13 @@ class Judging:
             compares=compares, orders=await self.log.orders(run_id, name) if compares else {},
             others=await self._others(run, str(spec.get("against", ""))) if compares else {},
             asks={"kind": "pairwise", "against": str(spec.get("against", ""))} if compares else {"kind": "judge"},
+            golden=kind_of(run) == GOLDEN or await self._is_golden(place),
         )  # fmt: skip
+
+    async def _is_golden(self, place: str) -> bool:
+        """Whether labels are of what is a golden set now, whatever it was when the run began."""
+        registry = self._making.registry
+        return place in registry.names("datasets") and await kind_now(registry, place) == GOLDEN
 
     async def _others(self, run: Run, against: str) -> Mapping[str, str]:
         """The answers that a judge compared the run's with: those of a run, or of the cases."""
@@ -268,6 +276,12 @@ class Judging:
                 if score["name"] == name and score["detail"].get("model"):
                     return str(score["detail"]["model"])
         return ""
+
+
+def _refuse_golden(judged: _Judged) -> None:
+    if judged.golden:
+        mend = "Label another dataset for refining."
+        raise BadInput("is a golden set: its labels measure and never refine.", field="labels", mend=mend)
 
 
 def _spec(run: Run, name: str) -> Mapping[str, Any]:

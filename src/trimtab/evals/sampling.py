@@ -91,10 +91,6 @@ class Sampling:
         """Whether one answer is drawn."""
         return probability > 0.0 and self._rng() < probability
 
-    def pay(self, cost_usd: float | None) -> None:
-        """Count what a verdict cost; None is not known."""
-        self.spend.pay(self._clock() // _DAY_NS, cost_usd)
-
     @property
     def note(self) -> str:
         """What a reader of the scores has to know, a sentence; "" in quiet times."""

@@ -1,6 +1,6 @@
 """Limits and budgets on a request's way: counted before it is let in, settled when it has ended.
 
-``admit`` is on the path of every request, so it costs next to nothing where nothing is limited. Where something is,
+``let_in`` is on the path of every request, so it costs next to nothing where nothing is limited. Where something is,
 the request takes all that it needs of every counter in one step, waits in line for a place or for reserved money if it
 may, or is refused with the check that it failed. When it ends, by whatever way, places are given back, and tokens and
 money are settled on what the provider says was used; on what was sent and relayed where it does not say.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from types import TracebackType
 from typing import Any
 
 from trimtab.core import TrimtabError, Unauthorized, now_ns
@@ -47,28 +46,16 @@ _NOTHING = Plan(None, NO_LIMITS, NO_LIMITS, (), False, False)
 
 
 class Admission:
-    """One request's way in and out: ``async with``. What it holds is settled however the block is left."""
+    """One request that was let in: what it holds until ``Limits.leave``, which must be called however it ends."""
 
-    __slots__ = ("_limits", "demands", "live", "plan", "route", "size")
+    __slots__ = ("demands", "live", "plan", "route", "size")
 
-    def __init__(self, limits: Limits, plan: Plan, route: Route, live: LiveTrace) -> None:
-        self._limits = limits
+    def __init__(self, plan: Plan, route: Route, live: LiveTrace) -> None:
         self.plan = plan
         self.route = route
         self.live = live
         self.demands: tuple[Demand, ...] = ()
         self.size = _NO_SIZE
-
-    async def __aenter__(self) -> Admission:
-        if self.plan.checks:
-            await self._limits.enter(self)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if (ending := self._limits.leave(self)) is not None:
-            await ending
 
 
 class Limits:
@@ -98,16 +85,10 @@ class Limits:
         self._ending: set[asyncio.Task[None]] = set()
         self._auditor: asyncio.Task[None] | None = None
 
-    def admit(self, route: Route, live: LiveTrace) -> Admission:
-        """The way in for one request. Entering it raises OverLimit (429) or BudgetSpent (402), naming the limit, what
-        was used and when to come back. Trimtab's own requests (no key) are counted and not limited."""
-        key = live.ask.key
-        return Admission(self, _NOTHING if key is None else self._plan(key, route), route, live)
-
     def let_in(self, route: Route, live: LiveTrace) -> Admission | None:
-        """The same for a request that is let in at once; None for one that may have to wait, or be refused: nothing
-        has been taken then, and ``wait_in`` decides."""
-        admission = self.admit(route, live)
+        """The way in for a request that is let in at once; None for one that may have to wait, or be refused: nothing
+        has been taken then, and ``wait_in`` decides. Trimtab's own requests (no key) are counted and not limited."""
+        admission = self._asking(route, live)
         plan = admission.plan
         if not plan.checks:
             return admission
@@ -123,13 +104,18 @@ class Limits:
         return admission
 
     async def wait_in(self, route: Route, live: LiveTrace) -> Admission:
-        """The way in for a request that may have to wait. Raises what ``admit`` says."""
-        admission = self.admit(route, live)
+        """The way in for a request that may have to wait. Raises OverLimit (429) or BudgetSpent (402), naming the
+        limit, what was used and when to come back."""
+        admission = self._asking(route, live)
         if admission.plan.checks:
-            await self.enter(admission)
+            await self._enter(admission)
         return admission
 
-    async def enter(self, admission: Admission) -> None:
+    def _asking(self, route: Route, live: LiveTrace) -> Admission:
+        key = live.ask.key
+        return Admission(_NOTHING if key is None else self._plan(key, route), route, live)
+
+    async def _enter(self, admission: Admission) -> None:
         """Take what the request needs, or raise. Waiting requests are served in their order."""
         plan, live = admission.plan, admission.live
         now = live.start_ns  # the ledger puts the request into the period of its start, and so do the counters

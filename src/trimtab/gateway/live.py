@@ -177,7 +177,8 @@ class LiveTrace:
         kind = "embedding" if embeds else "llm"
         for attempt, fields in zip(attempts, models, strict=True):
             spans.append(self._call_span(attempt, fields, answer, kind))
-        return spans, [self._score()] if self.allowed is not None else []
+        # Who was over a limit came no further than the limit: the guard has seen nothing of it.
+        return spans, [self._score()] if self.allowed is not None and not self._over_limit else []
 
     def _pin_model(self) -> None:
         if self.attempts and (pin := self.attempts[-1].pin) != self.stamp.model:

@@ -47,6 +47,7 @@ class Ways:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Prepared] = {}
+        self._moment: object = None  # of the registry; a way of another one is of no use, and keeps all of it alive
 
     def known(self, gateway: Gateway, live: LiveTrace) -> Prepared | None:
         """The way of a request, where one like it came before and nothing has changed since."""
@@ -77,8 +78,9 @@ class Ways:
             untouched=not ask.pins.get("prompts", route.prompt) and (policy is None or _looks_at_nothing(policy)),
         )
         if not ask.pins and gateway.registry.moment is moment and _holds_for_all(gateway, route, ask.model):
-            if len(self._known) >= REMEMBERED:
+            if self._moment is not moment or len(self._known) >= REMEMBERED:
                 self._known.clear()
+                self._moment = moment
             self._known[ask.key.id if ask.key is not None else "", ask.model] = found
         return found
 

@@ -42,7 +42,7 @@ class Allowance:
 
     def asked(self, now: float) -> None:
         """A request came."""
-        if self.left >= self.most:
+        if self.left == self.most:  # more than that is left where the rules were changed, and is cut below
             self._filled = now
             return
         waited = max(0.0, now - self._filled) / self.SECONDS_PER_TOKEN if self.share else 0.0

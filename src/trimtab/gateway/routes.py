@@ -94,7 +94,7 @@ def _key_routes(keys: Keys) -> list[Route]:
         return _json(shown(keys.get(request.path_params["id"])))
 
     async def change(request: Request) -> Response:
-        body = body_as(await request.body(), ChangedKey, mend='Send {"rpm": 600, "tpm": null}.')
+        body = body_as(await request.body(), ChangedKey, mend='Send {"rpm": 600, "tpm": null}.', needed=True)
         key = keys.get(request.path_params["id"])
         names = ("name", "owner", "team", "role", "expires_ns", "disabled")
         fields = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
@@ -125,7 +125,8 @@ def _team_routes(teams: Teams) -> list[Route]:
 
     async def put(request: Request) -> Response:
         name = request.path_params["name"]
-        body = body_as(await request.body(), LimitFields, mend='Send {"budget_usd": 500, "period": "month"}.')
+        mend = 'Send {"budget_usd": 500, "period": "month"}; {} takes every limit away.'
+        body = body_as(await request.body(), LimitFields, mend=mend, needed=True)
         await teams.put(name, merged({}, body, LIMITS))
         return _json({"name": name, "limits": dict(teams.get(name))})
 

@@ -33,6 +33,9 @@ LEAST = 0.2
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _LETTERS = re.compile(f"[{SPACELESS}]")
 _SIGNS = re.compile(r"[\s.!?,;:)\]}]+")
+#: What ends the sentence before, and how far back it is looked for.
+_ENDS = re.compile(r"[.!?\n|]\s*")
+_BACK = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +87,31 @@ def _in_reading(reading: Reading, *, hidden: bool) -> list[Match]:
     instruction = model("instruction")
     bonus = HIDDEN if hidden else 0.0
     least = math.log(LEAST / (1 - LEAST)) - bonus
-    scored: list[tuple[Scored, int]] = []
+    scored: list[tuple[Scored, int, bool]] = []
     for text, shift in _pieces(reading.text):
-        scored += [(each, shift) for each in instruction.sentences(text, TOKENS, least)]
+        scored += [(each, shift, True) for each in instruction.sentences(text, TOKENS, least)]
         attack, _ = loudest(text)
-        scored.append((attack, shift))
+        scored.append((attack, shift, False))
     matches = []
-    for each, shift in scored:
+    for each, shift, whole in scored:
         score = Scored(each.logit + bonus).probability
-        if score >= LEAST and _speaks(reading.text[each.start + shift : each.end + shift]):
-            # A window may begin with the sign that ends the sentence before it: that sign stays.
-            first = each.start + shift
-            ahead = _SIGNS.match(reading.text, first, each.end + shift)
-            start, end = reading.spot(ahead.end() if ahead else first, each.end + shift)
+        first, last = each.start + shift, each.end + shift
+        if score >= LEAST and _speaks(reading.text[first:last]):
+            start, end = reading.spot(_begin(reading.text, first, last, whole=whole), last)
             matches.append(Match(KIND, start, end, round(score, 4), "it speaks to the model", reading.how))
     return matches
+
+
+def _begin(text: str, first: int, last: int, *, whole: bool) -> int:
+    """Where a finding begins. It may have the sign that ends the sentence before it, which stays; and a window that is
+    no ``whole`` sentence may begin within one: of "Assistant, do this" it may have "do this"."""
+    ahead = _SIGNS.match(text, first, last)
+    first = ahead.end() if ahead else first
+    if whole:
+        return first
+    low = max(0, first - _BACK)
+    ends = [found.end() for found in _ENDS.finditer(text, low, first)]
+    return ends[-1] if ends else (0 if low == 0 else first)
 
 
 def _speaks(text: str) -> bool:

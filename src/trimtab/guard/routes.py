@@ -26,7 +26,6 @@ from .verdicts import ACTIONS, Verdict
 
 #: Finds the content of the policy at an address. Raises NotFound.
 ResolvePolicy = Callable[[str], Mapping[str, Any]]
-#: Where the policy is when the request names none.
 
 _KEYS = ("policy", "stage", "messages", "text", "source", "tool_call", "context")
 _CONTEXT_KEYS = ("system", "passages", "canaries", "asked", "turns", "tier", *KEYS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from trimtab.attribution import Report, reached, with_replay
+from trimtab.core import Span
 from trimtab.registry import Registry
 from trimtab.store import Spans
 from trimtab.watch import Watch, is_score
@@ -25,6 +26,8 @@ WAITS = (2.0, 3.0, 5.0, 5.0)
 _AT_ONCE = (0.0,)
 #: Requests that one question to a person is about.
 _ASKED_FOR = 50
+#: Requests after which what they cost is written down.
+_WRITTEN = 10
 #: Incidents whose evidence is kept, so that later alarms add to it.
 _KEPT = 64
 _MAX_SCORES = 1000
@@ -34,18 +37,21 @@ Alter = Callable[[int, Callable[[Incident, int], Incident]], Awaitable[Incident]
 
 @dataclass(slots=True)
 class _Contest:
-    """Replays of one report. ``found`` is the report with what they said so far."""
+    """Replays of one report. ``found`` is the report with what they said so far, ``missing`` are the requests that the
+    store does not have."""
 
     report: Report
     found: Report
     replaying: Replaying
+    missing: set[str] = field(default_factory=set)
 
 
 class Asking:
     """Asks requests of incidents again. ``alter`` commits a change of one, so that what was spent outlives a crash.
 
-    What was asked is kept in memory while the verdict stands, so that an alarm that joins later adds to the evidence;
-    after a restart only the sums in the report are left, and they are not added to.
+    What was asked is kept in memory while the verdict stands, so that an alarm that joins later adds to the evidence.
+    After a restart only the sums in the report are left, and they are not added to: where somebody allows more calls,
+    the evidence is gathered anew.
     """
 
     def __init__(
@@ -57,11 +63,12 @@ class Asking:
         self._contests: OrderedDict[int, _Contest] = OrderedDict()
 
     def may_say_more(self, incident: Incident) -> bool:
-        """Whether replays may add to what is known: nothing is proven, and what was asked before can be added to."""
+        """Whether replays may add to what is known: nothing is proven, and what was asked before can be added to, or
+        somebody wants them to go on."""
         report = incident.report
         if report is None or report.certainty == "proven":
             return False
-        return not report.arms or self._contest(incident) is not None
+        return not report.arms or incident.replay.resume or self._contest(incident) is not None
 
     async def ask(self, incident: Incident) -> None:
         """Replay requests that the suspects reached and write down what that proves.
@@ -77,26 +84,45 @@ class Asking:
         replaying = contest.replaying
         bound = incident.replay
         replaying.allow(bound.left, bound.usd_left, MAX_REQUESTS * max(1, -(-bound.allowed // MAX_CALLS)))
-        rows, fresh = replaying.requests, []
+        rows = replaying.requests
+        served: dict[str, bool] = {}
         for wait in self._waits if known is None else _AT_ONCE:
             served = await self._reached(contest.report, replaying)
             fresh = replaying.fresh(list(served))
             if replaying.over or not fresh:
                 break
             roots = await roots_of(self._store, fresh)
-            calls, usd, unpriced = replaying.spent
-            await replaying.ask(roots, served)
-            now = replaying.spent
-            spent = (now[0] - calls, now[1] - usd, now[2] - unpriced)
-            incident = await self._alter(incident.id, lambda i, _, s=spent: states.spent(i, *s))  # type: ignore[misc]
+            contest.missing -= set(fresh)
+            contest.missing |= set(fresh) - {root.trace_id for root in roots}
+            incident = await self._ask(incident, replaying, roots, served)
+            if incident.state == "closed":
+                return
             if not replaying.over:
                 await asyncio.sleep(wait)
         if replaying.requests > rows and (arms := replaying.arms()):
             contest.found = found = with_replay(contest.report, arms)
             await self._alter(incident.id, lambda i, at: states.replayed(i, found, at))
-        if replaying.undecided and fresh and contest.found.certainty != "proven":
+        left = replaying.fresh([trace for trace in served if trace not in contest.missing])
+        if replaying.undecided and left and contest.found.certainty != "proven":
             wanted = max(1, round(replaying.calls_a_request * _ASKED_FOR))
-            await self._alter(incident.id, lambda i, at: states.asks(i, wanted, at))
+            await self._alter(incident.id, lambda i, at: states.asks(states.resumed(i, bound.allowed), wanted, at))
+
+    async def _ask(
+        self, incident: Incident, replaying: Replaying, roots: Sequence[Span], served: Mapping[str, bool]
+    ) -> Incident:
+        """Ask these requests again, until the bound is reached or somebody closes the incident. What it costs is
+        written down on the way."""
+        for start in range(0, len(roots), _WRITTEN):
+            calls, usd, unpriced = replaying.spent
+            try:
+                await replaying.ask(roots[start : start + _WRITTEN], served)
+            finally:
+                now = replaying.spent
+                spent = (now[0] - calls, now[1] - usd, now[2] - unpriced)
+                incident = await self._alter(incident.id, lambda i, _, s=spent: states.spent(i, *s))  # type: ignore[misc]
+            if replaying.over or incident.state == "closed":
+                break
+        return incident
 
     def _contest(self, incident: Incident) -> _Contest | None:
         """The replays that led to the verdict as it stands."""

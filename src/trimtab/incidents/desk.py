@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from trimtab.attribution import Report, attribute, failing
 from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
@@ -86,7 +87,7 @@ class Desk:
         """
         if alarm.monitor.action == "note":
             return await self._noted(alarm)
-        await self._reconsider()
+        again = await self._reconsider()
         report, traces = await self._attributed(alarm.signal, alarm.slice, alarm.time_ns, alarm.onset_ns)
         now = self._clock()
 
@@ -98,6 +99,11 @@ class Desk:
             return Written(None, states.opened(alarm, report, traces, DATASET, now))
 
         incident = await self._told(self._records.place(place))
+        for known in again:
+            if known != incident.id:
+                # What looks guilty now may be asked again too, before anybody believes it.
+                with suppress(NotFound, Conflict):  # somebody closed it meanwhile
+                    await self._work(known)
         return await self._work(incident.id)
 
     async def _noted(self, alarm: Alarm) -> Incident | None:
@@ -189,11 +195,13 @@ class Desk:
         return back
 
     async def _go_on(self) -> None:
-        """Replays that somebody allowed go on."""
+        """Replays that somebody allowed go on; after a crash half way they do again."""
         for incident in await self._records.listed(_NOT_CLOSED, _MAX_REVIEWED):
             if incident.replay.resume:
-                await self._change(incident.id, lambda i, _: states.resumed(i))
-                await self._work(incident.id)
+                with suppress(NotFound, Conflict):  # somebody closed it meanwhile
+                    await self._work(incident.id)
+                    allowed = incident.replay.allowed
+                    await self._change(incident.id, lambda i, _, allowed=allowed: states.resumed(i, allowed))  # type: ignore[misc]
 
     async def _listen(self) -> None:
         """Open an incident for each monitor that has stopped receiving; resolve those that receive again."""
@@ -287,17 +295,19 @@ class Desk:
             return await self._note_once(incident_id, "cases", f"could not keep the failing requests: {error}")
         return await self._change(incident_id, lambda i, now: states.with_cases(i, len(cases), now))
 
-    async def _reconsider(self) -> None:
-        """Attribute again what nothing explained: later answers may show the cause, and its alarm then joins."""
+    async def _reconsider(self) -> Sequence[int]:
+        """Attribute again what nothing explained: later answers may show the cause, and its alarm then joins. Returns
+        the incidents that have a cause now, which wait for the machine."""
+        found = []
         for incident in await self._records.listed(_NOT_CLOSED, _MAX_CHANGES):
             if incident.cause is not None or incident.mitigated_ns:
                 continue
-            with suppress(NotFound):
+            with suppress(NotFound, Conflict):  # its monitor is gone, or somebody closed it meanwhile
                 report, _ = await self._attributed(incident.signal, incident.slice, self._clock(), incident.onset_ns)
                 if blamed(report) is not None:
                     await self._change(incident.id, _judging(report))
-                    # What looks guilty now may be asked again too, before anybody believes it.
-                    await self._work(incident.id)
+                    found.append(incident.id)
+        return found
 
     async def _attributed(
         self, signal: str, slice_name: str, until_ns: int, onset_ns: int
@@ -359,7 +369,7 @@ class Desk:
 
 
 def _judging(report: Report) -> Callable[[Incident, int], Incident]:
-    return lambda incident, now: states.judged(incident, report, now)
+    return lambda incident, now: replace(states.judged(incident, report, now), pending=True)
 
 
 def _resolving(text: str) -> Callable[[Incident, int], Incident]:

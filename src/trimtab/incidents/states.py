@@ -173,9 +173,11 @@ def allowed(incident: Incident, actor: str, calls: int, now_ns: int) -> Incident
     return noted(replace(incident, replay=after), "allowed", actor, text, now_ns)
 
 
-def resumed(incident: Incident) -> Incident:
-    """The replays go on as somebody allowed."""
-    return replace(incident, replay=replace(incident.replay, resume=False)) if incident.replay.resume else incident
+def resumed(incident: Incident, allowed: int) -> Incident:
+    """The replays went on as somebody allowed, up to ``allowed`` calls; where more was allowed since, they have yet to
+    go on."""
+    known = incident.replay
+    return replace(incident, replay=replace(known, resume=False)) if known.allowed == allowed else incident
 
 
 def settled(incident: Incident) -> Incident:
@@ -346,6 +348,8 @@ def _better(new: Report, old: Report | None) -> bool:
     was, found = blamed(old), blamed(new)
     if was is not None and (found is None or not same_cause(found, was)):
         return False
+    if old.cause is None and found is not None:  # one that left the change open may be as sure, of the layer
+        return True
     return _CERTAINTY.index(new.certainty) > _CERTAINTY.index(old.certainty)
 
 

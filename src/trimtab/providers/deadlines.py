@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import weakref
 from collections.abc import Callable
 
 #: The length of a slot in seconds.
@@ -32,9 +31,14 @@ class Deadline:
         """Nothing happens when its time comes."""
         self._slot.pop(self, None)
 
+    def meet(self) -> None:
+        """Its time has come, unless it was cancelled since somebody saw that."""
+        if self._slot.pop(self, self) is None:
+            self.expired()
+
 
 class Deadlines:
-    """The deadlines of one event loop; ``of`` finds them."""
+    """The deadlines of one event loop; ``deadlines`` finds them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._call_at, self._call_soon, self._time = loop.call_at, loop.call_soon, loop.time
@@ -63,7 +67,7 @@ class Deadlines:
         now = self._time()
         for number in sorted(number for number in self._slots if number * STEP_S <= now):
             for deadline in self._slots.pop(number):
-                self._call_soon(deadline.expired)
+                self._call_soon(deadline.meet)
         # Slots that nobody waits in any more, which is most of them, need no look of their own.
         waited = [number for number, slot in self._slots.items() if slot]
         self._slots = {number: self._slots[number] for number in waited}
@@ -71,12 +75,15 @@ class Deadlines:
             self._wait_for(min(waited))
 
 
-_of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
+_of_loop: dict[asyncio.AbstractEventLoop, Deadlines] = {}
 
 
 def deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
     """The deadlines of a loop."""
     found = _of_loop.get(loop)
     if found is None:
+        # Weak references would not let a loop go: its deadlines hold its timer, and the timer holds the loop.
+        for gone in [known for known in list(_of_loop) if known.is_closed()]:
+            _of_loop.pop(gone, None)
         found = _of_loop[loop] = Deadlines(loop)
     return found

@@ -143,7 +143,7 @@ def _protection_routes(registry: Registry) -> list[Route]:
         return answer(await _protection(registry, request))
 
     async def protect(request: Request) -> Response:
-        body, path = await body_of(request, NewProtection), request.path_params
+        body, path = await body_of(request, NewProtection, needed=True), request.path_params
         await registry.protect(
             (path["kind"], path["name"]), path["label"], role=body.role, gate=body.gate,
             actor=actor_of(request, body.actor), note=body.note, may=may_of(request),

@@ -41,9 +41,9 @@ def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(msgspec.json.encode(content), status, headers=headers, media_type="application/json")
 
 
-async def body_of(request: Request, shape: type[T]) -> T:
-    """The body as ``shape``. Raises BadInput naming the field."""
-    return body_as(await request.body(), shape)
+async def body_of(request: Request, shape: type[T], *, needed: bool = False) -> T:
+    """The body as ``shape``, an empty one as an empty object unless ``needed``. Raises BadInput naming the field."""
+    return body_as(await request.body(), shape, needed=needed)
 
 
 def asked(request: Request, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from trimtab.core import BadInput, Span, Stamp
-from trimtab.evals import Case, Output, RunLog, cases_of, golden_of
+from trimtab.evals import MAX_REPEATS, Case, Output, RunLog, cases_of, golden_of
 from trimtab.registry import Registry
 from trimtab.store import Spans, Trace
 from trimtab.traces import parse_query, question
@@ -110,7 +110,7 @@ class Gathering:
             return [_of_row(row) for row in rows if row["repeat"] == 0 and not row["error"]], place
         found: list[Item] = []
         for case_id in drawn([case.id for case in await self._runs.cases(run.id)], run.id):
-            rows = await self._runs.results(run.id, case_id=case_id)
+            rows = await self._runs.results(run.id, case_id=case_id, limit=MAX_REPEATS)
             found += [_of_row(row) for row in rows if row["repeat"] == 0 and not row["error"]]
             if len(found) >= limit:
                 break

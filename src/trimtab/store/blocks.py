@@ -174,19 +174,22 @@ _ERASED: Final = Entry(_NOTHING, b"")
 
 
 def texts_of(connection: sqlite3.Connection, codec: Codec, first: int, last: int) -> list[str]:
-    """The inputs and outputs of the spans with a number in [first, last], each text of a block once; what is near them
-    in a block (errors, a neighbour's texts) may be among them."""
+    """The inputs and outputs of the spans with a number in [first, last], each text of a block once."""
     found: list[str] = []
     for dictionary, data in connection.execute(
         "SELECT dictionary, data FROM payloads WHERE seq BETWEEN ? AND ?", (first, last)
     ):
         found += said_in(codec.unpack(dictionary, data))[:2]
-    for dictionary, data in connection.execute(
-        "SELECT dictionary, data FROM blocks"
+    for begin, dictionary, data in connection.execute(
+        "SELECT seq, dictionary, data FROM blocks"
         " WHERE seq >= coalesce((SELECT max(seq) FROM blocks WHERE seq <= ?1), ?1) AND seq <= ?2",
         (first, last),
     ):
-        found += _decode_texts(codec.unpack(dictionary, data).partition(b"\n")[0])
+        texts_line, places_line, _ = codec.unpack(dictionary, data).split(b"\n", 2)
+        texts = _decode_texts(texts_line)
+        # A place is followed by an input, an output and an error, or by nothing.
+        its = {at for place, *its in _decode_places(places_line) if first <= begin + place <= last for at in its[:2]}
+        found += [texts[at] for at in its]
     return found
 
 

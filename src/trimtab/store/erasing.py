@@ -63,10 +63,11 @@ def erase(connection: sqlite3.Connection, ids: Sequence[bytes | str], codec: Cod
 
 
 def _segments(ids: Sequence[bytes | str]) -> str:
-    """The segments in which words of these traces may be."""
+    """The segments in which words of these traces are: those that cover their spans."""
     return (
-        "SELECT (SELECT max(w.first) FROM words w WHERE w.first <= s.seq)"
-        f" FROM spans s WHERE s.trace_id IN ({_marks(ids)})"
+        "SELECT w.first FROM spans s"
+        " JOIN words w ON w.first = (SELECT max(k.first) FROM words k WHERE k.first <= s.seq) AND w.last >= s.seq"
+        f" WHERE s.trace_id IN ({_marks(ids)})"
     )
 
 

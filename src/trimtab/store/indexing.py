@@ -36,6 +36,8 @@ _LOOK_S: Final = 5.0
 #: Seconds of rest for each second of work: while spans are written, and once none were for a second.
 _REST_BUSY: Final = 9.0
 _REST_IDLE: Final = 1.0
+#: Seconds after which a file whose words could not be made is tried again.
+_AGAIN_S: Final = 600.0
 #: Seconds after which who waits for the writer sees whether the store is being closed.
 _WAIT_S: Final = 0.5
 _END: Final = 1 << 62
@@ -60,6 +62,8 @@ class Indexer:
         self._last_seq, self._written = ledger.last_seq, 0.0
         #: Files of earlier days that have all their words and no others, and what had been removed when that was seen.
         self._whole: dict[Path, tuple[int, int]] = {}
+        #: When files whose words could not be made are tried again.
+        self._again: dict[Path, float] = {}
         self._thread = threading.Thread(target=self._run, name="trimtab-span-indexer", daemon=True)
         self._thread.start()
 
@@ -70,23 +74,33 @@ class Indexer:
 
     def index(self, *, today: bool = False, gently: bool = False) -> int:
         """Make the segments that are missing now, of today's file only full ones unless ``today`` asks for all; returns
-        how many were stored. ``gently`` rests between groups."""
+        how many were stored. ``gently`` rests between groups, and leaves alone for a while a file where that failed."""
         made = 0
         with self._turn:
+            here = {file.path for file in self._ledger.files}
+            self._again = {path: at for path, at in self._again.items() if path in here}
             for file in self._ledger.files:
                 earlier, removed = file.day < self._ledger.today, self._ledger.removed(file)
                 if file.seqs.high < 0 or self._whole.get(file.path) == removed:
                     continue
+                if gently and time.monotonic() < self._again.get(file.path, 0.0):
+                    continue
                 least = 1 if today else FEW if earlier else FULL
                 try:
                     made += self._cover(file, least, earlier=earlier, gently=gently)
-                except sqlite3.OperationalError:
-                    if file.path in {one.path for one in self._ledger.files}:
-                        raise
-                    continue  # Its day was deleted meanwhile.
+                except Exception as error:  # house: except because search works without words, and other files go on
+                    self._failed(file, error)
+                    continue
+                self._again.pop(file.path, None)
                 if earlier and not self._closed.is_set() and removed == self._ledger.removed(file):
                     self._whole[file.path] = removed
         return made
+
+    def _failed(self, file: DayFile, error: Exception) -> None:
+        if file.path not in {one.path for one in self._ledger.files}:
+            return  # Its day was deleted meanwhile.
+        self._again[file.path] = time.monotonic() + _AGAIN_S
+        _log.warning("the words of the spans in %s were not written down: %s", file.path, error)
 
     def _cover(self, file: DayFile, least: int, *, earlier: bool, gently: bool) -> int:
         """Cover what a file has without words; returns how many segments were stored. Once its day is over, words of
@@ -96,8 +110,12 @@ class Indexer:
                 return 0
             if earlier and connection.execute("SELECT 1 FROM words WHERE stale LIMIT 1").fetchone():
                 self._by_the_writer(lambda: self._ledger.forget_stale_words(file))
+            found = gaps(connection, least)
+            (end,) = connection.execute("SELECT coalesce(max(last), -1) FROM words").fetchone()
+            # What an erasure took away between two segments need not wait until it fills one.
             return sum(
-                self._fill(file, connection, gap, full=least == FULL, gently=gently) for gap in gaps(connection, least)
+                self._fill(file, connection, gap, full=least == FULL and gap.first > end, gently=gently)
+                for gap in found
             )
 
     def _fill(self, file: DayFile, connection: sqlite3.Connection, gap: Gap, *, full: bool, gently: bool) -> int:
@@ -127,13 +145,17 @@ class Indexer:
         return _REST_BUSY if now - self._written < 1 else _REST_IDLE
 
     def _by_the_writer(self, change: Callable[[], bool]) -> bool:
-        """Have the writer's thread change a file. False where it did not, or when all is closed."""
+        """Have the writer's thread change a file. False where it did not, or when all is closed. Raises here what that
+        raised there."""
         changed: list[bool] = []
+        failed: list[Exception] = []
         done = threading.Event()
 
         def errand() -> None:
             try:
                 changed.append(change())
+            except Exception as error:  # house: except because it is raised again, by the thread that waits
+                failed.append(error)
             finally:
                 done.set()
 
@@ -144,6 +166,8 @@ class Indexer:
         while not done.wait(_WAIT_S):
             if self._closed.is_set():
                 return False
+        if failed:
+            raise failed[0]
         return any(changed)
 
     def _run(self) -> None:
@@ -154,12 +178,9 @@ class Indexer:
                 self._ledger.last_seq,
                 [self._ledger.removed(file) for file in self._ledger.files],
             )
-            if now != seen:
-                try:
-                    self.index(gently=True)
-                    seen = now
-                except Exception as error:  # house: except because search works without words, and this thread goes on
-                    _log.warning("the words of spans were not written down: %s", error)
+            if now != seen or any(at <= time.monotonic() for at in tuple(self._again.values())):
+                self.index(gently=True)
+                seen = now
 
 
 def gaps(connection: sqlite3.Connection, least: int) -> list[Gap]:

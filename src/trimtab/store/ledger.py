@@ -126,13 +126,14 @@ class Ledger:
     def erase(self, ids: Sequence[bytes | str]) -> Erased:
         """Delete everything of these traces, file by file, and overwrite it; the rollups stay as they are."""
         found = [file for file in self.files if ids and self._knows(file, ids)]
-        self.erased.update(file.path for file in found)
         spans = scores = 0
         for file in found:
             with self._writing(file) as connection:
                 connection.execute("PRAGMA secure_delete=ON").close()
                 with _transaction(connection):
                     gone = erasing.erase(connection, ids, self._codec)
+                # Only now: whoever reads this number and then texts reads none that are gone.
+                self.erased[file.path] += 1
                 spans, scores = spans + gone[0], scores + gone[1]
             self._unsettled.add(file.path)
         if found:
@@ -149,9 +150,9 @@ class Ledger:
         done = 0
         for file in self.files:
             if ids and self._knows(file, ids):
-                self.stripped[file.path] += 1
                 with self._writing(file) as connection, _transaction(connection):
                     done += erasing.strip(connection, ids, self._codec)
+                self.stripped[file.path] += 1
         if done:
             self.recent.forget(self.last_seq)
         return done

@@ -46,6 +46,8 @@ _FAR: Final = 255
 _PART: Final = 65_536
 #: A word that so large a share of the groups have tells nothing.
 _EVERYWHERE: Final = 0.95
+#: Words of a text that are looked up, the longest: any of them exclude soundly, and the longest exclude the most.
+_MOST_PIECES: Final = 32
 #: What stands for any word; it is none.
 _ANYTHING: Final = b"*"
 
@@ -89,7 +91,9 @@ def words_of(texts: Iterable[str]) -> set[bytes]:
     for part in _parts(plain):
         found.update(part.encode().translate(_SPACED).split())
     for part in _parts(other):
-        found.update(map(str.encode, set(_WORD.findall(part))))
+        # A text without quotes comes whole. Word by word, other threads have their turn.
+        words = (match[0] for match in _WORD.finditer(part)) if len(part) > 2 * _PART else _WORD.findall(part)
+        found.update(map(str.encode, set(words)))
     return found
 
 
@@ -107,12 +111,12 @@ def _parts(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def pieces_of(needle: str) -> list[Piece]:
-    """The words of a case-folded text."""
+    """The words of a case-folded text, each once, the longest first: of a long text some of them."""
     found = []
     for match in _WORD.finditer(needle):
         alone = _ALONE.match(match[0]) is not None
         found.append(Piece(match[0].encode(), alone or match.start() > 0, alone or match.end() < len(needle)))
-    return found
+    return sorted(dict.fromkeys(found), key=lambda piece: len(piece.word), reverse=True)[:_MOST_PIECES]
 
 
 class Maker:
@@ -138,8 +142,12 @@ class Maker:
 
     def made(self, first: int) -> Segment:
         """The segment, which covers all spans from the number ``first`` on to the last group's last."""
-        # Words of like frequency have like gaps, and what is alike compresses.
-        words = sorted(self._places, key=lambda word: (-len(self._places[word]), word))
+        # Words of like frequency have like gaps, and what is alike compresses. Each sort alone is short, so that other
+        # threads have their turn.
+        by_frequency: defaultdict[int, list[bytes]] = defaultdict(list)
+        for word, its in self._places.items():
+            by_frequency[len(its)].append(word)
+        words = [word for often in sorted(by_frequency, reverse=True) for word in sorted(by_frequency[often])]
         ways = [_ways(self._places[word]) for word in words]
         pack = self._compressor.compress
         return Segment(
@@ -164,9 +172,11 @@ def places_of(pieces: Sequence[Piece], words: bytes, open_places: Callable[[], b
     """The places of the groups that have a word for each piece or may hold anything; None for all of them. The columns
     are given opened, and ``open_places`` is called only where there may be such a group."""
     anything = _numbers(Piece(_ANYTHING, True, True), words)
-    wanted = [_numbers(piece, words) for piece in pieces]
-    if not anything and not all(wanted):
-        return set()
+    wanted: list[list[int]] = []
+    for piece in pieces:
+        wanted.append(_numbers(piece, words))
+        if not wanted[-1] and not anything:
+            return set()
     count = words.count(b"\n") - 1
     places = open_places()
     groups, *lengths = struct.unpack_from(f"<{count + 1}H", places)

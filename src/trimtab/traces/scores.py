@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ from trimtab.store import Spans
 TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 #: Spans of one read: as many as scores come at once.
 _PAGE = 1000
+#: Pages that are read at most: of a thousand traces without a root, each has fifty spans then.
+_PAGES = 50
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,28 +57,35 @@ class _Known(NamedTuple):
 
 
 async def _known(store: Spans, asked: Sequence[ScoreBody]) -> _Known:
-    """What is stored of the traces and spans that are judged, in three reads at most, however many they are."""
+    """What is stored of the traces and spans that are judged, asked for in three ways, however many they are."""
     traces = tuple(dict.fromkeys(body.trace_id.lower() for body in asked))
-    roots = {span.trace_id: span for span in await _read(store, roots=True, trace_id=traces)}
+    roots = {span.trace_id: span async for span in _read(store, roots=True, trace_id=traces)}
     if rootless := tuple(trace_id for trace_id in traces if trace_id not in roots):
-        roots |= {span.trace_id: span for span in await _read(store, roots=False, trace_id=rootless)}
+        roots |= {span.trace_id: span async for span in _read(store, roots=False, trace_id=rootless)}
     spans = {(span.trace_id, span.span_id): span for span in roots.values()}
     wanted = {(body.trace_id.lower(), body.span_id.lower()) for body in asked if body.span_id} - spans.keys()
     if wanted:
         judged = tuple(dict.fromkeys(trace_id for trace_id, _ in wanted))
         names = tuple(dict.fromkeys(span_id for _, span_id in wanted))
-        found = await _read(store, roots=False, trace_id=judged, span_id=names)
-        spans |= {(span.trace_id, span.span_id): span for span in found}
+        found = _read(store, roots=False, trace_id=judged, span_id=names)
+        spans |= {(span.trace_id, span.span_id): span async for span in found}
     return _Known(roots, spans)
 
 
-async def _read(store: Spans, *, roots: bool, **ids: tuple[str, ...]) -> Sequence[Span]:
-    """The spans with these ids, newest first: at most a page."""
+async def _read(store: Spans, *, roots: bool, **ids: tuple[str, ...]) -> AsyncIterator[Span]:
+    """The spans with these ids, newest first, page by page."""
     filters = tuple(
         Filter(column=name, op="in" if len(values) > 1 else "=", value=values if len(values) > 1 else values[0])
         for name, values in ids.items()
     )
-    return (await store.query(SpanQuery(roots=roots, filters=filters, limit=_PAGE))).spans
+    query = SpanQuery(roots=roots, filters=filters, limit=_PAGE)
+    for _ in range(_PAGES):
+        page = await store.query(query)
+        for span in page.spans:
+            yield span
+        if not page.cursor:
+            return
+        query = replace(query, cursor=page.cursor)
 
 
 def check(body: ScoreBody, where: str) -> None:

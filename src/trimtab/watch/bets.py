@@ -98,8 +98,9 @@ class Bets:
 
     @property
     def suspicion(self) -> float:
-        """The most evidence that one of the detectors holds."""
-        self.settle()
+        """The most evidence that one of the detectors holds. The batch under way is not bet on for it, so it is as old
+        as that batch, half a second at most: whoever looks neither cuts batches short nor lets a detector fire."""
+        self._settle()
         return max(self.every.value, *(part.detector.value for part in self.armed if part.detector), 0.0)
 
     @property
@@ -184,6 +185,10 @@ class Bets:
         """Let the detectors take all that waits."""
         if self.touched:
             self.step()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let the detectors take the ones that wait; none fires at them."""
         self._settle_every()
         for part in self.armed:
             if part.detector is not None and not part.detector.fired:

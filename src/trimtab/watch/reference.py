@@ -90,7 +90,7 @@ class Reference:
     def full(self, suspected: bool = False, shared: float = 1.0, crowd: float = 1.0) -> bool:
         """The next bound is due: whether mean or bound are new now. ``suspected``: a detector has some evidence of a
         fall. ``shared``: how much more sums vary because sessions share their luck. ``crowd``: how much more those of
-        the signal's other slices vary; it stands in for what a short reference cannot show."""
+        all armed slices of the signal vary, this one included; it stands in for what a short reference cannot show."""
         size = self._size
         mean = 1.0 - self._lost / size
         self._bounds += 1

@@ -34,7 +34,7 @@ class Stream:
     def __init__(self, watchers: Watchers, reference: int, threshold: float) -> None:
         measure = MEASURES.get(watchers.signal)
         self._level = measure if measure is not None and measure.worse is not None else None
-        #: The newest observations; those of slices beyond the cap still bear their names.
+        #: The newest observations, with the slices that they count for.
         self.evidence: deque[Observation] = deque(maxlen=MAX_EVIDENCE)
         self._first = reference
         self._slices: dict[str, Part] = {}
@@ -68,11 +68,7 @@ class Stream:
     @property
     def observations(self) -> tuple[Observation, ...]:
         """The newest observations, oldest first, with the slices that they count for."""
-        if REST not in self._slices:
-            return tuple(self.evidence)
-        return tuple(
-            one if one.slice in self._slices else Observation(one.served, REST, one.value) for one in self.evidence
-        )
+        return tuple(self.evidence)
 
     @property
     def baselines(self) -> dict[str, Baseline]:
@@ -150,7 +146,8 @@ class Stream:
             return [*self._cut(seen[:half], more), *self._cut(seen[half:], more)]
         bets = self._bets
         late = bool(bets.touched) and seen[-1].time_ns - bets.since_ns > TOGETHER_NS
-        alarms = self.due() if late else []
+        # Who looked at how the detectors stand may have settled the last batch, and nobody was told of it yet.
+        alarms = self.due() if late or bets.fired else []
         alarms += self._taken(seen)
         if not more or sum([part.new for part in bets.touched]) >= TOGETHER:
             alarms += self.due()
@@ -176,7 +173,7 @@ class Stream:
             value, served = one.value, one.served
             part = self._slices.get(one.slice) or self._new(one.slice)
             reference = part.reference
-            self.evidence.append(one)
+            self.evidence.append(one if one.slice == part.name else Observation(served, part.name, value))
             bets.count(part, served.time_ns)
             n, lost = 0, 0.0
             if session := served.session or served.user:
@@ -202,11 +199,11 @@ class Stream:
             part = slices.get(one.slice)
             if part is None:
                 part = self._new(one.slice)
-            evidence.append(one)
+            value, served, n, lost = one.value, one.served, 0, 0.0
+            evidence.append(one if one.slice == part.name else Observation(served, part.name, value))
             new = part.new = part.new + 1
             if new == 1:
                 touched.append(part)
-            value, served, n, lost = one.value, one.served, 0, 0.0
             if session := served.session or served.user:
                 past = sessions.known.get(session)
                 if past is not None and value == 1.0 and not past.lost and past.n < LONGEST:  # the most common
@@ -218,6 +215,8 @@ class Stream:
                 else:
                     usual = 1.0 - part.reference.mean if part.reference.n else None
                     n, lost = sessions.take(session, 1.0 - value, usual)
+                    if n and value == 1.0 and not lost:  # it was long silent, and is remembered all the same
+                        part.later[n.bit_length()] += 1
             if value != 1.0 or lost:
                 part.noted += 1
                 noted.append((part, value, n, lost))
@@ -245,7 +244,7 @@ class Stream:
         return found
 
     def _gathered(self, part: Part, one: Observation, value: float) -> None:
-        self.evidence.append(one)
+        self.evidence.append(one if one.slice == part.name else Observation(one.served, part.name, one.value))
         self._bets.seen += 1
         part.recent += 1.0
         part.values.append(value)
@@ -355,6 +354,7 @@ class Stream:
             if n and n >= since:
                 break
         n, total, expected, onset_ns = found
+        kept = max(1, n)  # none where all that was bet on has left the evidence
         alarm = Alarm(
             monitor=monitor,
             signal=self.watchers.signal,
@@ -362,8 +362,8 @@ class Stream:
             time_ns=self.evidence[-1].time_ns,
             e_value=detector.value,
             threshold=detector.threshold,
-            baseline=expected / n,
-            now=total / n,
+            baseline=expected / kept,
+            now=total / kept,
             n_since=n,
             onset_ns=onset_ns,
         )

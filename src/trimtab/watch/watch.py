@@ -27,6 +27,8 @@ _NONE = Observation(Served(time_ns=0, trace_id="", pins={}), "", 1.0)
 _REMEMBERED_PINS = 4096
 #: Requests whose session or user is remembered until their scores come.
 _REMEMBERED_OWNERS = 50_000
+#: Seconds of traffic that may be under way at once: spans come late, and not every clock is right.
+_REMEMBERED_SECONDS = 64
 #: Requests of one second of traffic that are measured, whatever the load: more of them would see little sooner, and
 #: cost the gateway's processor a twentieth by themselves. Which ones are left out depends on the clock alone.
 MEASURED_A_SECOND = 300
@@ -80,7 +82,7 @@ class Watch:
         self._latest: tuple[Stamp | None, str, Mapping[str, str]] = (None, "", {})
         self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._silences = Silences()
-        self._most, self._second, self._measured_now = measured_a_second, 0, 0
+        self._most, self._measured = measured_a_second, dict[int, int]()
         self._gauges: dict[str, list[Gauge]] = {}
         self._fairness, self._judged = Fairness(), False
         self.adopt(monitors)
@@ -287,11 +289,12 @@ class Watch:
 
     def _rank(self, time_ns: int) -> int:
         """The place of a request of this time in its second: the first ones of each are measured."""
-        second = time_ns // 10**9
-        if second > self._second:
-            self._second, self._measured_now = second, 0
-        self._measured_now += 1
-        return self._measured_now
+        second, measured = time_ns // 10**9, self._measured
+        rank = measured[second] = measured.get(second, 0) + 1
+        # A wrong clock has seconds of its own: it neither ends nor renews the one of the others.
+        if len(measured) > _REMEMBERED_SECONDS:
+            del measured[next(iter(measured))]
+        return rank
 
     def _served(self, score: Score) -> Served:
         """The request that a score is of."""

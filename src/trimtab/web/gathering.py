@@ -203,7 +203,12 @@ class GatheringProtocol(HttpToolsProtocol):
         if not isinstance(cycle, Cycle):
             super().on_body(body)
         elif not cycle.response_complete:
-            cycle.body = cycle.body + body if cycle.body else body
+            if not cycle.body:
+                cycle.body = body
+            else:
+                if isinstance(cycle.body, bytes):  # most bodies come as one piece and are not copied
+                    cycle.body = bytearray(cycle.body)
+                cycle.body += body
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
             if cycle.waited_for is not None:

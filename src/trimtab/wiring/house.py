@@ -107,7 +107,7 @@ class House:
         said = [self.tenancy.shared.degraded] if self.tenancy.shared.degraded else []
         if self.tenancy.ledger.failing:
             said.append(f"the usage ledger cannot be written ({self.tenancy.ledger.failing})")
-        said += [note for note in self.online.notes if "rests" in note]
+        said += [note for note in self.online.notes if " rests until " in note]
         for report in self.board.reports() if self.board else ():
             said += [f"worker {report.pid}: {note}" for note in report.notes]
         return said
