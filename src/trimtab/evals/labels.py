@@ -14,6 +14,7 @@ import msgspec
 
 from trimtab.core import BadInput
 
+from .lines import objects_in
 from .pair_files import holds_pairs, pairs_to_labels
 from .results import PASS
 
@@ -70,18 +71,8 @@ def labels_from_jsonl(text: str) -> list[Label]:
     Empty lines are passed over. Raises BadInput naming the line.
     """
     found: list[Label] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise BadInput(f"is not JSON: {error}.", field=f"line {number}", mend="Write one object a line.") from error
-        if not isinstance(row, dict):
-            raise BadInput(
-                "is no object.", field=f"line {number}", mend='Write {"case": ..., "value": ..., "by": ...}.'
-            )
-        found.append(_label(row, f"line {number}"))
+    for where, row in objects_in(text, '{"case": ..., "value": ..., "by": ...}'):
+        found.append(_label(row, where))
         _bounded(found)
     return found
 

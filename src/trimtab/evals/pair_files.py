@@ -16,12 +16,13 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from trimtab.core import BadInput
 
 from .dataset import Case
+from .lines import objects_in
 
+#: What one line looks like.
+_EXAMPLE = '{"question", "a", "b", "preferred"}'
 #: Pairs that one file may hold.
 MAX_PAIRS = 100_000
 #: The names of the question, and those of both answers, most telling first.
@@ -79,24 +80,11 @@ def holds_pairs(text: str) -> bool:
 def _rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every row with where it stands."""
     text = text.lstrip("\ufeff")
-    found = _lines(text) if text.lstrip().startswith("{") else _cells(text)
+    found = objects_in(text, _EXAMPLE) if text.lstrip().startswith("{") else _cells(text)
     for number, (where, row) in enumerate(found):
         if number >= MAX_PAIRS:
             raise BadInput(f"has more than {MAX_PAIRS:,} pairs.", field="file", mend="Split it.")
         yield where, row
-
-
-def _lines(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise BadInput(f"is not JSON: {error}.", field=f"line {number}", mend="Write one object a line.") from error
-        if not isinstance(row, dict):
-            raise BadInput("is no object.", field=f"line {number}", mend='Write {"question", "a", "b", "preferred"}.')
-        yield f"line {number}", row
 
 
 def _cells(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

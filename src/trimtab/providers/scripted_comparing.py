@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .scripted_judging import DECLINED
-from .scripted_reading import text_of, words_of
+from .scripted_reading import framed, words_of
 
 _BLOCK = re.compile(
     r"^<<<(QUESTION|REFERENCE|FIRST|SECOND) ([0-9a-f]{8,64})>>>\n(.*?)\n?^<<<END \1 \2>>>$", re.MULTILINE | re.DOTALL
@@ -33,16 +33,10 @@ class Comparison:
 
 def read_comparison(messages: Sequence[Mapping[str, object]]) -> Comparison | None:
     """The question and both answers of a prompt that asks which is better; None for any other prompt."""
-    system = "\n".join(text_of(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
-    if not _ASKED.search(system):
+    found = framed(messages, _ASKED, _BLOCK)
+    if found is None or not {"QUESTION", "FIRST", "SECOND"} <= found[1].keys():
         return None
-    parts: dict[str, str] = {}
-    for message in messages:
-        if message.get("role") == "user":
-            for block in _BLOCK.finditer(text_of(message.get("content"))):
-                parts.setdefault(block[1], block[3])
-    if not {"QUESTION", "FIRST", "SECOND"} <= parts.keys():
-        return None
+    parts = found[1]
     return Comparison(parts["QUESTION"], parts.get("REFERENCE", ""), parts["FIRST"], parts["SECOND"])
 
 

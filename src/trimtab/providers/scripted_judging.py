@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .scripted_reading import KNOWN, Passage, Reading, sentences_in, split_passages, text_of, words_of
+from .scripted_reading import KNOWN, Passage, Reading, framed, sentences_in, split_passages, words_of
 
 SUPPORT = 0.6
 RIVAL = 0.6
@@ -54,16 +54,10 @@ class Trial:
 
 def read_trial(messages: Sequence[Mapping[str, object]]) -> Trial | None:
     """The question, answer and passages of a judge's prompt between their delimiters; None for any other prompt."""
-    system = "\n".join(text_of(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
-    if not _VERDICT.search(system):
+    found = framed(messages, _VERDICT, _BLOCK)
+    if found is None or not {"QUESTION", "ANSWER"} <= found[1].keys():
         return None
-    parts: dict[str, str] = {}
-    for message in messages:
-        if message.get("role") == "user":
-            for block in _BLOCK.finditer(text_of(message.get("content"))):
-                parts.setdefault(block[1], block[3])
-    if "QUESTION" not in parts or "ANSWER" not in parts:
-        return None
+    system, parts = found
     listed = _CRITERIA.search(system)
     criteria = tuple(line.strip() for line in listed[1].splitlines() if line.strip()) if listed else ()
     passages, _ = split_passages(parts.get("PASSAGES", ""))

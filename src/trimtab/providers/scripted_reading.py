@@ -128,6 +128,22 @@ def text_of(content: object) -> str:
     return ""
 
 
+def framed(
+    messages: Sequence[Mapping[str, object]], asked: re.Pattern[str], block: re.Pattern[str]
+) -> tuple[str, dict[str, str]] | None:
+    """A judge's prompt: its system text, and its parts by name, the first of each; None where the system text does not
+    ask for it. ``block`` has the name as its first group and the text as its third."""
+    system = "\n".join(text_of(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
+    if not asked.search(system):
+        return None
+    parts: dict[str, str] = {}
+    for message in messages:
+        if message.get("role") == "user":
+            for found in block.finditer(text_of(message.get("content"))):
+                parts.setdefault(found[1], found[3])
+    return system, parts
+
+
 def read_instructions(orders: str) -> Instructions:
     """What a system message asks for, without the passages in it."""
     limit = _SENTENCES.search(orders)
