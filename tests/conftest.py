@@ -19,8 +19,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is slow and not wrong: no property fails for the time that its examples take.
-settings.register_profile("trimtab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is slow and not wrong: no property fails for the time that its examples take. The examples follow from
+# the test's own code, so that a red run speaks of the change; `pytest --hypothesis-profile=search` looks for new ones.
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("trimtab", _CALM, derandomize=True, database=None)
+settings.register_profile("search", _CALM, print_blob=True)
 settings.load_profile("trimtab")
 
 pytest_plugins = ["servers"]

@@ -22,6 +22,8 @@ _PARAMS = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "seed"
            "presence_penalty", "reasoning_effort", "response_format", "tools", "tool_choice")  # fmt: skip
 VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w]*)\s*-?\}\}")
 LOGIC = re.compile(r"\{%|\{\{[^}]*[|.\[(][^}]*\}\}")
+#: Nunjucks' own way to write a text that is no template.
+RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}", re.DOTALL)
 
 
 @dataclass
@@ -68,6 +70,25 @@ def _base(url: object) -> str:
     return str(url or "").rstrip("/").removesuffix("/v1").rstrip("/")
 
 
+def written(text: str) -> str:
+    """A text as promptfoo must find it to mean just that: it takes braces for templates and ``file://`` for a path."""
+    if not text.startswith("file://") and not re.search(r"\{[{%#]", text):
+        return text
+    # The end of a raw block cannot stand in one: such a text goes into two.
+    inside = re.sub(r"\{%(?=-?\s*endraw)", "{%{% endraw %}{% raw %}", text)
+    return f"{{% raw %}}{inside}{{% endraw %}}"
+
+
+def rendered(text: str, variables: Mapping[str, Any]) -> str | None:
+    """A template with its variables filled in, raw blocks as they stand; None where it has logic."""
+    parts = RAW.split(text)
+    for at in range(0, len(parts), 2):
+        parts[at] = VARIABLE.sub(lambda m: str(variables.get(m[1], m[0])), parts[at])
+        if LOGIC.search(parts[at]):
+            return None
+    return "".join(parts)
+
+
 def read_assertion(
     item: Mapping[str, Any], variables: Mapping[str, Any], judge: str, done: Converted
 ) -> tuple[dict[str, Any], Any] | None:
@@ -78,8 +99,8 @@ def read_assertion(
         if value.startswith("file://"):
             done.without(f"{kind} with {value}")
             return None
-        value = VARIABLE.sub(lambda m: str(variables.get(m[1], m[0])), value)
-        if LOGIC.search(value):
+        value = rendered(value, variables)
+        if value is None:
             done.without(f"{kind} with Nunjucks logic")
             return None
     make = ASSERTS.get(kind)

@@ -13,7 +13,7 @@ import msgspec
 from trimtab.core import BadInput
 
 from .dataset import Case
-from .promptfoo_asserts import ASSERTS, Converted, Read, listed, read_assertion, read_file, read_yaml
+from .promptfoo_asserts import ASSERTS, RAW, Converted, Read, listed, read_assertion, read_file, read_yaml, written
 
 _EXPECTED = re.compile(r"__expected\d*$")
 
@@ -27,9 +27,12 @@ def cases_from_tests(text: str) -> tuple[list[Case], tuple[str, ...]]:
 
 def test_of(case: Case) -> dict[str, Any]:
     """A case as a promptfoo test, without scorers that promptfoo does not have."""
-    asserts: list[dict[str, Any]] = [{"type": "equals", "value": case.expected}] if case.expected else []
-    asserts += [{"type": "llm-rubric", "value": text} for text in case.criteria]
-    found: dict[str, Any] = {"vars": {**case.variables, **({"input": case.input} if case.input else {})}}
+    asserts: list[dict[str, Any]] = [{"type": "equals", "value": written(case.expected)}] if case.expected else []
+    asserts += [{"type": "llm-rubric", "value": written(text)} for text in case.criteria]
+    variables = {**case.variables, **({"input": case.input} if case.input else {})}
+    found: dict[str, Any] = {
+        "vars": {name: written(value) if isinstance(value, str) else value for name, value in variables.items()}
+    }
     if case.note or case.id:
         found["description"] = case.note or case.id
     if asserts:
@@ -137,7 +140,10 @@ def _shorthand(text: str) -> dict[str, Any]:
 
 
 def case_of(test: Mapping[str, Any], default: Mapping[str, Any], number: int, judge: str, done: Converted) -> Case:
-    variables = {**(default.get("vars") or {}), **(test.get("vars") or {})}
+    variables = {
+        name: RAW.sub(r"\1", value) if isinstance(value, str) else value
+        for name, value in {**(default.get("vars") or {}), **(test.get("vars") or {})}.items()
+    }
     expected = ""
     scorers: list[Any] = []
     for item in [*listed(default.get("assert")), *listed(test.get("assert"))]:
