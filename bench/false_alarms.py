@@ -2,6 +2,7 @@
 
     python bench/false_alarms.py                 # under a minute
     python bench/false_alarms.py --scale 20      # tighter figures
+    python bench/false_alarms.py --only "unnamed sessions" --scale 4   # one kind of traffic, printed and not kept
 
 Simulated traffic over all default monitors: steady, with a shift of the traffic mix, and with sessions whose requests
 share their luck (which the guarantee does not cover), with the sessions' names in the spans as the gateway writes them,
@@ -263,6 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of runs (default 1)")
     parser.add_argument("--seed", type=int, default=1, help="chance starts from here (default 1)")
+    parser.add_argument("--only", default="", help="only the healthy traffic of this kind, e.g. 'unnamed sessions'")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes")
     args = parser.parse_args()
     started = time.perf_counter()
@@ -270,7 +272,15 @@ def main() -> None:
     worlds = [
         ("steady", 60), ("mix shift", 60), ("sessions", 60), ("unnamed sessions", 60), ("steady", 400),
         ("sessions", 400), ("steady together", 60), ("mix shift together", 60), ("sessions together", 60),
+        ("unnamed sessions together", 60),
     ]  # fmt: skip
+    if args.only:
+        worlds = [world for world in worlds if world[0] == args.only]
+        progress = Progress(len(worlds) * runs)
+        for kind, reference in worlds:
+            row = healthy(kind, reference, args.seed, runs, progress)
+            print(f"{kind}, reference {reference}: {json.dumps(row)}")
+        return
     plans = [(drop, reference) for reference in (5_000, 60) for drop in (0.05, 0.10, 0.20)]
     progress = Progress(len(worlds) * runs + len(plans) + 2)
     result: dict[str, Any] = {"scale": args.scale, "seed": args.seed}

@@ -4,11 +4,12 @@
     python bench/evals                        # a few minutes on one core
     python bench/evals --scale 0.2            # a quick look
     python bench/evals --only gate,votes --data DIR
+    python bench/evals --only drawn,estimates # coverage of PPI++ and Rogan-Gladen
 
 Kappa's interval, false certification when the best of ten rubrics is chosen, power; coverage of corrected pass rates;
-false alarms and power of the gate, also when looked at every 25 cases; variance components; and the recorded votes that
-votes.py describes, whose figures must equal those of scipy, scikit-learn and statsmodels. Prints what holds and what
-does not, writes bench/results/evals.json.
+labels that are drawn by the judge's verdict; false alarms and power of the gate, also when looked at every 25 cases;
+variance components; and the recorded votes that votes.py describes, whose figures must equal those of scipy,
+scikit-learn and statsmodels. Prints what holds and what does not, writes bench/results/evals.json.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ import strata
 import votes
 
 RESULT = Path(__file__).parents[1] / "results" / "evals.json"
-PARTS = ("calibration", "estimates", "gate", "stability", "votes")
+PARTS = ("calibration", "drawn", "estimates", "gate", "stability", "votes")
+#: Chance of a part starts from its place here: a new one goes to the end, so that the others draw what they drew.
+ORDER = ("calibration", "estimates", "gate", "stability", "votes", "drawn")
 #: Draws at scale 1.
-RUNS = {"coverage": 2_000, "certification": 400, "power": 1_000, "estimates": 1_000, "gate": 800, "anytime": 500,
-        "stability": 200}  # fmt: skip
+RUNS = {"coverage": 2_000, "certification": 400, "power": 1_000, "drawn": 300, "estimates": 1_000, "gate": 800,
+        "anytime": 500, "stability": 200}  # fmt: skip
 
 
 def main() -> int:
@@ -59,7 +62,7 @@ def main() -> int:
     result: dict[str, Any] = {"command": "python bench/evals [--data DIR]", "draws at scale 1": RUNS}
     result |= {name: before[name] for name in (*PARTS, "runs") if name in before}
     for part in parts:
-        result[part] = _part(part, np.random.default_rng([args.seed, PARTS.index(part)]), runs, say, args.data)
+        result[part] = _part(part, np.random.default_rng([args.seed, ORDER.index(part)]), runs, say, args.data)
         draws = {"scale": args.scale, "seed": args.seed, "seconds": round(time.perf_counter() - started, 1)}
         result["runs"] = {**result.get("runs", {}), part: draws}
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +80,9 @@ def _part(part: str, rng: np.random.Generator, runs: dict[str, int], say: Callab
             "coverage": calibration.coverage(rng, runs["coverage"], say),
             "false certification": calibration.certification(rng, runs["certification"], say),
             "power": calibration.power(rng, runs["power"], say),
-            "labels drawn by verdict": strata.rows(rng, runs["power"]),
         }
+    if part == "drawn":
+        return {"kappa": strata.kappas(rng, runs["power"]), "rates": strata.rates(rng, runs["drawn"], say)}
     if part == "estimates":
         return estimates.coverage(rng, runs["estimates"], say)
     if part == "gate":
@@ -119,12 +123,23 @@ def _calibration(found: Any) -> list[Line]:
             text += f"{row['certified']['share']:.1%}"
             barred = row["failures"] >= 0.2
             lines.append((not barred or _between(0.75, row["certified"], 1.0), text + (" (bar 75 %)" * barred)))
-    for row in found["labels drawn by verdict"]:
+    return lines
+
+
+def _drawn(found: Any) -> list[Line]:
+    lines = []
+    for row in found["kappa"]:
         text = (
             f"labels drawn by the judge's verdict, {row['labels']} of {row['pool']}, {row['failures']:.0%} failures, "
         )
         text += f"true kappa {row['kappa']:g}: interval covers {row['covers']['share']:.1%}, certified "
         lines.append((_between(0.93, row["covers"], 0.97), text + f"{row['certified']['share']:.1%}"))
+    for row in found["rates"]:
+        names = [name for name in ("agreement", "tpr", "tnr", "ppi++", "rogan-gladen") if name in row]
+        figures = ", ".join(f"{name} {row[name]['covers']['share']:.1%} ({row[name]['width']:.3f})" for name in names)
+        text = f"drawn by verdict, {row['failures']:.0%} failures, TPR {row['tpr_true']}, TNR {row['tnr_true']}, "
+        good = all(_between(0.93, row[name]["covers"], 0.97) for name in names)
+        lines.append((good, text + f"{row['labels']} labels: {figures} (bar 93 to 97 %)"))
     return lines
 
 
@@ -190,7 +205,8 @@ def _votes(found: Any) -> list[Line]:
 
 
 BARS: dict[str, Callable[[Any], list[Line]]] = {
-    "calibration": _calibration, "estimates": _estimates, "gate": _gate, "stability": _stability, "votes": _votes,
+    "calibration": _calibration, "drawn": _drawn, "estimates": _estimates, "gate": _gate, "stability": _stability,
+    "votes": _votes,
 }  # fmt: skip
 
 if __name__ == "__main__":

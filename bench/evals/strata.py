@@ -1,46 +1,32 @@
-"""What it would bring to draw labels by the judge's verdict, which is known before anybody labels.
+"""What it brings to draw labels by the judge's verdict, which is known before anybody labels, and whether figures hold.
 
 Where failures are rare, more labels are drawn among the outputs that the judge fails, and each kind of verdict weighs
-what it weighs among all outputs (two-phase sampling). The deviance is that of both phases: a kappa is inside when the
-best judge and world that have it lose little. Trimtab draws labels at random, because its corrected pass rates rest on
-that; this is the price.
+what it weighs among all outputs (two-phase sampling). Measured is what the product does: how a queue of so many labels
+is allotted, kappa's interval, agreement, TPR and TNR of a calibration, the pass rate of the run by PPI++, and that of
+other traffic by Rogan and Gladen with the error rates of such a calibration.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
-from worlds import kappa_cells, share
+from worlds import judged, kappa_cells, share
 
-from trimtab.stats import look_alpha, normal_quantile
+from trimtab.evals import Draw, Label, Scored, calibrate, estimate, split_labels
+from trimtab.evals.run_judging import rates_of
+from trimtab.review.gathering import allotted
+from trimtab.stats import JudgeTooWeak, LabelStratum, cohen_kappa, look_alpha, normal_quantile, pooled, strata_deviance
 
 BAR, POOL = 0.8, 1_000
-_ADDED = 0.25
-_INNER, _OUTER, _SPAN = 40, 28, 6.0
-_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+#: Share of failures, TPR and TNR of worlds in which rates are measured, and how many labels.
+WORLDS = ((0.5, 0.95, 0.95, 200), (0.2, 0.95, 0.85, 200), (0.1, 0.97, 0.8, 200), (0.1, 0.97, 0.8, 400))
 
 
-class Labels(NamedTuple):
-    """Labels by verdict (``fail_pass``: people fail, the judge passes), and how many of the pool the judge fails."""
-
-    fail_fail: float
-    pass_fail: float
-    fail_pass: float
-    pass_pass: float
-    failed: int
-
-    @property
-    def kappa(self) -> float:
-        q = self.failed / POOL
-        failing = self.fail_fail / (self.fail_fail + self.pass_fail)
-        missed = self.fail_pass / (self.fail_pass + self.pass_pass)
-        people = q * failing + (1.0 - q) * missed
-        return 1.0 - (q * (1.0 - failing) + (1.0 - q) * missed) / (q + people - 2.0 * q * people)
-
-
-def rows(rng: np.random.Generator, runs: int) -> list[dict[str, Any]]:
+def kappas(rng: np.random.Generator, runs: int) -> list[dict[str, Any]]:
     """Coverage of the 95 % interval and how often a judge is certified at the first look, of 300 labels."""
     z, bound = normal_quantile(0.975) ** 2, normal_quantile(1.0 - look_alpha(1)) ** 2
     found = []
@@ -50,63 +36,60 @@ def rows(rng: np.random.Generator, runs: int) -> list[dict[str, Any]]:
             q = cells[0] + cells[2]
             held = certified = 0
             for _ in range(runs):
-                seen = draw(rng, q, cells[0] / q, cells[1] / (1.0 - q), 300)
-                held += deviance(seen, kappa) <= z
-                certified += seen.kappa > BAR and deviance(seen, BAR) > bound
+                seen = _draw(rng, q, cells[0] / q, cells[1] / (1.0 - q), 300)
+                held += strata_deviance(seen, kappa) <= z
+                certified += cohen_kappa(pooled(seen)) > BAR and strata_deviance(seen, BAR) > bound
             found.append({"labels": 300, "pool": POOL, "failures": people, "kappa": kappa, "covers": share(held, runs),
                           "certified": share(certified, runs)})  # fmt: skip
     return found
 
 
-def draw(rng: np.random.Generator, q: float, failing: float, missed: float, n: int) -> Labels:
-    """Half way between blindly and half and half, which needs no guess of the judge's quality."""
+def _draw(rng: np.random.Generator, q: float, failing: float, missed: float, n: int) -> list[LabelStratum]:
     failed = int(rng.binomial(POOL, q))
-    among = min(failed, round(n * (failed / POOL + 0.5) / 2.0))
-    hits, misses = int(rng.binomial(among, failing)), int(rng.binomial(n - among, missed))
-    return Labels(hits, among - hits, misses, n - among - misses, failed)
+    counts = allotted({"fail": failed, "pass": POOL - failed}, n)
+    hits, misses = int(rng.binomial(counts["fail"], failing)), int(rng.binomial(counts["pass"], missed))
+    return [
+        LabelStratum(size=failed, table=[[hits, 0], [counts["fail"] - hits, 0]]),
+        LabelStratum(size=POOL - failed, table=[[0, misses], [0, counts["pass"] - misses]]),
+    ]
 
 
-def deviance(seen: Labels, kappa: float) -> float:
-    """Twice the log-likelihood that the best judge and world with this kappa lose."""
-    a, b, c, d = (count + _ADDED for count in seen[:4])
-    failed, passed = float(seen.failed), float(POOL - seen.failed)
-    q = failed / POOL
-    free = sum(x * math.log(x / n) for x, n in ((a, a + b), (b, a + b), (c, c + d), (d, c + d)))
-    free += failed * math.log(q) + passed * math.log(1.0 - q)
-
-    def best(q: float) -> float:
-        return failed * math.log(q) + passed * math.log(1.0 - q) + _best((a, b, c, d), q, kappa)
-
-    spread = _SPAN * math.sqrt(q * (1.0 - q) / POOL)
-    low, high = max(1e-9, q - spread), min(1.0 - 1e-9, q + spread)
-    x, y = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_x, at_y = best(x), best(y)
-    for _ in range(_OUTER):
-        if at_x >= at_y:
-            high, y, at_y = y, x, at_x
-            x = high - _GOLDEN * (high - low)
-            at_x = best(x)
-        else:
-            low, x, at_x = x, y, at_y
-            y = low + _GOLDEN * (high - low)
-            at_y = best(y)
-    return max(0.0, 2.0 * (free - max(at_x, at_y)))
+def rates(rng: np.random.Generator, runs: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """How often the intervals of shares and of pass rates hold the truth."""
+    rows = []
+    for fails, tpr, tnr, n in WORLDS:
+        truths = {"agreement": (1.0 - fails) * tpr + fails * tnr, "tpr": tpr, "tnr": tnr, "ppi++": 1.0 - fails,
+                  "rogan-gladen": 0.75}  # fmt: skip
+        held: dict[str, list[bool]] = defaultdict(list)
+        width: dict[str, list[float]] = defaultdict(list)
+        for _ in range(runs):
+            for name, found in _rates(rng, fails, tpr, tnr, n).items():
+                held[name].append(found.low <= truths[name] <= found.high)
+                width[name].append(found.high - found.low)
+        shares = {name: {"covers": share(held[name]), "width": round(float(np.mean(width[name])), 4)} for name in held}
+        rows.append({"labels": n, "pool": POOL, "failures": fails, "tpr_true": tpr, "tnr_true": tnr, **shares})
+        say(f"labels drawn by verdict, {fails:.0%} failures, {n} labels")
+    return rows
 
 
-def _best(labels: tuple[float, float, float, float], q: float, kappa: float) -> float:
-    """The highest log-likelihood of the labels at these shares. At a share ``q`` of failing verdicts and a kappa, the
-    share of failures among passing verdicts is a line in that among failing ones, and the likelihood concave on it."""
-    a, b, c, d = labels
-    bend = kappa + 2.0 * q * (1.0 - kappa)
-    slope, start = q * (2.0 / bend - 1.0) / (1.0 - q), q * kappa / bend / (1.0 - q)
-    low, high = max(0.0, start / slope), min(1.0, (1.0 + start) / slope)
-    for _ in range(_INNER):
-        p = (low + high) / 2.0
-        missed = slope * p - start
-        if a / p - b / (1.0 - p) + slope * (c / missed - d / (1.0 - missed)) > 0.0:
-            low = p
-        else:
-            high = p
-    p = (low + high) / 2.0
-    missed = slope * p - start
-    return a * math.log(p) + b * math.log1p(-p) + c * math.log(missed) + d * math.log1p(-missed)
+def _rates(rng: np.random.Generator, fails: float, tpr: float, tnr: float, n: int) -> dict[str, Any]:
+    truth = rng.random(POOL) >= fails
+    scores, says = _scored(rng, truth, tpr, tnr)
+    labels = []
+    sides = {"fail": np.flatnonzero(~says), "pass": np.flatnonzero(says)}
+    for side, count in allotted({name: len(cases) for name, cases in sides.items()}, n).items():
+        drawn = str(Draw(stratum=f"run quality {side}", count=count, size=len(sides[side])))
+        chosen = rng.permutation(sides[side])[:count]
+        labels += [Label(case=f"c{i}", value=float(truth[i]), by="expert", drawn=drawn) for i in chosen]
+    (found,) = calibrate(labels, {"": scores}, judge="j", split=split_labels(labels, test_share=1.0)).criteria
+    known = rates_of(found, "bench", 0)
+    elsewhere, _ = _scored(rng, rng.random(POOL) < 0.75, tpr, tnr)
+    rows = {"agreement": found.agreement, "tpr": found.tpr, "tnr": found.tnr, "ppi++": estimate(scores, labels=labels)}
+    with suppress(JudgeTooWeak):  # refused, and no interval is given
+        rows["rogan-gladen"] = estimate(elsewhere, known=known, method="rogan-gladen")
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def _scored(rng: np.random.Generator, truth: Any, tpr: float, tnr: float) -> tuple[list[Scored], Any]:
+    says = judged(rng, truth, tpr, tnr)
+    return [Scored(case=f"c{i}", value=float(x), judge="j") for i, x in enumerate(says)], says

@@ -25,6 +25,8 @@ DECOYS = 15
 REMOVED = 0.3
 #: What a team would call its service level stays watched, as do the outcomes; what explains is what may be missing.
 SERVICE = frozenset({"answered", "admitted", "complete", "allowed", "cost", "judge_agreement", "first_token"})
+#: What only applications show that record spans of their own. This one does not, so there is nothing to take away.
+ABSENT = frozenset({"spans_sent", "connected"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def drawn(faults: tuple[Fault, ...], onset: int, rng: random.Random, *, hard: bo
     layers, carriers = {f.layer for f in faults}, {f.carrier for f in faults}
     fitting = [b for b in BENIGN if b.layer not in layers and b.kind not in carriers and not b.signals & telltale]
     fitting = fitting or [b for b in BENIGN if b.kind not in carriers]
-    layered = [name for name, signal in SIGNALS.items() if signal.layer is not None and name not in SERVICE]
+    layered = [name for name, signal in SIGNALS.items() if signal.layer is not None and name not in SERVICE | ABSENT]
     removed = frozenset(name for name in layered if rng.random() < REMOVED)
     return Surroundings(
         benign=rng.choice(fitting) if fitting else None,

@@ -7,12 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from trimtab.guard import DEFAULT_POLICY, Policy, builtin, compile_policy, read
 from trimtab.wiring.loop_lag import SWITCH_S, rest_collector
 
 SIZE = 2000
+#: Scans of each text whose steps are traced. The quietest counts: a busy machine lengthens single steps.
+_SCANS = 3
+#: Functions of RE2's Python part from which it searches; other threads run meanwhile.
+_LETS_OTHERS_RUN = frozenset(("_match", "Match"))
 _HOSTILE = {
     "ascii": "The quick brown fox said hello to 42 people. ",
     "chinese": "这是一个测试，文本。",
@@ -120,14 +125,16 @@ def megabyte(folder: Path | None) -> dict[str, Any]:
 
 async def _beside(policy: Policy, text: str) -> dict[str, Any]:
     gaps: list[float] = []
+    scanned: list[float] = []
 
     async def beat() -> None:
-        last = time.perf_counter()
+        last, before = time.perf_counter(), _others()
         while True:
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now, after = time.perf_counter(), _others()
             gaps.append(now - last)
-            last = now
+            scanned.append(after - before)
+            last, before = now, after
 
     task = asyncio.ensure_future(beat())
     began = time.perf_counter()
@@ -141,12 +148,64 @@ async def _beside(policy: Policy, text: str) -> dict[str, Any]:
         "seconds": round(taken, 2),
         "loop_worst_ms": round(gaps[-1] * 1000, 1) if gaps else None,
         "loop_over_5_ms": sum(gap > 0.005 for gap in gaps),
+        # How long the scan itself computed between two beats: other programs on the machine do not count.
+        "scan_between_beats_worst_ms": round(max(scanned, default=0.0) * 1000, 1),
+        "scan_between_beats_over_5_ms": sum(gap > 0.005 for gap in scanned),
         "verdict": verdict.action,
     }
+
+
+def _others() -> float:
+    """CPU seconds of every thread but this one."""
+    return time.process_time() - time.thread_time()
+
+
+def steps(folder: Path | None) -> dict[str, Any]:
+    """The longest that a scan of a hostile megabyte keeps the interpreter to itself: what a loop on an idle machine
+    waits at most. A tracer sees every line; between two of them no other thread can run, but in RE2's searches."""
+    policy = compile_policy(DEFAULT_POLICY)
+    policy.scan("input", "a text, so that what is made at the first use is there")
+    rest_collector()
+    worst: dict[str, Any] = {}
+    for name, unit in _HOSTILE.items():
+        text = (unit * (1 << 20))[: 1 << 20]
+        quietest = min((_traced(policy, text) for _ in range(_SCANS)), key=lambda each: each.longest)
+        worst[name] = {"longest_ms": round(quietest.longest / 1e6, 2), "where": quietest.where}
+    return {"longest_ms": max(each["longest_ms"] for each in worst.values()), "by_text": worst}
+
+
+def _traced(policy: Policy, text: str) -> _Steps:
+    step = _Steps()
+    sys.settrace(step.seen)
+    try:
+        policy.scan("input", text)
+    finally:
+        sys.settrace(None)
+    return step
+
+
+class _Steps:
+    """A tracer that keeps the longest step of this thread, CPU time in nanoseconds, and where it was."""
+
+    def __init__(self) -> None:
+        self.longest, self.where = 0, ""
+        self._frame: FrameType | None = None
+        self._at = time.thread_time_ns()
+
+    def seen(self, frame: FrameType, event: str, arg: object) -> Callable[..., Any]:
+        took = time.thread_time_ns() - self._at
+        if took > self.longest and self._frame is not None:
+            code = self._frame.f_code
+            if code.co_name not in _LETS_OTHERS_RUN or "re2" not in code.co_filename:
+                self.longest, self.where = took, f"{Path(code.co_filename).name}: {code.co_name}"
+        self._frame = frame
+        self._at = time.thread_time_ns()
+        return self.seen
 
 
 SUITES: Mapping[str, Callable[[Path | None], dict[str, Any]]] = {
     "scan": scan,
     "patterns": patterns,
     "megabyte": megabyte,
+    "steps": steps,
 }

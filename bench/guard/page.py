@@ -66,6 +66,8 @@ def _cost(suites: Mapping[str, Any]) -> str:
         lines.append(
             f"\nThe worst of {len(_texts(megabyte))} hostile texts of one megabyte took {worst} s in a thread.\n"
         )
+    if steps := suites.get("steps"):
+        lines.append(f"No step of such a scan keeps other threads waiting for more than {steps['longest_ms']} ms.\n")
     return "".join(lines)
 
 

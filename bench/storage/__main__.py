@@ -43,6 +43,7 @@ GOALS = {
     "rare word": 1500, "part of a word": 1500, "two words": 1500, "rare text and a filter": 1500,
     "text that folds": 1500,
     "common text": 1500, "absent phrase of common words": 1500,
+    "absent phrase of three common words": 1500, "absent phrase of two common words": 1500,
 }  # fmt: skip
 Question = Callable[[SpanStore, int], Awaitable[Any]]
 
@@ -91,6 +92,8 @@ def questions(world: World, end_ns: int) -> dict[str, Question]:
         "text that folds": listed(SpanQuery(text="GROSSE STRASSE", roots=False)),
         "common text": listed(SpanQuery(text="Return the", roots=False)),
         "absent phrase of common words": listed(SpanQuery(text="return the object class if", roots=False)),
+        "absent phrase of three common words": listed(SpanQuery(text="the if class", roots=False)),
+        "absent phrase of two common words": listed(SpanQuery(text="class if", roots=False)),
     }
 
 

@@ -426,6 +426,25 @@ async def test_a_store_that_is_busy_costs_no_scores_and_no_money_twice(
     assert [s.value for s in named(await online.score([root(3)]), "s.exact")] == [1.0]
 
 
+async def test_the_trace_of_a_run_that_is_not_drawn_is_not_read(house: House) -> None:
+    house.models["openai/gpt-4o-mini"] = COSTLY
+    await house.publish("scorers", "s", {"scorers": [{**JUDGED, "sample": 0}]})
+    online = await house.online()
+    assert online.live is not None
+    read: list[str] = []
+
+    async def trace_of(trace_id: str) -> Sequence[Span]:
+        read.append(trace_id)
+        return ()
+
+    online.live._trace_of = trace_of
+    await online.score([root(2, kind="agent", attributes={})])
+    assert read == []
+    await house.publish("scorers", "s", {"scorers": [{**JUDGED, "sample": 1}]})
+    await online.score([root(2, kind="agent", attributes={})])
+    assert len(read) == 1
+
+
 async def test_what_was_paid_is_kept_even_where_scoring_breaks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.models["openai/gpt-4o-mini"] = COSTLY
     await house.publish("scorers", "s", {"scorers": [{**JUDGED, "sample": 1}]})

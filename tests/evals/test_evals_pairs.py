@@ -25,8 +25,9 @@ from trimtab.evals import (
     split_labels,
 )
 from trimtab.evals.biases import UNKNOWN
-from trimtab.evals.calibrate import CERTIFIED, SIDES, Calibration
+from trimtab.evals.calibrate import CERTIFIED, Calibration
 from trimtab.evals.dataset import merged
+from trimtab.evals.measured import SIDES
 
 ROWS = [
     {"id": "p1", "question": "q1", "a": "A1", "b": "B1", "preferred": "a", "by": "mara", "critique": "B1 is rude."},

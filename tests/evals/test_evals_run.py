@@ -36,11 +36,13 @@ from trimtab.evals import (
     Settings,
     Verdict,
     make_scorers,
+    markdown,
     plan_from,
     run,
     scorer,
 )
 from trimtab.evals import runs as desk
+from trimtab.evals.route_prices import route_prices
 from trimtab.evals.run_record import ALL, DONE, RUNNING, STOPPED
 from trimtab.registry import Registry
 from trimtab.store import Metadata
@@ -658,13 +660,34 @@ async def test_a_run_that_is_stopped_between_its_claim_and_its_first_case_asks_n
     assert (left.state, left.reason) == (("stopped", "stopped by mara") if by == "a person" else (RUNNING, ""))
 
 
-async def test_an_estimate_asks_nothing_and_knows_no_price_of_a_route(house: House) -> None:
+async def test_a_gate_says_which_score_it_is_about(house: House) -> None:
+    made = await house.runs.create(
+        plan_from({**PLAN, "scorers": [*PLAN["scorers"], {"kind": "max_words", "words": 50}]}), "mara"
+    )
+    await ended(house, made.id)
+    against = await house.reports.gate(made.id, made.id, score="max_words")
+    above = await house.reports.gate(made.id, score="max_words", floor=0.5)
+    for found in (against, above):
+        assert found.score == "max_words"
+        assert markdown(found).startswith("**Gate on `max_words`: ")
+    assert (await house.reports.gate(made.id, made.id)).score == ALL
+
+
+async def test_an_estimate_asks_nothing_and_looks_the_price_of_a_route_up(house: House) -> None:
     found = await house.runs.estimate(plan_from({**PLAN, "repeats": 3}))
     assert (found["cases"], found["calls"], found["answers"]["calls"], found["verdicts"]["calls"]) == (2, 12, 6, 6)
     assert found["cost_usd"] > 0
     assert house.target.calls == []
     other = await house.runs.estimate(plan_from({**PLAN, "target": {"model": "vendor/unknown"}}))
     assert other["cost_usd"] is None
+    await house.registry.register("judges", "routed", {"model": "support", "rubric": "Strict."}, author="mara")
+    routes = {"targets": [{"model": "scripted/echo"}, {"model": "vendor/unknown"}]}
+    await house.registry.register("routes", "support", routes, author="mara")
+    await house.registry.move_label("routes", "support", "production", 1, actor="mara", note="first")
+    prices = route_prices(house.registry)
+    assert prices("support", Usage(input_tokens=9, output_tokens=9)) == prices(
+        "scripted/echo", Usage(input_tokens=9, output_tokens=9)
+    )
 
 
 async def test_scorers_of_one_case_count_for_that_case_alone(house: House) -> None:

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from trimtab.core import BadInput
-from trimtab.guard import Context, Match, Scanner, StreamScanner, Text, Verdict, catalogue, compile_policy, decided
+from trimtab.guard import (
+    Context,
+    Match,
+    Scanner,
+    StreamScanner,
+    Text,
+    Verdict,
+    catalogue,
+    compile_policy,
+    decided,
+    read,
+)
 from trimtab.guard.scanner import WHOLE, Scan
 
 CALLS: list[str] = []
@@ -290,3 +301,12 @@ def test_a_mistake_is_named_with_its_mend(content: dict[str, Any], field: str) -
         compile_policy(content)
     assert caught.value.field == field
     assert caught.value.mend
+
+
+def test_many_findings_are_in_the_order_of_the_text() -> None:
+    rule = {"name": "a", "patterns": ["x"], "action": "flag", "reason": "r"}
+    stage = compile_policy({"stages": {"input": [rule, {**rule, "name": "b"}]}}).stages["input"]
+    found = list(stage.by_rules(read("x" * 5000, decode=False).readings))
+    assert stage.ordered(found[::-1]) == stage.ordered(found) == sorted(found, key=stage.order)
+    assert len(found) == 10_000
+    assert stage.ordered([]) == []

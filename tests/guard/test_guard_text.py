@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.guard import Text, decoding, expressions, read
+from trimtab.guard.encodings import escapes
 from trimtab.guard.expressions import stepwise
 from trimtab.guard.spots import Reading, Weave
 
@@ -195,3 +196,18 @@ def test_weaving_joins_even_stretches() -> None:
     assert woven.stretches is not None
     assert (woven.text, woven.how, len(woven.stretches)) == ("abcdXYZ", ("test",), 2)
     assert (woven.spot(1, 3), woven.spot(5, 6)) == ((1, 3), (4, 6))
+
+
+@pytest.mark.parametrize(
+    ("text", "undone"),
+    [
+        ("see a+b%41+c now", "see a bA c now"),
+        ("a+b%41+c%20d", "a+bA+c d"),
+        (f"{'x+' * 30}%41", f"{'x+' * 10}{'x ' * 20}A"),  # of what stands before, forty characters
+        (f"%41{'x+' * 30}%42", f"A{'x ' * 20}{'x ' * 10}B"),
+        ("100%+2 and %zz", None),
+    ],
+)
+def test_an_escape_takes_along_what_stands_around_it(text: str, undone: str | None) -> None:
+    found = escapes(Reading(text))
+    assert (found.text if found else None) == undone

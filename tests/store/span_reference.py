@@ -55,11 +55,14 @@ class Reference:
         scores = [(score.time_ns, n, score) for n, _, score in self.scores if score.trace_id == trace_id]
         return [one[2] for one in sorted(scores, key=lambda one: one[:2])]
 
-    def newest_scores(self, *, since_ns: int, until_ns: int, name: str, limit: int) -> list[Score]:
+    def newest_scores(self, *, since_ns: int, until_ns: int, name: str, project: str, limit: int) -> list[Score]:
         found = [
             (score.time_ns, n, score)
             for n, _, score in self.scores
-            if since_ns <= score.time_ns and (not until_ns or score.time_ns < until_ns) and name in ("", score.name)
+            if since_ns <= score.time_ns
+            and (not until_ns or score.time_ns < until_ns)
+            and name in ("", score.name)
+            and project in ("", score.project)
         ]
         return [one[2] for one in sorted(found, key=lambda one: one[:2])[::-1]][:limit]
 

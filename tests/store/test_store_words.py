@@ -38,7 +38,7 @@ def segment_of(groups: Sequence[Sequence[str]]) -> Segment:
 def found_in(segment: Segment, needle: str) -> set[int]:
     """The places of the groups that may hold a text."""
     open_ = zstandard.ZstdDecompressor().decompress
-    found = places_of(pieces_of(needle.casefold()), open_(segment.words), lambda: open_(segment.places))
+    found = places_of(needle.casefold(), open_(segment.words), lambda: open_(segment.places))
     return set(range(len(groups_of(segment.first, open_(segment.groups))))) if found is None else found
 
 

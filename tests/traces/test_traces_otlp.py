@@ -294,3 +294,14 @@ def test_status_is_a_google_rpc_status(code: int, message: str) -> None:
     assert encoded[:2] == bytes((0x08, code))
     read = KeyValue.FromString(bytes((0x0A,)) + encoded[3:])
     assert read.key == message
+
+
+def test_each_sender_in_a_request_keeps_its_own_project() -> None:
+    groups = []
+    for number, service in enumerate(("shop", "search", "")):
+        group = _request(spanId=f"{number + 1:016x}")["resourceSpans"][0]
+        attributes = [{"key": "service.name", "value": {"stringValue": service}}] if service else []
+        groups.append({**group, "resource": {"attributes": attributes}})
+    spans, rejected = _read({"resourceSpans": [*groups, groups[0]]})
+    assert not rejected
+    assert [span.project for span in spans] == ["shop", "search", "default", "shop"]

@@ -55,6 +55,19 @@ def test_two_hundred_thousand_healthy_scores_through_a_mix_shift_raise_nothing()
     assert set(seen.baselines("quality")) == set(SLICES)
 
 
+def test_a_mix_that_changes_every_thousand_values_keeps_the_budget() -> None:
+    rng = random.Random(0)
+    seen = watch(false_alarms_per=1_000)
+    alarms = 0
+    for block in range(20):
+        mix = tuple(round(1_000 * rng.gammavariate(4.0, 1.0)) for _ in SLICES)
+        for one in islice(traffic(rng, mix, healthy, 1_000 * block), 1_000):
+            if found := seen.observe([one]):
+                alarms += len(found)
+                seen.rearm("quality")
+    assert alarms <= 20
+
+
 def test_short_references_raise_nothing_either() -> None:
     for seed in range(10):
         rng = random.Random(seed)

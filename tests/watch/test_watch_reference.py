@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.stats import EDetector
-from trimtab.watch.pooled import bounds, rounded
+from trimtab.watch.pooled import bounds, on_grid, rounded
 from trimtab.watch.reference import MOST, Reference
 
 
@@ -134,6 +134,27 @@ def test_a_rounded_bound_is_lower_by_a_twentieth_of_its_distance(low: float) -> 
     found = rounded(low)
     assert 0.0 <= found <= low + 1e-12
     assert 1.0 - found <= (1.0 - low) * 1.0501 + 1e-12
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.01, 1.0)), min_size=1, max_size=30))
+def test_bounds_on_the_grid_are_no_higher_on_average_and_each_is_near_its_own(
+    slices: list[tuple[float, float]],
+) -> None:
+    lows, shares = [low for low, _ in slices], [share for _, share in slices]
+    found = on_grid(lows, shares)
+    assert sum(w * (new - low) for w, new, low in zip(shares, found, lows, strict=True)) <= 1e-9
+    for new, low in zip(found, lows, strict=True):
+        assert 0.0 <= new <= 1.0
+        assert (1.0 - low) / 1.0501 - 1e-12 <= 1.0 - new <= (1.0 - low) * 1.0501 + 1e-12
+
+
+def test_bounds_on_the_grid_are_shared_and_give_up_little() -> None:
+    rng = random.Random(11)
+    lows = [rng.uniform(0.85, 0.95) for _ in range(25)]
+    found = on_grid(lows, [0.04] * 25)
+    assert len(set(found)) < 25
+    assert sum(lows) / 25 - sum(found) / 25 < 0.0005
+    assert sum(lows) / 25 - sum(map(rounded, lows)) / 25 > 0.001, "rounded down throughout"
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.95, 0.9, 0.8]), st.booleans()), min_size=1, max_size=200))

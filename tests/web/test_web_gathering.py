@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import uvicorn
@@ -126,9 +128,13 @@ class Talk:
         self.gone = asyncio.Event()
         self.hold = asyncio.Event()
         self.hold.set()
+        self.rest = asyncio.Event()  # what is left to do after an answer
+        self.rest.set()
+        self.tasks: list[asyncio.Task[None] | None] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         wire = scope["trimtab.wire"]
+        self.tasks.append(asyncio.current_task())
         body = wire.body()
         if body is None:
             received = b""
@@ -144,6 +150,7 @@ class Talk:
         await self.hold.wait()
         wire.gone = None
         assert wire.reply(200, [(b"x-a", b"b")], self.answer)
+        await self.rest.wait()
 
     async def turns(self) -> None:
         for _ in range(10):
@@ -238,3 +245,75 @@ async def test_a_connection_that_rests_is_closed_and_one_that_does_not_is_kept()
     talk.protocol._rests_since -= 80.0
     talk.protocol._look()
     assert talk.socket.closed
+
+
+# One task a connection, and nothing left of a request when it has ended.
+
+
+async def test_one_task_serves_the_requests_of_a_connection() -> None:
+    talk = Talk()
+    for body in (b"a", b"b", b"c"):
+        talk.protocol.data_received(HEAD % 1 + body)
+        await talk.turns()
+        assert not talk.protocol.tasks  # a server that stops does not wait for a connection that rests
+    first, *others = talk.tasks
+    assert first is not None
+    assert all(task is first for task in others)
+    assert not first.done()
+    talk.protocol.connection_lost(None)
+    await talk.turns()
+    assert first.done()
+    assert not first.cancelled()
+
+
+async def test_what_an_earlier_request_left_to_do_keeps_no_later_one_waiting() -> None:
+    talk = Talk()
+    talk.rest.clear()
+    talk.protocol.data_received(HEAD % 1 + b"a")
+    await talk.turns()
+    talk.protocol.data_received(HEAD % 1 + b"b")
+    await talk.turns()
+    assert talk.bodies == [b"a", b"b"]
+    assert len(talk.socket.writes) == 2
+    assert talk.tasks[0] is not talk.tasks[1]
+    assert len(talk.protocol.tasks) == 2
+    talk.rest.set()
+    await talk.turns()
+    assert not talk.protocol.tasks
+    talk.protocol.data_received(HEAD % 1 + b"c")
+    await talk.turns()
+    assert talk.tasks[2] is talk.tasks[0]
+
+
+async def test_a_cancelled_request_takes_its_task_with_it_and_the_next_one_gets_another() -> None:
+    talk = Talk()
+    talk.hold.clear()
+    talk.protocol.data_received(HEAD % 1 + b"a")
+    await talk.turns()
+    (task,) = talk.protocol.tasks
+    task.cancel()
+    await talk.turns()
+    assert task.done()
+    assert not talk.protocol.tasks
+    assert talk.socket.writes[0].startswith(b"HTTP/1.1 500")
+    talk.hold.set()
+    talk.socket.closed = False
+    talk.protocol.data_received(HEAD % 1 + b"b")
+    await talk.turns()
+    assert talk.bodies == [b"a", b"b"]
+    assert talk.tasks[1] is not task
+
+
+async def test_nothing_is_left_of_a_request_for_the_collector_to_find() -> None:
+    talk = Talk()
+    talk.protocol.data_received(HEAD % 1 + b"a")
+    await talk.turns()
+    gc.disable()
+    try:
+        ended = weakref.ref(talk.protocol.cycle)
+        talk.protocol.data_received(HEAD % 1 + b"b")
+        await talk.turns()
+        assert talk.bodies == [b"a", b"b"]
+        assert ended() is None
+    finally:
+        gc.enable()

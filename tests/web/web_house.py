@@ -323,7 +323,7 @@ class Client:
 class Page(HTMLParser):
     """The facts about a page that accessibility and the policy depend on."""
 
-    VOID = frozenset(("meta", "link", "input", "br", "img", "hr", "col"))
+    VOID = frozenset(("meta", "link", "input", "br", "wbr", "img", "hr", "col"))
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

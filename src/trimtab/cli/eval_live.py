@@ -30,7 +30,8 @@ def live(remote: Remote, hours: int, project: str, as_json: bool) -> None:
     show_table([_scorer(line) for line in found["scorers"]], columns, empty=none)
     if found["rates"]:
         click.echo()
-        columns = {"score": "SCORE", "rate": "RATE", "interval": "95 %", "n": "N", "by": "BY", "others": "LEFT OUT"}
+        columns = {"score": "SCORE", "rate": "RATE", "interval": "95 %", "n": "N", "corrected": "CORRECTED BY LABELS",
+                   "by": "BY", "others": "LEFT OUT"}  # fmt: skip
         show_table([_rate(rate) for rate in found["rates"]], columns, empty="")
     for note in found["notes"]:
         click.echo(f"\n{note}")
@@ -55,4 +56,11 @@ def _rate(rate: Mapping[str, Any]) -> dict[str, Any]:
         "score": rate["score"], "rate": f"{found['value']:.3f}", "n": found["n"],
         "interval": f"{found['low']:.3f} to {found['high']:.3f}", "by": rate["by_version"] or rate["by"],
         "others": rate["others"] or "",
+        "corrected": _corrected(rate["corrected"], rate["labels"]),
     }  # fmt: skip
+
+
+def _corrected(found: Mapping[str, Any] | None, labels: int) -> str:
+    if found is None:
+        return ""
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}), {labels} labels"

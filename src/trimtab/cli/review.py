@@ -37,13 +37,17 @@ def list_queues(remote: Remote, as_json: bool) -> None:
     "create",
     epilog="\b\nExamples:\n  trimtab review create refunds --query 'score:quality<0.5' --expert mara --expert jonas\n"
     "  trimtab review create refunds --run run_01 --failures --expert mara:billing,refunds --expert jonas \\\n"
-    "    --ask 'grounded=Is every claim supported?' --planted datasets:/golden@production",
+    "    --ask 'grounded=Is every claim supported?' --planted datasets:/golden@production\n"
+    "  trimtab review create rare --run run_01 --by-verdict quality --limit 300 --expert mara --expert jonas",
 )
 @click.argument("name")
 @click.option("--query", default="", help="Take the traces that this query finds.")
 @click.option("--incident", type=int, default=None, help="Take the failing requests of this incident.")
 @click.option("--run", "run_id", default="", help="Take the answers of this evaluation run.")
 @click.option("--failures", is_flag=True, help="Of a run, only what did not pass.")
+@click.option("--by-verdict", default="", metavar="SCORE",
+              help="Of a run, draw among what this judge's score passes and what it fails, more of the rarer; every "
+              "label keeps the chance with which it was drawn.")  # fmt: skip
 @click.option("--dataset", default="", help="Take the recorded answers of this dataset.")
 @click.option("--limit", type=click.IntRange(1, 2000), default=100, show_default=True, help="Items at most.")
 @click.option("--expert", "experts", multiple=True, required=True,
@@ -56,9 +60,9 @@ def list_queues(remote: Remote, as_json: bool) -> None:
 @json_option
 @eval_options
 def create(  # house: parameters because each is an option of the command
-    remote: Remote, name: str, query: str, incident: int | None, run_id: str, failures: bool, dataset: str, limit: int,
-    experts: tuple[str, ...], questions: tuple[str, ...], overlap: int, planted: str, plant: int, labels: str,
-    as_json: bool,
+    remote: Remote, name: str, query: str, incident: int | None, run_id: str, failures: bool, by_verdict: str,
+    dataset: str, limit: int, experts: tuple[str, ...], questions: tuple[str, ...], overlap: int, planted: str,
+    plant: int, labels: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a queue from traces, an incident, a run or a dataset."""
     source: dict[str, Any] = {"query": query, "incident": incident, "run": run_id, "dataset": dataset}
@@ -66,6 +70,7 @@ def create(  # house: parameters because each is an option of the command
     if len(source) != 1:
         raise click.UsageError("Name one of --query, --incident, --run and --dataset.")
     source |= {"limit": limit, **({"failures": True} if failures else {})}
+    source |= {"by_verdict": by_verdict} if by_verdict else {}
     body: dict[str, Any] = {
         "name": name, "source": source, "experts": [_expert(one) for one in experts], "overlap": overlap,
         "planted": planted, "plant": plant, "dataset": labels,

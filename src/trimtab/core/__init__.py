@@ -23,6 +23,7 @@ from .ids import new_id, new_span_id, new_trace_id, now_ns
 from .later import Later
 from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, UNSERVED, Layer
 from .query import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, Breakdown, Filter, SpanQuery
+from .said import text_in
 from .score import Score
 from .span import KINDS, Span
 from .stamp import Stamp
@@ -84,5 +85,6 @@ __all__ = [
     "parse_address",
     "person_of",
     "swift",
+    "text_in",
     "whole_number",
 ]

@@ -88,7 +88,8 @@ async def furnish(house: House, models: Models) -> None:
     await registry.move_label("corpora", CORPUS, "production", snapshot.number, actor=actor, note=snapshot.note)
     await publish(registry, "prompts", PROMPT, prompt(RULES), actor=actor, note="answers with citations")
     await publish(registry, "judges", JUDGE, judge(models.judge, RUBRIC, CRITERIA), actor=actor, note="three criteria")
-    await publish(registry, "datasets", GOLDEN, {"cases": await golden(house)}, actor=actor, note="labelled by experts")
+    items = {"kind": "golden", "cases": await golden(house)}
+    await publish(registry, "datasets", GOLDEN, items, actor=actor, note="labelled by experts")
     await publish(
         registry,
         "routes",

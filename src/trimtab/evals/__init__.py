@@ -34,7 +34,8 @@ from .judge import DEFAULT_JUDGE, Judge, VerdictUnreadable, judge_digest, read_v
 from .judge_items import Items, Steps
 from .judge_jury import Jury
 from .judge_pair import Pair
-from .labels import Label, labels_from, labels_from_csv, labels_from_jsonl, labels_to_jsonl
+from .labels import Draw, Label, labels_from, labels_from_csv, labels_from_jsonl, labels_to_jsonl
+from .live_corrections import Corrections, corrected_live
 from .live_routes import LiveReport, NamedRate, live_report, live_routes
 from .live_scoring import LiveLine, LiveScoring
 from .live_sets import LiveSet, live_set, no_other, validate_scorers
@@ -49,7 +50,7 @@ from .python_scorers import load_scorers
 from .records import People, RunLog
 from .refine import Disagreement, disagreements, refinement_request
 from .rendering import loaded, markdown, plain
-from .results import MixedJudges, Scored
+from .results import PASS, MixedJudges, Scored
 from .run import Progress, Result, Runner, run
 from .run_making import Making
 from .run_plan import MAX_REPEATS, RunPlan, Settings, plan_from
@@ -82,6 +83,7 @@ __all__ = [
     "MAX_REPEATS",
     "METHODS",
     "OWN_PROJECTS",
+    "PASS",
     "PREFIX",
     "READERS",
     "REGRESSION",
@@ -92,10 +94,12 @@ __all__ = [
     "Calibration",
     "Case",
     "Check",
+    "Corrections",
     "Dataset",
     "DatasetRow",
     "Delta",
     "Disagreement",
+    "Draw",
     "Evaluated",
     "Example",
     "GateResult",
@@ -165,6 +169,7 @@ __all__ = [
     "compare",
     "content_words",
     "convert_promptfoo",
+    "corrected_live",
     "dataset_routes",
     "dataset_rows",
     "declines",

@@ -18,19 +18,15 @@ from trimtab.stats import (
     Interval,
     alpha_interval,
     cohen_kappa,
-    confusion,
-    design_effect,
-    kappa_interval,
-    kappa_lower,
     kappa_standard_error,
-    kappa_upper,
     look_alpha,
     normal_quantile,
     rate_interval,
 )
 
 from .biases import PairDiagnosis, PairVote, diagnose, diagnose_pairs
-from .labels import Consensus, Label, consensus, side_of
+from .labels import Consensus, Label, side_of
+from .measured import Kappa, Measured
 from .results import PASS, MixedJudges, Scored
 from .splits import Split, of_side
 
@@ -53,10 +49,6 @@ class Confusion:
     fail_fail: int
 
 
-#: The answers to a pair, in the order of a table of preferences.
-SIDES = (0.0, 0.5, 1.0)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
     """Counts of a judge that compares, by what people said: each row holds how often the judge chose answer B, a tie
@@ -76,6 +68,10 @@ class CriterionCalibration:
     when decided or out of reach. ``cases`` are the test cases measured; ``unsettled`` those where people are split.
     A judge that compares has ``preferences`` in place of ``confusion``, no TPR and TNR, and ``pairs``: its biases by
     place, length and style. What needs no label in there is counted over all pairs that it judged.
+
+    ``drawn`` says how the labels were drawn where somebody noted it. Of labels drawn by strata kappa, agreement, TPR
+    and TNR are those of the pool, the counts in ``confusion`` those of the labels, and ``worth`` is how many passing
+    and failing labels drawn blindly would tell TPR and TNR as well.
     """
 
     criterion: str
@@ -98,6 +94,8 @@ class CriterionCalibration:
     more_labels: int | None = None
     preferences: Preferences | None = None
     pairs: PairDiagnosis | None = None
+    drawn: str = ""
+    worth: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +139,10 @@ def calibrate(  # house: parameters because each is a fact of its own about the 
     untouched(test, examples)
     criteria = []
     for name, said in verdicts.items():
-        measured = _Measured.of(name, test, said)
-        found = _criterion(measured, look, bar)
-        rates = _rates(measured)
-        table, biases = measured.table, diagnose(measured.pairs, texts or {})
-        counted = _confusion(table) if measured.pairs else None
-        criteria.append(replace(found, tpr=rates["tpr"], tnr=rates["tnr"], confusion=counted, biases=biases))
+        measured = Measured.of(name, test, said, every=labels)
+        counted = _confusion(measured.table) if measured.pairs else None
+        biases = diagnose(measured.pairs, texts or {})
+        criteria.append(replace(_criterion(measured, look, bar), confusion=counted, biases=biases))
     return Calibration(
         judge=judge, answer=_whole(criteria), criteria=tuple(criteria), split=after, bar=bar, model=model,
         time_ns=time_ns,
@@ -174,7 +170,7 @@ def calibrate_pairs(  # house: parameters because each is a fact of its own abou
     """
     test, look, after = _look([label for label in labels if not label.criterion], scores, judge, split)
     untouched(test, examples)
-    measured = _Measured.of("", test, scores, compares=True)
+    measured = Measured.of("", test, scores, every=labels, compares=True)
     found = _criterion(measured, look, bar)
     better = {case: people for case, (_, people) in measured.pairs.items()}
     votes = [PairVote(case=case, orders=both, better=better.get(case)) for case, both in orders.items()]
@@ -215,52 +211,11 @@ def _three(row: Sequence[int]) -> tuple[int, int, int]:
     return b, tie, a
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured:
-    """One criterion's test cases: people and judge where both spoke. ``compares``: of pairs, with ties."""
-
-    name: str
-    people: Mapping[str, Consensus]
-    pairs: Mapping[str, tuple[float, float]]  # (judge, people) by case
-    again: Mapping[str, Sequence[float]]
-    errors: int
-    compares: bool = False
-
-    @classmethod
-    def of(cls, name: str, labels: Sequence[Label], scores: Sequence[Scored], *, compares: bool = False) -> _Measured:
-        people = consensus(labels, name, pairs=compares)
-        said: dict[str, list[float]] = {}
-        failed: set[str] = set()
-        for score in sorted(scores, key=lambda s: s.repeat):
-            if score.case in people:
-                if score.value is None:
-                    failed.add(score.case)
-                else:
-                    said.setdefault(score.case, []).append(side_of(score.value) if compares else score.value)
-        pairs = {
-            case: (said[case][0], agreed.value)
-            for case, agreed in people.items()
-            if case in said and agreed.value is not None
-        }
-        errors = len(failed - said.keys())
-        return cls(name=name, people=people, pairs=pairs, again=said, errors=errors, compares=compares)
-
-    def kind(self, value: float) -> int:
-        """The category of a verdict: fail and pass, or answer B, tie and answer A."""
-        return SIDES.index(side_of(value)) if self.compares else int(value >= PASS)
-
-    @property
-    def table(self) -> list[list[float]]:
-        """Counts, people down and judge across, in the order of the categories."""
-        rows = [(self.kind(people), self.kind(judge)) for judge, people in self.pairs.values()]
-        return confusion(rows, range(3 if self.compares else 2))
-
-
-def _criterion(m: _Measured, look: int, bar: float) -> CriterionCalibration:
+def _criterion(m: Measured, look: int, bar: float) -> CriterionCalibration:
     """What is measured of every kind of judge."""
     alpha = look_alpha(look)
-    table, lower, upper, kappa = _kappa(m, alpha)
-    answer, why = _answer(m, lower, upper, bar)
+    kappa, rates = m.kappa(alpha), m.rates()
+    answer, why = _answer(m, kappa, bar)
     return CriterionCalibration(
         criterion=m.name,
         answer=answer,
@@ -270,42 +225,29 @@ def _criterion(m: _Measured, look: int, bar: float) -> CriterionCalibration:
         unsettled=sum(agreed.value is None for agreed in m.people.values()),
         look=look,
         alpha=alpha,
-        agreement=_rates(m)["agreement"],
-        kappa=kappa,
-        lower=lower,
+        agreement=rates.agreement,
+        kappa=kappa.interval if kappa else None,
+        lower=kappa.lower if kappa else None,
+        tpr=rates.tpr,
+        tnr=rates.tnr,
         ceiling=human_ceiling(m.people, compares=m.compares),
         flips=_flips([[m.kind(value) for value in values] for values in m.again.values()]),
-        more_labels=_more_labels(table, look, bar) if kappa and answer == CANNOT_TELL else None,
+        more_labels=_more_labels(m, kappa, look, bar) if kappa and answer == CANNOT_TELL else None,
+        drawn=m.drawn,
+        worth=rates.worth,
     )
 
 
-def _kappa(m: _Measured, alpha: float) -> tuple[list[list[float]] | None, float | None, float | None, Interval | None]:
-    """The table (people down, judge across, lowest first), the bounds of this look and the 95 % interval.
-
-    A kind that nobody ever chose is no category.
-    """
-    pairs = [(m.kind(people), m.kind(judge)) for judge, people in m.pairs.values()]
-    if not pairs:
-        return None, None, None, None
-    kinds = sorted({kind for pair in pairs for kind in pair}) if m.compares else [0, 1]
-    table = confusion(pairs, kinds)
-    try:
-        cohen_kappa(table)
-    except BadInput:
-        return table, None, None, None
-    places = [(kinds.index(people), kinds.index(judge)) for people, judge in pairs]
-    design = design_effect(places, [m.people[case].group for case in m.pairs], len(kinds))
-    lower = kappa_lower(table, alpha=alpha, design=design)
-    upper = kappa_upper(table, alpha=alpha, design=design)
-    return table, lower, upper, kappa_interval(table, design=design)
-
-
-def _answer(m: _Measured, lower: float | None, upper: float | None, bar: float) -> tuple[str, str]:
+def _answer(m: Measured, kappa: Kappa | None, bar: float) -> tuple[str, str]:
     asked = len(m.pairs) + m.errors
     if not m.pairs:
         return CANNOT_TELL, "no test case has both a settled label and a verdict."
-    if lower is None or upper is None:
+    if m.unseen:
+        names = ", ".join(f"{name} ({m.sizes[name]})" for name in m.unseen)
+        return CANNOT_TELL, f"no test label is from a part of the pool: {names}; label more of it."
+    if kappa is None:
         return CANNOT_TELL, "every test case was judged the same by all; label cases of the other kind too."
+    lower, upper = kappa.lower, kappa.upper
     if m.errors > _MOST_ERRORS * asked:
         return CANNOT_TELL, f"the judge gave no verdict on {m.errors} of {asked} test cases; mend that first."
     if lower > bar:
@@ -313,27 +255,6 @@ def _answer(m: _Measured, lower: float | None, upper: float | None, bar: float) 
     if upper < bar:
         return NOT_CERTIFIED, f"kappa is below {bar:g}: its upper bound is {upper:.3f} on {len(m.pairs)} test cases."
     return CANNOT_TELL, f"kappa is between {lower:.3f} and {upper:.3f}; the bar is {bar:g}."
-
-
-def _rates(m: _Measured) -> dict[str, Interval | None]:
-    """Agreement, and of a judge of single outputs TPR and TNR."""
-
-    def rate(of: Sequence[tuple[str, float]]) -> Interval | None:
-        if not of:
-            return None
-        groups = [m.people[case].group for case, _ in of]
-        own = len(set(groups)) == len(groups)
-        return rate_interval([value for _, value in of], None if own else groups)
-
-    rows = [(case, m.kind(judge), m.kind(people)) for case, (judge, people) in m.pairs.items()]
-    agreement = rate([(case, float(judge == people)) for case, judge, people in rows])
-    if m.compares:
-        return {"agreement": agreement}
-    return {
-        "agreement": agreement,
-        "tpr": rate([(case, float(judge)) for case, judge, people in rows if people]),
-        "tnr": rate([(case, float(not judge)) for case, judge, people in rows if not people]),
-    }
 
 
 def _confusion(table: Sequence[Sequence[float]]) -> Confusion:
@@ -362,15 +283,17 @@ def _flips(again: Sequence[Sequence[int]]) -> Interval | None:
     return rate_interval(rates) if rates else None
 
 
-def _more_labels(table: Sequence[Sequence[float]] | None, look: int, bar: float) -> int | None:
-    """Further test labels for an 80 % chance of deciding at the next look, if kappa is what it seems."""
-    if table is None:
-        return None
-    eased = [[count + 0.25 for count in row] for row in table]
-    n = sum(map(sum, eased))
-    gap = cohen_kappa(table) - bar
+def _more_labels(m: Measured, kappa: Kappa, look: int, bar: float) -> int | None:
+    """Further test labels, drawn alike, for an 80 % chance of deciding at the next look, if kappa is what it seems."""
+    gap = cohen_kappa(kappa.table) - bar
     if abs(gap) < 0.005:
         return None
+    if m.strata:
+        n = float(len(m.pairs))
+        error = kappa.interval.half_width / normal_quantile(0.975)
+    else:
+        eased = [[count + 0.25 for count in row] for row in kappa.table]
+        n, error = sum(map(sum, eased)), kappa_standard_error(eased)
     reach = normal_quantile(1.0 - look_alpha(look + 1)) + normal_quantile(0.8)
-    needed = math.ceil((reach * kappa_standard_error(eased) * math.sqrt(n) / gap) ** 2)
+    needed = math.ceil((reach * error * math.sqrt(n) / gap) ** 2)
     return max(1, needed - round(n)) if needed <= _MOST_LABELS else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trimtab.core import BadInput
 from trimtab.stats import (
     Corrected,
+    DrawnValues,
     ErrorRates,
     Interval,
     Labelled,
@@ -16,11 +17,13 @@ from trimtab.stats import (
     ppi_rate,
     rate_interval,
     rogan_gladen,
+    strata_ppi,
 )
 from trimtab.stats.corrected import LEAST_YOUDEN
 
 from .figures import percent
-from .labels import Label, consensus
+from .labels import Consensus, Label, consensus
+from .measured import sizes_of, strata_of, told
 from .results import PASS, CaseScore, MixedJudges, Scored, by_case, one_judge
 
 CHECKS, JUDGE_ONLY, LABELS, PPI, ROGAN_GLADEN = "checks", "judge only", "labels only", "ppi++", "rogan-gladen"
@@ -31,6 +34,7 @@ METHODS: Mapping[str, str] = {AUTO: AUTO, "ppi": PPI, ROGAN_GLADEN: ROGAN_GLADEN
 FEW_LABELS = 50
 #: Labelled cases on which the judge passes another share than elsewhere are no random sample below this p-value.
 _NO_SAMPLE = 0.001
+_ELSEWHERE = "no true rate gives this share of passes with those error rates, so the judge errs otherwise here"
 _UNCORRECTED = "the judge is not corrected by any label, so its rate proves nothing"
 
 
@@ -64,15 +68,37 @@ class PassRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRates:
-    """How often a judge errs, counted on labels that are not of the run at hand; ``source`` says where, in words."""
+    """How often a judge errs, counted on labels that are not of the run at hand; ``source`` says where, in words.
+
+    ``shares`` are its TPR and TNR with their intervals where the labels were drawn by strata and are no plain counts.
+    """
 
     rates: ErrorRates
     source: str
+    shares: tuple[Interval, Interval] | None = None
 
     @property
     def labels(self) -> int:
         """On how many labels."""
-        return self.rates.passing + self.rates.failing
+        if self.shares is not None:
+            return self.shares[0].n + self.shares[1].n
+        return round(self.rates.passing + self.rates.failing)
+
+    @property
+    def tpr(self) -> Interval | None:
+        """The share of good answers that the judge passes."""
+        return self.shares[0] if self.shares else _share(self.rates.passed, self.rates.passing)
+
+    @property
+    def tnr(self) -> Interval | None:
+        """The share of bad answers that the judge fails."""
+        return self.shares[1] if self.shares else _share(self.rates.failed, self.rates.failing)
+
+    def explains(self, raw: Interval) -> bool:
+        """Whether a judge that errs so can have passed this share of anything: at most its TPR, at least 1 - TNR."""
+        if self.tpr is None or self.tnr is None:
+            return False
+        return raw.low <= self.tpr.high and raw.high >= 1.0 - self.tnr.high
 
     @property
     def usable(self) -> bool:
@@ -123,40 +149,44 @@ def estimate(  # house: parameters because each is a fact of its own about the e
         raise BadInput("no case was scored.", field="scores", mend="Look at the errors of the run.")
     errors = len({score.case for score in scores} - cases.keys())
     raw = _interval(list(cases.values()), level)
-    people = {case: agreed.value for case, agreed in consensus(labels, criterion).items() if agreed.value is not None}
+    settled = {case: agreed for case, agreed in consensus(labels, criterion).items() if agreed.value is not None}
+    people = {case: agreed.value for case, agreed in settled.items() if agreed.value is not None}
     if judge and calibration_scores:
         known = _known(calibration_scores, people, judge)
         method = ROGAN_GLADEN if method == AUTO else method
     notes = [*_error_notes(raw, len(cases), errors)]
     own = {case: value for case, value in people.items() if case in cases}
-    chosen, why = _choose(method, judge, len(own), known)
+    strata = strata_of({case: settled[case].draw for case in own})
+    own, left_out = _alike(own, settled, drawn=bool(strata))
+    notes += left_out
+    chosen, why = _choose(method, judge, len(own), known, drawn=bool(strata))
     doubt = _UNCORRECTED if chosen == JUDGE_ONLY else ""
     if chosen == ROGAN_GLADEN and known is not None:
         corrected = _rogan_gladen(cases, known, level)
+        doubt = "" if known.explains(raw) else _ELSEWHERE
     elif chosen == PPI:
-        chosen, corrected = _ppi(cases, own, level)
+        if strata:
+            corrected, said = _drawn(cases, settled, strata, level)
+            notes += said
+        else:
+            chosen, corrected = _ppi(cases, own, level)
         if chosen == LABELS:
             why = "people labelled every case, so the judge is not needed"
-        elif odd := _no_sample(cases, own):
+        elif not strata and (odd := _no_sample(cases, own)):
             notes.append(odd)
             doubt = "" if method == PPI else "the labels are no random sample of the run"
     else:
         corrected = _as_seen(raw)
-    count = corrected.labels
+    count = known.labels if chosen == ROGAN_GLADEN and known is not None else corrected.labels
     if chosen == JUDGE_ONLY:
         notes.append("No label corrects this judge: the interval holds its noise, not its errors.")
     if 0 < count < FEW_LABELS:
         notes.append(f"{count} labels are few: from {FEW_LABELS} on the interval is known to keep its level.")
     if refined_on:
         notes.append(f"{len(refined_on)} labelled cases that refined the judge are left out.")
-    by_known = known.rates if known is not None and chosen == ROGAN_GLADEN else None
+    by_known = known if chosen == ROGAN_GLADEN else None
     return PassRate(
-        value=corrected.value,
-        low=corrected.low,
-        high=corrected.high,
-        cases=len(cases),
-        errors=errors,
-        labels=count,
+        value=corrected.value, low=corrected.low, high=corrected.high, cases=len(cases), errors=errors, labels=count,
         method=chosen,
         judge=judge,
         raw=raw.value,
@@ -165,15 +195,26 @@ def estimate(  # house: parameters because each is a fact of its own about the e
         notes=tuple(notes),
         why=why,
         doubt=doubt,
-        tpr=_share(by_known.passed, by_known.passing) if by_known else None,
-        tnr=_share(by_known.failed, by_known.failing) if by_known else None,
-    )
+        tpr=by_known.tpr if by_known else None,
+        tnr=by_known.tnr if by_known else None,
+    )  # fmt: skip
+
+
+def _alike(
+    own: Mapping[str, float], settled: Mapping[str, Consensus], *, drawn: bool
+) -> tuple[dict[str, float], list[str]]:
+    """The labelled cases that say how they were drawn, or those that do not; and what has to be said of the others."""
+    kept = {case: value for case, value in own.items() if (settled[case].draw is not None) is drawn}
+    if len(kept) == len(own):
+        return kept, []
+    how = "that do not say how they were drawn" if drawn else "that were drawn by strata"
+    return kept, [f"{len(own) - len(kept)} labelled cases {how} are left out: most others are of the other kind."]
 
 
 _NONE = "no case of the run is labelled"
 
 
-def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tuple[str, str]:
+def _choose(method: str, judge: str, own: int, known: KnownRates | None, *, drawn: bool) -> tuple[str, str]:
     """The method, and why it is this one."""
     if method not in METHODS.values():
         raise BadInput(f"{method!r} is no method.", field="method", mend=f"Use one of {', '.join(METHODS)}.")
@@ -193,7 +234,7 @@ def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tupl
         return ROGAN_GLADEN, f"asked for; {theirs}"
     usable = known is not None and known.usable
     if own >= FEW_LABELS or (own >= 2 and not (usable and known is not None and known.labels > own)):
-        return PPI, f"{mine}, which are taken for a random sample of it"
+        return PPI, f"{mine}, {'drawn with known chances' if drawn else 'which are taken for a random sample of it'}"
     if usable:
         return ROGAN_GLADEN, f"{mine}, and {theirs}"
     if known is not None and theirs:
@@ -203,8 +244,8 @@ def _choose(method: str, judge: str, own: int, known: KnownRates | None) -> tupl
     return JUDGE_ONLY, f"{mine}, and the judge was not calibrated elsewhere"
 
 
-def _share(k: int, n: int) -> Interval | None:
-    return rate_interval([1.0] * k + [0.0] * (n - k)) if n else None
+def _share(k: float, n: float) -> Interval | None:
+    return rate_interval([1.0] * round(k) + [0.0] * round(n - k)) if n else None
 
 
 def _no_sample(cases: Mapping[str, CaseScore], own: Mapping[str, float]) -> str:
@@ -253,6 +294,30 @@ def _ppi(cases: dict[str, CaseScore], people: dict[str, float], level: float) ->
     first = [sum(case.repeats[0]) / len(case.repeats[0]) for case in known]
     labelled = Labelled(people=values, judge=first, clusters=_clusters(known))
     return PPI, ppi_rate(labelled, [case.mean for case in others], clusters=_clusters(others), level=level)
+
+
+def _drawn(
+    cases: Mapping[str, CaseScore], settled: Mapping[str, Consensus], strata: Mapping[str, Sequence[str]], level: float
+) -> tuple[Corrected, list[str]]:
+    """PPI++ from labels that were drawn by strata of known size, and what has to be said of them."""
+    sizes = sizes_of([draw for agreed in settled.values() if (draw := agreed.draw) is not None], strata)
+    if few := [f"{name} ({len(strata.get(name, ()))})" for name in sorted(sizes) if len(strata.get(name, ())) < 2]:
+        said = f"fewer than two labels are from a part of the pool: {', '.join(few)}"
+        raise BadInput(f"{said}.", field="labels", mend="Label more of it.")
+    parts = [
+        DrawnValues(
+            size=max(sizes[name], len(names)), people=[settled[case].value or 0.0 for case in names],
+            judge=[sum(cases[case].repeats[0]) / len(cases[case].repeats[0]) for case in names],
+            clusters=[cases[case].cluster for case in names],
+        )
+        for name, names in strata.items()
+    ]  # fmt: skip
+    found = strata_ppi(parts, [case.mean for case in cases.values()], clusters=_clusters(cases.values()), level=level)
+    notes = [f"The labels were drawn by strata of known size, {told(strata, sizes)}, and are weighed by it."]
+    pool = sum(sizes.values())
+    if pool != len(cases):
+        notes.append(f"They were drawn from {pool} outputs; the rate is that of those, for the run has {len(cases)}.")
+    return found, notes
 
 
 def _known(scores: Sequence[Scored], people: Mapping[str, float], judge: str) -> KnownRates:

@@ -30,7 +30,8 @@ _MOST_CASES = 100_000
 class GateResult:
     """``exit_code`` is 0, 1 or 2. ``more_cases``: about how many more would decide, None when decided or out of reach.
 
-    ``kind`` is that of the cases (golden, adversarial, ...), "" where nobody said.
+    ``kind`` is that of the cases (golden, adversarial, ...), "" where nobody said, and ``score`` the name of the score
+    that was looked at.
 
     A gate that may be looked at any time has ``decided_at``, the number of cases after which it was decided, and
     ``anytime``, the interval for the difference that holds at all looks at once.
@@ -48,6 +49,7 @@ class GateResult:
     delta: Delta | None = None
     rate: PassRate | None = None
     kind: str = ""
+    score: str = ""
 
     @property
     def about(self) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -20,7 +21,42 @@ from .results import PASS
 
 #: Labels that one import may hold.
 MAX_LABELS = 200_000
+_DRAW = re.compile(r"(\S.{0,199}) ([0-9]{1,9})/([0-9]{1,9})")
 _WORDS = {"pass": 1.0, "fail": 0.0, "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """``count`` outputs were drawn at random from a stratum of ``size``: "run_01 quality fail 150/200" in a label.
+
+    The last word names the stratum within what is before it: all strata of one such ``pool`` make it up.
+    """
+
+    stratum: str
+    count: int
+    size: int
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From what a label holds. Raises BadInput."""
+        found = _DRAW.fullmatch(text)
+        if found is None or not 0 < int(found[2]) <= int(found[3]):
+            mend = 'Write the stratum, how many were drawn and its size, such as "quality fail 150/200".'
+            raise BadInput(f"{text[:80]!r} does not say how an output was drawn.", field="drawn", mend=mend)
+        return cls(stratum=found[1], count=int(found[2]), size=int(found[3]))
+
+    def __str__(self) -> str:
+        return f"{self.stratum} {self.count}/{self.size}"
+
+    @property
+    def pool(self) -> str:
+        """What the stratum is a part of."""
+        return self.stratum.rpartition(" ")[0]
+
+    @property
+    def weight(self) -> float:
+        """For how many outputs of the pool a drawn one stands."""
+        return self.size / self.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +66,8 @@ class Label:
     ``value`` is in [0, 1] and 1 is a pass; ``by`` is who; ``critique`` says why. ``group`` is what must not be torn
     apart between dev and test (a document, a conversation); empty: the case is its own. ``blind`` is False when the
     person saw the judge's verdict first: such a label cannot calibrate that judge. ``time_ns`` is nanoseconds since
-    1970 UTC.
+    1970 UTC. ``drawn`` is the stratum that the output was drawn from, as ``Draw`` writes it; "" where nobody said, and
+    then labels are taken for a random sample.
     """
 
     case: str
@@ -41,6 +78,7 @@ class Label:
     time_ns: int = 0
     group: str = ""
     blind: bool = True
+    drawn: str = ""
 
     def __post_init__(self) -> None:
         if not self.case:
@@ -49,6 +87,13 @@ class Label:
             raise BadInput(f"case {self.case}: a label names who gave it.", field="by", mend="Give a name.")
         if not 0.0 <= self.value <= 1.0:
             raise BadInput(f"case {self.case}: {self.value} is outside 0 to 1.", field="value", mend="Scale it.")
+        if self.drawn:
+            Draw.of(self.drawn)
+
+    @property
+    def weight(self) -> float | None:
+        """For how many outputs of the pool the label stands: one over its chance of being drawn; None: not known."""
+        return Draw.of(self.drawn).weight if self.drawn else None
 
 
 _FIELDS = {f.name for f in fields(Label)}
@@ -115,7 +160,7 @@ def _label(row: Mapping[str, Any], where: str) -> Label:
     for name in ("case", "value", "by"):
         if name not in row:
             raise BadInput("is missing.", field=f"{where}.{name}", mend="Every label has case, value and by.")
-    for name in ("case", "criterion", "by", "critique", "group"):
+    for name in ("case", "criterion", "by", "critique", "group", "drawn"):
         if not isinstance(row.get(name, ""), str):
             raise BadInput("must be text.", field=f"{where}.{name}")
     try:
@@ -128,6 +173,7 @@ def _label(row: Mapping[str, Any], where: str) -> Label:
             time_ns=int(row.get("time_ns", 0)),
             group=row.get("group", ""),
             blind=_value(row.get("blind", True)) == 1.0,
+            drawn=row.get("drawn", ""),
         )
     except (TypeError, ValueError) as error:
         raise BadInput(f"{error}.", field=where, mend="Give value as a number from 0 to 1, pass or fail.") from error
@@ -147,13 +193,15 @@ def _value(given: object) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consensus:
     """What people agree on for one case, from their latest labels: their median, None when passes and fails balance;
-    of a pair what more of them say than anything else, None without such."""
+    of a pair what more of them say than anything else, None without such. ``draw``: how the output was drawn; of two
+    draws the one that took more, for draws from one run take the same outputs first."""
 
     case: str
     group: str
     value: float | None
     values: tuple[float, ...]
     critiques: tuple[str, ...]
+    draw: Draw | None = None
 
 
 def side_of(value: float) -> float:
@@ -186,6 +234,7 @@ def _agreed(case: str, given: Sequence[Label], pairs: bool) -> Consensus:
         value=_preferred(values) if pairs else _median(values),
         values=values,
         critiques=tuple(label.critique for label in given if label.critique),
+        draw=min((Draw.of(label.drawn) for label in given if label.drawn), key=lambda draw: draw.weight, default=None),
     )
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.core import BadInput, Change, ConfigError, NotFound, Score, Span, TrimtabError, Version
 from trimtab.registry import PRODUCTION, Registry
@@ -58,6 +58,12 @@ class LiveLine:
     criteria: tuple[str, ...] = ()
 
 
+class _Draw(NamedTuple):
+    one: LiveScorer
+    sampling: Sampling
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     found: LiveSet
@@ -101,33 +107,45 @@ class LiveScoring:
         jobs: list[_Job] = []
         for n, output in enumerate(outputs):
             for found in await self._sets(output):
-                jobs += await self._drawn(found, output)
+                jobs += await self._jobs(found, output, self._draws(found, answered=output.answered))
             if n % _TURN == _TURN - 1:
                 await asyncio.sleep(0)
         return await self._asked(jobs)
 
     async def runs(self, spans: Sequence[Span], now_ns: int) -> list[Score]:
-        """The scores of applications' own runs among finished spans, whose traces are read whole."""
+        """The scores of applications' own runs among finished spans. The traces of those that are drawn are read whole;
+        nobody reads the others."""
         if not self._names():
             return []
         scores: list[Score] = []
         roots = [span for span in spans if is_run(span)]
         for start in range(0, len(roots), _MOST_RUNS):
-            found = [await self._run(root) for root in roots[start : start + _MOST_RUNS]]
-            outputs = [replace(one, time_ns=min(one.time_ns, now_ns)) for one in found if one is not None]
-            scores += await self.score(outputs)
+            jobs: list[_Job] = []
+            for root in roots[start : start + _MOST_RUNS]:
+                jobs += await self._run(root, now_ns)
+            scores += await self._asked(jobs)
         return scores
 
-    async def _run(self, root: Span) -> Output | None:
-        """What a run's whole trace says, where a set looks at it. A trace that cannot be read is counted."""
+    async def _run(self, root: Span, now_ns: int) -> list[_Job]:
+        """What is to be asked of a run. A trace that cannot be read is counted."""
         sight = Output(text="", question="", project=root.project, stamp=root.stamp, trace_id=root.trace_id)
-        if not sight.traffic or not await self._sets(sight):
-            return None
+        if not sight.traffic:
+            return []
+        drawn = [(found, draws) for found in await self._sets(sight) if (draws := self._draws(found))]
+        if not drawn:
+            return []
         try:
-            return run_output(await self._trace_of(root.trace_id))
+            output = run_output(await self._trace_of(root.trace_id))
         except TrimtabError as error:
             self.errors["runs"][error.code] += 1
-            return None
+            return []
+        if output is None:
+            return []
+        output = replace(output, time_ns=min(output.time_ns, now_ns))
+        jobs: list[_Job] = []
+        for found, draws in drawn:
+            jobs += await self._jobs(found, output, [d for d in draws if output.answered or not d.one.asks])
+        return jobs
 
     async def check(self, output: Output) -> dict[str, float]:
         """What the scorers that ask no model say of one answer, by score name."""
@@ -221,17 +239,21 @@ class LiveScoring:
             )
         return known
 
-    async def _drawn(self, found: LiveSet, output: Output) -> list[_Job]:
-        jobs = []
+    def _draws(self, found: LiveSet, *, answered: bool = True) -> list[_Draw]:
+        """The scorers that are to look at one answer; those that ask a model look at no answer that is none."""
+        draws = []
         for one in found.scorers:
             sampling = self._sampling(found, one)
             probability = sampling.probability()
-            if (output.answered or not one.asks) and sampling.draw(probability):
-                jobs.append((one, sampling, probability))
-        if not jobs:
+            if (answered or not one.asks) and sampling.draw(probability):
+                draws.append(_Draw(one, sampling, probability))
+        return draws
+
+    async def _jobs(self, found: LiveSet, output: Output, draws: Sequence[_Draw]) -> list[_Job]:
+        if not draws:
             return []
         case = await self._case(found, output)
-        return [_Job(found, one, sampling, case, output, p) for one, sampling, p in jobs]
+        return [_Job(found, one, sampling, case, output, p) for one, sampling, p in draws]
 
     async def _case(self, found: LiveSet, output: Output) -> Case:
         """The case of an answer: with its reference where there is one for its question."""

@@ -14,6 +14,7 @@ from .assertions import held
 from .dataset import Case
 from .dataset import cases_of as dataset_cases
 from .output import Output
+from .route_prices import route_prices
 from .run import Result, run
 from .run_cost import asked_cost, total
 from .run_plan import Settings
@@ -48,7 +49,8 @@ class PromptTests:
     async def estimate(self, plan: Plan) -> dict[str, Any]:
         """How many cases there are and about what they cost, without asking anything."""
         version, cases, model = await self._ready(plan)
-        cost = total(asked_cost(version.content, model, _case(case), self._part) for case in cases)
+        prices = route_prices(self._registry)
+        cost = total(asked_cost(version.content, model, _case(case), self._part, prices) for case in cases)
         return {
             "prompt": version.pin,
             "model": model,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import importlib
 import inspect
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -15,10 +12,11 @@ from trimtab.core import ConfigError
 
 from .dataset import Case
 from .output import Output
+from .own_threads import OwnThreads
 from .scorer import Function, Given, Scorer, scorer, short_digest
 
-#: Threads of their own: a scorer that hangs keeps its thread, and requests need those of the event loop.
-_THREADS = ThreadPoolExecutor(4, "scorer")
+#: Not those of the event loop, which requests need.
+_THREADS = OwnThreads()
 _MEND = "Write MODULE:NAME of a scorer that Python finds, for example my_package.scorers:polite."
 
 
@@ -53,8 +51,8 @@ def _in_thread(made: Function) -> Function:
     """A plain function may take long, and requests are served meanwhile."""
 
     async def rule(case: Case, output: Output) -> Given:
-        asked = partial(contextvars.copy_context().run, made.rule, case, output)
-        found = await asyncio.get_running_loop().run_in_executor(_THREADS, asked)
-        return await found if inspect.isawaitable(found) else found
+        found: Any = await _THREADS(made.name, partial(made.rule, case, output))
+        given: Given = await found if inspect.isawaitable(found) else found
+        return given
 
     return Function(made.name, rule, short_digest({"plain": made.digest}), made.judge)

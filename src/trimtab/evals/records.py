@@ -136,9 +136,17 @@ class RunLog:
         await self._metadata.write(put)
 
     async def resumed(self, run_id: str) -> Logged:
-        """What a run has already. Errors are taken out of the log first: what failed is tried again."""
+        """What a run has already. Errors are taken out of the log first: what failed is tried again. What they cost
+        stays in the run's progress."""
 
         def write(connection: Connection) -> Logged:
+            progress = connection.scalar(select(_runs.c.progress).where(_runs.c.id == run_id)) or {}
+            lost = float(progress.get("lost_usd", 0.0))
+            for table in (_outputs, _scores):
+                paid = select(func.sum(table.c.cost_usd)).where(table.c.run == run_id, table.c.error != "")
+                lost += float(connection.scalar(paid) or 0.0)
+            changed = {**progress, "lost_usd": lost}
+            connection.execute(update(_runs).where(_runs.c.id == run_id).values(progress=changed))
             for table in (_outputs, _scores):
                 connection.execute(delete(table).where(table.c.run == run_id, table.c.error != ""))
             o, s = _outputs.c, _scores.c
@@ -147,7 +155,7 @@ class RunLog:
             rows = connection.execute(select(s.case, s.repeat, s.judgement, s.scorer).where(s.run == run_id))
             for one, repeat, judgement, name in rows:
                 scored.setdefault((one, repeat, judgement), set()).add(name)
-            return Logged(answered, scored)
+            return Logged(answered, scored, lost)
 
         return await self._metadata.write(write)
 
@@ -156,7 +164,13 @@ class RunLog:
         o, s = _outputs.c, _scores.c
         paid = [func.coalesce(func.sum(c.cost_usd), 0.0) for c in (o, s)]
         queries = [select(p).where(c.run == run_id, c.cached.is_(False)) for p, c in zip(paid, (o, s), strict=True)]
-        return await self._metadata.read(lambda c: sum(float(c.scalar(query) or 0.0) for query in queries))
+        progress = select(_runs.c.progress).where(_runs.c.id == run_id)
+
+        def read(connection: Connection) -> float:
+            lost = float((connection.scalar(progress) or {}).get("lost_usd", 0.0))
+            return lost + sum(float(connection.scalar(query) or 0.0) for query in queries)
+
+        return await self._metadata.read(read)
 
     async def output(self, run_id: str, case_id: str, repeat: int) -> Output | None:
         """One answer; None where there is none, or an error."""

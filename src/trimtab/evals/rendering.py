@@ -109,6 +109,8 @@ def _criterion(c: CriterionCalibration) -> str:
             f"- The judge let {c.confusion.fail_pass} failures pass and failed {c.confusion.pass_fail} good outputs; "
             f"it was right on {c.confusion.pass_pass + c.confusion.fail_fail} of {c.cases}."
         )
+    if c.drawn:
+        lines.append(f"- {c.drawn}")
     if c.preferences:
         lines += _preferences(c.preferences)
     if c.more_labels:
@@ -216,7 +218,8 @@ def _changed(title: str, cases: Sequence[CaseDelta], count: int) -> list[str]:
 
 
 def _gate(record: GateResult) -> str:
-    lines = [f"**Gate: {record.answer}.** {record.why}"]
+    about = f" on {_code(record.score)}" if record.score else ""
+    lines = [f"**Gate{about}: {record.answer}.** {record.why}"]
     if record.about:
         lines.append(f"\n{record.about}")
     if record.more_cases:

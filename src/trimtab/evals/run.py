@@ -55,7 +55,8 @@ class Result:
 class Progress:
     """What was counted so far. ``total`` counts cases times repeats; ``errors`` are answers that could not be had,
     ``score_errors`` scores. ``cost_usd`` counts what has a price; ``unpriced`` are answers and verdicts without one.
-    ``before`` are those that were done before this start of the run."""
+    ``before`` are those that were done before this start of the run, and ``lost_usd``, a part of the cost, what was
+    paid for those that failed then and are tried again."""
 
     total: int
     done: int = 0
@@ -65,6 +66,7 @@ class Progress:
     score_errors: int = 0
     cached: int = 0
     cost_usd: float = 0.0
+    lost_usd: float = 0.0
     unpriced: int = 0
     retries: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -122,6 +124,7 @@ class Runner:
         """Run to the end, or until it is stopped. Raises what writing the log raises; errors of cases are counted."""
         if self.log is not None and self._pen is not None:
             self._logged = await self._resumed(self.log)
+            self.progress.lost_usd = self._logged.lost_usd
             self.progress.cost_usd = await self.log.spent(self.run_id)
             self._pen.start()
         self._started = time.monotonic()
@@ -311,8 +314,24 @@ class Runner:
     async def _ask(self, scorer: Scorer, case: Case, output: Output) -> list[Verdict]:
         if not scorer.judge:
             return verdicts_of(scorer, await scorer(case, output))
-        given, _ = await self._retries(lambda: _awaited(scorer, case, output))
-        return verdicts_of(scorer, given)
+        vain: list[float | None] = []  # what tries cost that gave no verdict
+
+        async def once() -> Any:
+            try:
+                return await scorer(case, output)
+            except TrimtabError as error:
+                vain.append(getattr(error, "cost_usd", 0.0))
+                raise
+
+        try:
+            given, _ = await self._retries(once)
+        except TrimtabError as error:
+            error.cost_usd = _sum(vain)  # type: ignore[attr-defined]  # what all tries cost goes into the log
+            raise
+        verdicts = verdicts_of(scorer, given)
+        if verdicts and any(cost != 0.0 for cost in vain):
+            verdicts[0] = replace(verdicts[0], cost_usd=_sum([*vain, verdicts[0].cost_usd]))
+        return verdicts
 
     def _note(
         self, scorer: Scorer, case: Case, output: Output, verdicts: list[Verdict], judgement: int, *, key: str,
@@ -350,8 +369,9 @@ class Runner:
             self.progress.retries = dict(self._retries.counts)
 
 
-async def _awaited(scorer: Scorer, case: Case, output: Output) -> Any:
-    return await scorer(case, output)
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """US dollars together; None where one of them is not known."""
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:

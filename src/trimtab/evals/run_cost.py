@@ -18,6 +18,7 @@ from .judge import Judge
 from .judge_items import Items, Steps
 from .judge_jury import Jury
 from .judge_pair import Pair
+from .route_prices import PriceOf
 from .run_plan import Settings
 from .run_target import Asked, Target
 from .scorer import Scorer, Thresholded
@@ -33,7 +34,7 @@ Part = Callable[[str], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Calls, tokens and US dollars; ``cost_usd`` is None where a price is not known (a route has none of its own)."""
+    """Calls, tokens and US dollars; ``cost_usd`` is None where a price is not known."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -59,19 +60,20 @@ class Cost:
 
 
 def cost_of_run(
-    cases: Sequence[Case], target: Target, prompt: Version | None, scorers: Sequence[Scorer], settings: Settings
-) -> dict[str, Cost]:
+    cases: Sequence[Case], target: Target, prompt: Version | None, scorers: Sequence[Scorer], settings: Settings,
+    price_of: PriceOf = price,
+) -> dict[str, Cost]:  # fmt: skip
     """The cost of the answers and of the verdicts of a run."""
     answers = verdicts = Cost()
     if isinstance(target, Asked):
         content = prompt.content if prompt is not None else target.content
-        answers = total(asked_cost(content, target.model, case, target.part) for case in cases)
+        answers = total(asked_cost(content, target.model, case, target.part, price_of) for case in cases)
         length = answer_tokens(content)
     else:
         length = ANSWER_TOKENS
     for scorer in scorers:
         for version, often in judges_of(scorer):
-            each = (judged_cost(version, case, length).times(often) for case in cases)
+            each = (judged_cost(version, case, length, price_of).times(often) for case in cases)
             verdicts += total(each).times(settings.judgements)
     return {"answers": answers.times(settings.repeats), "verdicts": verdicts.times(settings.repeats)}
 
@@ -84,7 +86,9 @@ def total(costs: Iterable[Cost]) -> Cost:
     return found
 
 
-def asked_cost(content: Mapping[str, Any], model: str, case: Case, part: Part | None) -> Cost:
+def asked_cost(
+    content: Mapping[str, Any], model: str, case: Case, part: Part | None, price_of: PriceOf = price
+) -> Cost:
     """One answer of a model to a case, with this prompt."""
     passages = int(content.get("passages", 4)) if content.get("corpus") else 0
     messages: list[Mapping[str, Any]] = [{"role": "user", "content": case.input}] if case.input else []
@@ -96,14 +100,14 @@ def asked_cost(content: Mapping[str, Any], model: str, case: Case, part: Part | 
         messages = template.fill(filled, messages, part)
     call = Call(model=model, messages=tuple(messages), params=params_of(content))
     tokens = estimate_tokens(call) + PASSAGE_TOKENS * passages
-    return _priced(model, tokens, answer_tokens(content))
+    return _priced(model, tokens, answer_tokens(content), price_of)
 
 
-def judged_cost(version: Version, case: Case, length: int) -> Cost:
+def judged_cost(version: Version, case: Case, length: int, price_of: PriceOf = price) -> Cost:
     """One verdict of a judge on an answer of ``length`` tokens."""
     passages = sum(len(str(passage.get("text", ""))) for passage in case.passages) // 4
     said = len(msgspec.json.encode(version.content, enc_hook=str)) + len(case.input) + len(case.expected)
-    return _priced(version.content["model"], said // 4 + passages + length + _FRAME_TOKENS, VERDICT_TOKENS)
+    return _priced(version.content["model"], said // 4 + passages + length + _FRAME_TOKENS, VERDICT_TOKENS, price_of)
 
 
 def judges_of(scorer: Scorer) -> list[tuple[Version, int]]:
@@ -124,6 +128,6 @@ def answer_tokens(content: Mapping[str, Any]) -> int:
     return next((n for n in limits if isinstance(n, int) and n > 0), ANSWER_TOKENS)
 
 
-def _priced(model: str, tokens: int, answer: int) -> Cost:
-    cost = price(model, Usage(input_tokens=tokens, output_tokens=answer))
+def _priced(model: str, tokens: int, answer: int, price_of: PriceOf) -> Cost:
+    cost = price_of(model, Usage(input_tokens=tokens, output_tokens=answer))
     return Cost(calls=1, input_tokens=tokens, output_tokens=answer, cost_usd=cost)

@@ -199,7 +199,7 @@ class Judging:
             record = loaded(Calibration, row["record"])
             found = next((c for c in record.criteria if c.criterion == criterion and c.confusion), None)
             if found is not None:
-                return _known(found, row["dataset"], record.time_ns)
+                return rates_of(found, row["dataset"], record.time_ns)
         return None
 
     async def refined_on(self, run: Run, name: str, place: str) -> frozenset[str]:
@@ -290,15 +290,23 @@ def _spec(run: Run, name: str) -> Mapping[str, Any]:
     return next((spec for spec in specs if name == score_name(spec)), {})
 
 
-def _known(c: CriterionCalibration, dataset: str, time_ns: int) -> KnownRates | None:
+def rates_of(c: CriterionCalibration, dataset: str, time_ns: int) -> KnownRates | None:
+    """How often a judge errs by a calibration; None of one that compares."""
     if c.confusion is None:
         return None
-    rates = ErrorRates(
-        passing=c.confusion.pass_pass + c.confusion.pass_fail, passed=c.confusion.pass_pass,
-        failing=c.confusion.fail_fail + c.confusion.fail_pass, failed=c.confusion.fail_fail,
-    )  # fmt: skip
+    shares = (c.tpr, c.tnr) if c.worth and c.tpr and c.tnr else None
+    if c.worth and shares:
+        passing, failing = c.worth
+        rates = ErrorRates(
+            passing=passing, passed=passing * shares[0].value, failing=failing, failed=failing * shares[1].value
+        )
+    else:
+        rates = ErrorRates(
+            passing=c.confusion.pass_pass + c.confusion.pass_fail, passed=c.confusion.pass_pass,
+            failing=c.confusion.fail_fail + c.confusion.fail_pass, failed=c.confusion.fail_fail,
+        )  # fmt: skip
     day = f"{datetime.fromtimestamp(time_ns / 1e9, UTC):%Y-%m-%d}" if time_ns else "no noted day"
-    return KnownRates(rates=rates, source=f"{dataset or 'another dataset'}, calibrated on {day}")
+    return KnownRates(rates=rates, source=f"{dataset or 'another dataset'}, calibrated on {day}", shares=shares)
 
 
 def _rubric_of(judged: _Judged) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Logged(NamedTuple):
 
     outputs: set[tuple[str, int]]
     scores: dict[tuple[str, int, int], set[str]]
+    lost_usd: float = 0.0  # what was paid for answers and verdicts that failed and are tried again
 
 
 class Earlier(NamedTuple):

@@ -60,16 +60,19 @@ class Reports(Judging):
         run = await self.log.get(new)
         kind = kind_of(run)
         if floor is not None:
-            return replace(gate_floor(await self.rate(new, score, labels=labels, method=method), floor), kind=kind)
+            name, _ = await self.scores(run, score)
+            found = gate_floor(await self.rate(new, name, labels=labels, method=method), floor)
+            return replace(found, kind=kind, score=name)
         if not old:
             mend = "Name a run to compare with, or a floor."
             raise BadInput("there is nothing to compare with.", field="baseline", mend=mend)
         if run.state != DONE and not any_time:
             mend = "Wait for its end, or ask with any_time."
             raise BadInput(f"The run {new} is {run.state}.", field="run", mend=mend)
-        _, mine, theirs = await self.pair(new, old, score)
+        name, mine, theirs = await self.pair(new, old, score)
         ask = gate_any_time if any_time else gate
-        return replace(await asyncio.to_thread(ask, mine, theirs, max_drop=max_drop, alpha=alpha), kind=kind)
+        found = await asyncio.to_thread(ask, mine, theirs, max_drop=max_drop, alpha=alpha)
+        return replace(found, kind=kind, score=name)
 
     async def rate(self, run_id: str, score: str = "", *, labels: str = "", method: str = AUTO) -> PassRate:
         """The pass rate, corrected by people's labels of the run's dataset (or of the dataset ``labels``), or by what

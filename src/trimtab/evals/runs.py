@@ -13,6 +13,7 @@ from typing import Any
 from trimtab.core import BadInput, Conflict, NotFound, Overloaded, TrimtabError, new_id, now_ns
 
 from .records import RunLog
+from .route_prices import PriceOf, route_prices
 from .run import Progress, Runner
 from .run_cost import cost_of_run
 from .run_making import Making, Ready
@@ -42,6 +43,7 @@ class Runs:
     ) -> None:
         self.log = log
         self._making = making
+        self._price_of = route_prices(making.registry)
         self._shared = shared
         self._folder = folder
         self._clock = clock
@@ -74,7 +76,7 @@ class Runs:
 
     async def estimate(self, plan: RunPlan) -> dict[str, Any]:
         """What a run would do and about what it would cost, without asking anything. Raises like ``create``."""
-        return await asyncio.to_thread(_estimate, await self._making(plan))
+        return await asyncio.to_thread(_estimate, await self._making(plan), self._price_of)
 
     async def create(self, plan: RunPlan, actor: str) -> Run:
         """A run that will be started when its turn comes.
@@ -86,7 +88,7 @@ class Runs:
             mend = "Wait for some, or stop one."
             raise Overloaded(f"{MAX_WAITING} runs wait already.", field="run", mend=mend, retry_after=30)
         ready = await self._making(plan)
-        estimate = await asyncio.to_thread(_estimate, ready)
+        estimate = await asyncio.to_thread(_estimate, ready, self._price_of)
         limit, cost = plan.settings.max_cost_usd, estimate["cost_usd"]
         if limit is not None and cost is not None and cost > limit:
             mend = "Raise it, ask fewer cases, or take a cheaper model."
@@ -219,9 +221,9 @@ class Runs:
                     runner.stop("stopped elsewhere")
 
 
-def _estimate(ready: Ready) -> dict[str, Any]:
+def _estimate(ready: Ready, price_of: PriceOf) -> dict[str, Any]:
     plan = ready.plan
-    costs = cost_of_run(ready.dataset.cases, ready.target, ready.prompt, ready.scorers, plan.settings)
+    costs = cost_of_run(ready.dataset.cases, ready.target, ready.prompt, ready.scorers, plan.settings, price_of)
     return {
         "name": plan.name,
         "dataset": ready.dataset.pin,

@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trimtab.core import BadInput, Score
 from trimtab.stats import Interval, rate_interval
@@ -149,8 +149,9 @@ class LiveRate:
     """One slice of live traffic ("" is all of it): the judge's weighted rate, and what users said of the same answers.
 
     ``judge`` counts the verdicts of one judge version only, the latest that judged; ``others`` are those left out.
-    ``thumbs`` is the users' rate whenever their word came; ``agree`` is how often judge and users agree on an answer
-    that both judged. None where there is nothing.
+    ``corrected`` is the rate behind the judge where this very digest was calibrated. ``thumbs`` is the users' rate
+    whenever their word came; ``agree`` is how often judge and users agree on an answer that both judged. None where
+    there is nothing.
     """
 
     slice: str
@@ -158,15 +159,18 @@ class LiveRate:
     thumbs: Interval | None
     agree: Interval | None
     others: int = 0
+    corrected: Interval | None = None
 
 
 def live_rates(
-    judged: Iterable[Score], thumbs: Iterable[Score], *, most: int = 50, project: str = ""
-) -> tuple[LiveRate, ...]:
+    judged: Iterable[Score], thumbs: Iterable[Score], *, most: int = 50, project: str = "",
+    correct: Callable[[Sequence[Score]], Interval | None] | None = None,
+) -> tuple[LiveRate, ...]:  # fmt: skip
     """Judge and users side by side, all traffic first, then the slices with the most verdicts, at most ``most``.
 
     A user's word is joined by its trace, however late it came; the last one counts. Verdicts of two judge versions are
-    two measures, so they are not averaged: the version that judged last stands for all.
+    two measures, so they are not averaged: the version that judged last stands for all. ``correct`` makes the rate
+    behind that version from its verdicts.
     """
     judged = [score for score in judged if not project or score.project == project]
     version = max(judged, key=lambda s: s.time_ns).by_version if judged else ""
@@ -188,7 +192,11 @@ def live_rates(
         if score.slice:
             said[score.slice].append(score)
     names = sorted({*verdicts, *said, *others} - {_WHOLE}, key=lambda name: (-len(verdicts[name]), name))[:most]
-    return tuple(_live(name, verdicts[name], said[name], last, others[name]) for name in (_WHOLE, *names))
+    found = (_live(name, verdicts[name], said[name], last, others[name]) for name in (_WHOLE, *names))
+    return tuple(
+        replace(one, corrected=correct(verdicts[one.slice])) if correct and verdicts[one.slice] else one
+        for one in found
+    )
 
 
 def _live(name: str, verdicts: Sequence[Score], said: Sequence[Score], last: dict[str, Score], others: int) -> LiveRate:

@@ -173,9 +173,13 @@ def _read(scorer: Scorer, item: object) -> Verdict:
 
 
 def failed(scorer: Scorer, error: BaseException) -> Verdict:
-    """A scorer that raised, as a verdict: an error that is counted, neither a 0 nor a guess."""
+    """A scorer that raised, as a verdict: an error that is counted, neither a 0 nor a guess. A reply that could not be
+    read was paid all the same."""
     said = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
-    return Verdict(None, name=scorer.name, judge=scorer.judge, error=" ".join(said.split())[:MAX_REASON] or "failed")
+    return Verdict(
+        None, name=scorer.name, judge=scorer.judge, error=" ".join(said.split())[:MAX_REASON] or "failed",
+        cost_usd=getattr(error, "cost_usd", 0.0),
+    )  # fmt: skip
 
 
 def short_digest(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from trimtab.core import Usage
 from trimtab.providers import COUNT
@@ -14,7 +14,7 @@ from .live import LiveTrace, cost_of
 from .usagerow import UsageRow
 
 
-class Account(NamedTuple):
+class Account(msgspec.Struct, frozen=True, gc=False):
     """Tokens and billionths of a dollar of a request over all its attempts, and its rows of the ledger."""
 
     tokens: int = 0

@@ -83,7 +83,7 @@ def read_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
     """
     data = decode(body)
     params = {name: value for name, value in data.items() if name not in _OURS}
-    for name in params.keys() & _PARAMS.keys():
+    for name in params.keys() & _PARAMS.keys() if params else ():
         types, words = _PARAMS[name]
         value = params[name]
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
@@ -112,10 +112,10 @@ def asked(
     wishes = read_wishes(data.get("trimtab"), headers, key)
     if isinstance(ours := data.get("trimtab"), dict) and ours.get("sources"):
         sources = (*sources, *_sources(ours["sources"], messages, native))
-    return Ask(
-        model=model, messages=messages, params=params, stream=bool(stream), key=key, native=native, sources=sources,
-        **wishes,
-    )  # fmt: skip
+    made = Ask(
+        model=model, messages=messages, params=params, stream=bool(stream), key=key, native=native, sources=sources
+    )
+    return msgspec.structs.replace(made, **wishes) if wishes else made
 
 
 def _sources(written: object, messages: Sequence[Message], native: Native | None) -> tuple[Provenance, ...]:

@@ -66,6 +66,11 @@ class Attempt(msgspec.Struct, kw_only=True, eq=False):
     cost_of: Usage | None = None
 
     @property
+    def special(self) -> bool:
+        """Whether something about it is out of the ordinary."""
+        return bool(self.estimated or self.hedge or self.cache)
+
+    @property
     def pin(self) -> str:
         """The stamp's pin of the model that answered: ``provider/model=reported@fingerprint``."""
         return (

@@ -43,14 +43,14 @@ class Attempts:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.log: list[Attempt] = []
-        self._models = dict(candidates)
+        self._candidates = {candidate.ref: candidate for candidate in candidates}
         self._route = route
         self._state = state
         self._draw = draw
         self._clock = clock
         self._prompt = prompt
         self._sleep = sleep
-        self._turns = Turns(tuple(self._models), route, state)
+        self._turns = Turns(tuple(self._candidates), route, state)
         self._time = asyncio.get_running_loop().time
 
     async def __call__(self, call: Call) -> AsyncGenerator[Chunk]:
@@ -164,7 +164,7 @@ class Attempts:
             model=ref, messages=call.messages, params=call.params, stream=call.stream, timeout=left, native=call.native
         )
         asking = Asking(
-            Candidate(ref, self._models[ref]), asked, route=self._route,
+            self._candidates[ref], asked, route=self._route,
             state=self._state, target=self._turns.targets[ref], prompt=self._prompt, clock=self._clock,
         )  # fmt: skip
         self.log.append(asking.attempt)

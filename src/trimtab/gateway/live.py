@@ -219,7 +219,8 @@ class LiveTrace:
         if last is not None:
             if last.tool_calls:
                 attributes["tool_calls"] = last.tool_calls
-            attributes |= _special(last)
+            if last.special:
+                attributes |= _special(last)
         return Span(
             trace_id=self.trace_id,
             span_id=self.root_id,
@@ -246,8 +247,8 @@ class LiveTrace:
         answered = attempt is self.attempts[-1]
         error = attempt.error
         attributes: dict[str, Any] = {"ref": attempt.ref, "finish": attempt.finish}
-        if special := _special(attempt):
-            attributes |= special
+        if attempt.special:
+            attributes |= _special(attempt)
         if attempt.tool_calls:
             attributes["tool_calls"] = attempt.tool_calls
         cut = self._error if answered and not error and self._error in (GONE, "cancelled") else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from trimtab.core import Layer, Overloaded, TrimtabError
 
@@ -14,7 +15,7 @@ from .retry import backoff
 from .route import Route
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """The candidate to ask, at the earliest at ``at`` (seconds of the loop's clock)."""
 
     ref: str

@@ -15,7 +15,7 @@ State = Literal["reserved", "settled", "released", "interrupted"]
 KEEP_NS, KEEP_REFUSALS_NS, GONE_NS = 62 * DAY_NS, 7 * DAY_NS, DAY_NS // 24
 
 
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request, or one more attempt of it that was paid for as well (``requests`` 0).
 
     ``cost_nano`` is billionths of a US dollar, None for a model without a price. ``node`` is the process that holds a

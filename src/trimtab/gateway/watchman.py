@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import Call, Chunk, GuardRefused, Layer, TrimtabError, collect
+from trimtab.core import Call, Chunk, GuardRefused, Layer, TrimtabError, collect, text_in
 from trimtab.guard import (
     NO_CONTEXT,
     Context,
@@ -267,11 +267,7 @@ def turns_before(messages: Sequence[Any], at: int) -> tuple[Turn, ...]:
 
 def text_of(message: Any) -> str:
     """The text of a message; of several parts, those that are text."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    parts = [part["text"] for part in content or () if part.get("type") == "text" and isinstance(part.get("text"), str)]
-    return "\n".join(parts)
+    return text_in(message.get("content"))
 
 
 def watchman_of(gateway: Gateway, policy: Policy, stage: str, live: LiveTrace) -> Watchman:

@@ -19,7 +19,7 @@ MOST_READINGS = 16
 MOST_CHARACTERS = 1 << 17
 TIMES = 2
 #: A longer text is read in parts of so many characters that overlap.
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 OVERLAP = 1 << 9
 _MANY = 4
 

@@ -25,7 +25,9 @@ _BLOB = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*={0,3}")
 _HEX = re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ ,:]{0,2}){6,}")
 _BINARY = re.compile(r"(?:[01]{8}[ ,]{0,2}){3,}")
 _CODES = re.compile(r"(?:(?:1[01]\d|12[0-6]|[3-9]\d)[ ,]{1,2}){5,}(?:1[01]\d|12[0-6]|[3-9]\d)(?!\d)")
-_URL = re.compile(r"(?:[^\s%]{0,40}%[0-9A-Fa-f]{2})+[^\s%]{0,40}")
+#: URL escapes and what stands between and after them; what stands before the first is looked for from there.
+_URL = re.compile(r"(?:%[0-9A-Fa-f]{2}[^\s%]{0,40})+")
+_URL_LEAD = 40
 _ENTITY = re.compile(r"&(?:#x?[0-9A-Fa-f]{1,6}|[A-Za-z]{2,12});?")
 _ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|[0-3][0-7]{2})")
 _MORSE = re.compile(r"[.\-\u2022\u00b7_/|](?:[.\-\u2022\u00b7_/| ]){14,}")
@@ -125,10 +127,21 @@ def escapes(reading: Reading) -> Reading | None:
 
 
 def _url(text: str) -> Iterator[Change]:
+    done = 0
     for run in _URL.finditer(text):
-        plain = unquote(run.group(), errors="replace")
-        if plain != run.group() and "\ufffd" not in plain:
-            yield Change(run.start(), run.end(), plain.replace("+", " ") if "%20" not in run.group() else plain)
+        start, end = run.span()
+        while (
+            start > done
+            and run.start() - start < _URL_LEAD
+            and text[start - 1] != "%"
+            and not text[start - 1].isspace()
+        ):
+            start -= 1
+        done = end
+        escaped = text[start:end]
+        plain = unquote(escaped, errors="replace")
+        if plain != escaped and "\ufffd" not in plain:
+            yield Change(start, end, plain.replace("+", " ") if "%20" not in escaped else plain)
 
 
 def _entities(text: str) -> Iterator[Change]:

@@ -131,7 +131,7 @@ class Policy:
             found, failure = await _timed(entry, reading)
             findings += found
             failures += [failure] if failure else []
-        return _verdict(rules, sorted(findings, key=rules.order), failures, text, replace)
+        return _verdict(rules, rules.ordered(findings), failures, text, replace)
 
     def _scan(
         self, rules: Stage, asked: Sequence[ScannerEntry], text: str, context: Context, replace: Replace
@@ -158,7 +158,7 @@ class Policy:
                 failures.append(failure)
         if not found and not failures:  # the common case
             return Verdict(text=text)
-        return _verdict(rules, sorted(found, key=rules.order), failures, text, replace)
+        return _verdict(rules, rules.ordered(list(found)), failures, text, replace)
 
     def warm(self) -> None:
         """Scan a few words at every stage: expressions are compiled at their first use, which takes a tenth of a

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from trimtab.core import BadInput, body_as, only
+from trimtab.core import BadInput, body_as, only, text_in
 
 from .action_scan import KEYS, judged
 from .catalogue import SCANNERS
@@ -113,7 +113,7 @@ def items_in(body: Mapping[str, Any]) -> list[Item]:
         return [Item(json.dumps(value, ensure_ascii=False), context)]
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise BadInput("must be a list of messages", field="messages", mend='Send [{"role", "content"}].')
-    texts = [_text_of(message) for message in value]
+    texts = [text_in(message.get("content")) for message in value]
     turns = [Turn(str(message.get("role", "user")), text) for message, text in zip(value, texts, strict=True)]
     last = len(texts) - 1
     return [
@@ -148,7 +148,7 @@ def context_of(body: Mapping[str, Any]) -> Context:
         raise BadInput("is not known", field="context.tier", mend=f"Use one of {', '.join(_TIERS)}.")
     return Context(
         source=body.get("source", "assistant" if body.get("stage") == "output" else "user"),
-        turns=tuple(Turn(str(turn.get("role", "user")), _text_of(turn)) for turn in turns),
+        turns=tuple(Turn(str(turn.get("role", "user")), text_in(turn.get("content"))) for turn in turns),
         system=context.get("system", ""),
         passages=tuple(context.get("passages", ())),
         canaries=tuple(context.get("canaries", ())),
@@ -191,15 +191,6 @@ def report(verdicts: Sequence[Verdict], taken_ms: float) -> dict[str, Any]:
         "redacted": texts,
         "ms": round(taken_ms, 3),
     }
-
-
-def _text_of(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
 
 
 def _one_of(body: Mapping[str, Any], key: str, known: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 from .acting import Offer
 from .actions import TITLES, Wanted
 from .desk import DATASET, Desk
-from .incident import STATES, Deed, Incident, IncidentEvent, State, blamed, causes
+from .incident import LIVE, STATES, Deed, Incident, IncidentEvent, State, blamed, causes
 from .loop import Loop
 from .monitor_routes import routes as monitor_routes
 from .outside import Sign
@@ -17,6 +17,7 @@ from .watching import MonitorRow, SliceSight, row_of, rows, sights, unreachable
 
 __all__ = [
     "DATASET",
+    "LIVE",
     "STATES",
     "TITLES",
     "Burner",

@@ -11,7 +11,7 @@ from trimtab.guard import SCANNERS
 from trimtab.registry import PRODUCTION, Registry
 
 from .incident import Incident
-from .remedy import around, asset_name, is_candidate, live_routes, number_of, targets_of
+from .remedy import asset_name, diversions, is_candidate, live_routes, number_of, targets_of
 
 #: By how much one step moves the thresholds of a guard policy, and how far steps lead.
 THRESHOLD_STEP, LOWEST, HIGHEST = 0.1, 0.1, 0.95
@@ -109,7 +109,7 @@ def _switch(registry: Registry, incident: Incident, wanted: Wanted) -> Draft:
     cause, live = incident.cause, live_routes(registry)
     if not wanted.target and cause is not None and cause.kind == "models":
         model = asset_name(cause)
-        chosen = {route: around(content, model) for route, content in live.items() if model in targets_of(content)}
+        chosen = diversions(live, model)
         if not chosen:
             return Draft(reason=f"no live route sends to {model} first")
     else:

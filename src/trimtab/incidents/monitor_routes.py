@@ -61,7 +61,7 @@ def routes(book: MonitorBook, watch: Watch, desk: Desk, rota: Rota) -> list[Rout
     async def listed(request: Request) -> Response:
         known = await desk.list(limit=LOOKED_AT)
         found = [_told(row) for row in rows(book, watch, known)]
-        return _json({"monitors": found, "needed": watch.threshold, "unreachable": unreachable(book.entries, rota)})
+        return _json({"monitors": found, "unreachable": unreachable(book.entries, rota)})
 
     async def one(request: Request) -> Response:
         return await told(_name(request))

@@ -71,12 +71,9 @@ async def _divert(registry: Registry, cause: Candidate, *, actor: str, note: str
     model = asset_name(cause)
     moved: list[str] = []
     stuck: list[str] = []
-    last: list[str] = []
-    for route, content in live_routes(registry).items():
-        if model not in targets_of(content):
-            last += [route] if model in _fallback(content) else []
-            continue
-        diverted = around(content, model)
+    live = live_routes(registry)
+    last = [route for route, content in live.items() if model in _fallback(content)]
+    for route, diverted in diversions(live, model).items():
         if diverted is None:
             stuck.append(f"{route} has no other model")
             continue
@@ -98,6 +95,11 @@ async def _divert(registry: Registry, cause: Candidate, *, actor: str, note: str
     if last:
         return Outcome(done=True, text=f"{model} is only a last resort already; nothing had to be moved", moved=False)
     return Outcome(done=False, text=f"no live route sends to {model}, so there is nothing to divert")
+
+
+def diversions(live: Mapping[str, Mapping[str, Any]], model: str) -> dict[str, dict[str, Any] | None]:
+    """What every live route that asks ``model`` first would be around it; None where it has no other model."""
+    return {route: around(content, model) for route, content in live.items() if model in targets_of(content)}
 
 
 def around(content: Mapping[str, Any], model: str) -> dict[str, Any] | None:

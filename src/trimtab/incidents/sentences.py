@@ -27,6 +27,8 @@ _FELL = {
     "whole": "Traces lack calls that were made",
     "first_choice": "Fallbacks answer in place of the first choice",
     "judge_agreement": "The judge disagrees with the experts",
+    "spans_sent": "Applications lose spans before they are sent",
+    "connected": "Traces of applications lack roots or parents",
     "fair_sample": "Doubtful answers escape the judge",
     "quality": "Fewer answers pass the judge",
     "thumb": "Users like fewer answers",

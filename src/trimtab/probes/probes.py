@@ -101,10 +101,12 @@ class Probes:
         now = self._clock()
         awake = [one for one in self.declared.values() if not one.asleep]
         standings = await self._records.standings([one.name for one in awake], _day(now))
+        owed = await self._records.owed([one.name for one in awake])
         for one in awake:
             if one.name in self._running:
                 continue
-            if await self._delivered(one) and self._next(one, standings[one.name]) <= now:
+            told = one.name not in owed or await self._delivered(one)
+            if told and self._next(one, standings[one.name]) <= now:
                 await self._begin(one, actor="schedule", due_ns=now - int(one.every_s * _NS))
 
     async def settle(self) -> None:

@@ -163,6 +163,13 @@ class Records:
         query = select(_settings.c.value).where(_settings.c.name == _name(probe))
         return dict(await self._metadata.read(lambda connection: connection.scalar(query)) or {})
 
+    async def owed(self, probes: Sequence[str]) -> frozenset[str]:
+        """Those of which news waits to be delivered; one read for all of them."""
+        names = {_name(probe): probe for probe in probes}
+        query = select(_settings.c.name, _settings.c.value).where(_settings.c.name.in_(names))
+        rows = await self._metadata.read(lambda connection: [(n, value) for n, value in connection.execute(query)])
+        return frozenset(names[name] for name, value in rows if isinstance(value, Mapping) and value.get("waiting"))
+
     async def know(self, probe: str, state: Mapping[str, Any]) -> None:
         """Replace what a probe knows."""
         await self._metadata.write(lambda connection: _put(connection, probe, state))

@@ -10,6 +10,7 @@ from .gemini import Gemini
 from .http import HttpClient
 from .litellm import LiteLLM
 from .openai import OpenAI
+from .outbox import Outbox, outbox
 from .presets import PRESETS, Preset
 from .provider import KINDS, Provider, Providers, ProviderSpec
 from .responses import RESPONSES
@@ -30,6 +31,7 @@ __all__ = [
     "Identity",
     "LiteLLM",
     "OpenAI",
+    "Outbox",
     "Preset",
     "Provider",
     "ProviderSpec",
@@ -40,4 +42,5 @@ __all__ = [
     "deadlines",
     "embed",
     "estimate_tokens",
+    "outbox",
 ]

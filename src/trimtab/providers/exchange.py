@@ -12,6 +12,7 @@ import httptools
 from trimtab.core import ModelError, ModelTimeout
 
 from .deadlines import Deadline, Deadlines
+from .outbox import Outbox
 
 #: Reading stops while more than HIGH bytes of a body wait to be read.
 HIGH = 1 << 20
@@ -193,8 +194,10 @@ def _read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _ends_with_the_connection(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+def _ends_with_the_connection(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether nothing in a head says where the body ends."""
+    if status in (204, 304):
+        return False
     for name, value in headers:
         lower = name.lower()
         if lower == b"content-length" or (lower == b"transfer-encoding" and b"chunked" in value):
@@ -219,9 +222,9 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._in_body = False
         self._whole = False
-        self._to_close = False
         self._keep = False
         self._headers: list[tuple[bytes, bytes]] = []
+        self._request = b""
 
     @property
     def reusable(self) -> bool:
@@ -234,17 +237,23 @@ class Connection(asyncio.Protocol):
             and transport.get_write_buffer_size() == 0
         )
 
-    def start(self, response: Response, request: bytes) -> None:
-        """Send a request whose answer goes to ``response``."""
+    def start(self, response: Response, request: bytes, outbox: Outbox) -> None:
+        """Send a request whose answer goes to ``response``, at the end of this turn of the loop."""
         self.response = response
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._received = 0
-        self._in_body = self._whole = self._to_close = False
+        self._in_body = self._whole = False
         self._headers = []
         if self._lost or self._transport is None:
             self._broken(None)
         else:
+            self._request = request
+            outbox.post(self._send)
+
+    def _send(self) -> None:
+        request, self._request = self._request, b""
+        if request and self._transport is not None and not self._transport.is_closing():
             self._transport.write(request)
 
     def drop(self) -> None:
@@ -284,7 +293,7 @@ class Connection(asyncio.Protocol):
                 response.fail(ModelError(f"{self._host} does not speak HTTP/1.1: {error or type(error).__name__}."))
                 return
         if self._whole:
-            self._reusable = self._reusable and self._keep and not self._to_close
+            self._reusable = self._reusable and self._keep
             self.resume()
             response.complete()
         elif not self._in_body and self._received > HEAD_LIMIT:
@@ -302,7 +311,7 @@ class Connection(asyncio.Protocol):
             return
         if self.used and not self._received:
             response.fail(StaleConnection())
-        elif self._in_body and self._to_close and exc is None:
+        elif self._in_body and exc is None and _ends_with_the_connection(response.status, self._headers):
             response.complete()
         else:
             response.fail(ModelError(f"{self._host} closed the connection before the end of its answer."))
@@ -328,8 +337,8 @@ class Connection(asyncio.Protocol):
             self._headers = []
             return
         self._in_body = True
-        self._keep = self._parser.should_keep_alive()  # is no longer known once the message is complete
-        self._to_close = status not in (204, 304) and _ends_with_the_connection(self._headers)
+        # Is no longer known once the message is complete, and is no for a body that ends with the connection.
+        self._keep = self._parser.should_keep_alive()
         self.response.begun(status, self._headers)
 
     def on_body(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ from trimtab.core import BadInput, ModelError, ModelTimeout
 
 from .deadlines import Deadlines, deadlines
 from .exchange import Connection, Response, StaleConnection
+from .outbox import Outbox, outbox
 
 
 class Target(NamedTuple):
@@ -136,6 +137,7 @@ class HttpClient:
         self._pools: dict[tuple[bool, str, int], _Pool] = {}
         self._closed = False
         self._deadlines: Deadlines | None = None
+        self._outbox: Outbox | None = None
 
     async def request(
         self,
@@ -182,8 +184,8 @@ class HttpClient:
         request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if sized else head + b"\r\n"
         loop = asyncio.get_running_loop()
         start = loop.time()
-        if self._deadlines is None:
-            self._deadlines = deadlines(loop)
+        if self._deadlines is None or self._outbox is None:
+            self._deadlines, self._outbox = deadlines(loop), outbox(loop)
         if pool.free > 0:
             pool.free -= 1
         else:
@@ -194,7 +196,7 @@ class HttpClient:
         while True:
             response = Response(connection, target.authority, pool.put, loop)
             response.expire(self._deadlines, start, timeout, first_byte)
-            connection.start(response, request)
+            connection.start(response, request, self._outbox)
             begun = False
             try:
                 await response.head

@@ -19,7 +19,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from trimtab.core import BadInput, Call, Chunk, Model, ModelError, ModelTimeout, Native, NotFound, Usage, now_ns
+from trimtab.core import (
+    BadInput,
+    Call,
+    Chunk,
+    Model,
+    ModelError,
+    ModelTimeout,
+    Native,
+    NotFound,
+    Usage,
+    now_ns,
+    text_in,
+)
 
 from .chat import wants_usage
 from .embeddings import EMBEDDINGS, embeddings_body, embeddings_reply, inputs_of
@@ -27,7 +39,7 @@ from .estimate import COUNT, counted
 from .rejoin import refuse_foreign
 from .scripted_comparing import give_preference, read_comparison
 from .scripted_judging import give_verdict, read_trial
-from .scripted_reading import KNOWN, Prompt, Reading, read_prompt, text_of, words_of
+from .scripted_reading import KNOWN, Prompt, Reading, read_prompt, words_of
 from .vendor import mapping
 
 UNKNOWN = "I do not know: the passages do not say."
@@ -189,13 +201,13 @@ class Scripted:
 
 def count_tokens(call: Call) -> int:
     """The simulated tokeniser: a word is a token."""
-    return sum(len(_TOKEN.findall(text_of(message.get("content")))) for message in call.messages)
+    return sum(len(_TOKEN.findall(text_in(message.get("content")))) for message in call.messages)
 
 
 def _embed(call: Call, native: Native, identity: Identity) -> Chunk:
     """Simulated embeddings: texts that share words lie near each other, and nothing else is claimed."""
     size = native.body.get("dimensions") or DIMENSIONS
-    vectors = [embedding_of(text_of(item) or str(item), size) for item in inputs_of(call, native)]
+    vectors = [embedding_of(text_in(item) or str(item), size) for item in inputs_of(call, native)]
     reply = embeddings_reply(embeddings_body(native.body, vectors, identity.reported, count_tokens(call)))
     return replace(reply, fingerprint=identity.fingerprint)
 
@@ -212,7 +224,7 @@ def embedding_of(text: str, size: int = DIMENSIONS) -> list[float]:
 
 def _say(call: Call, skill: Skill, rng: random.Random) -> str:
     if skill.echo:
-        said = [text_of(m.get("content")) for m in call.messages if m.get("role") == "user"]
+        said = [text_in(m.get("content")) for m in call.messages if m.get("role") == "user"]
         return said[-1] if said else ""
     trial = read_trial(call.messages)
     if trial is not None:

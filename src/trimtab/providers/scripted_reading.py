@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from trimtab.core import text_in
+
 #: A sentence answers a question when it covers at least this share of the question's weight.
 KNOWN = 0.25
 #: What a word counts that stands in the title or heading above a sentence instead of in it.
@@ -104,7 +106,7 @@ def read_prompt(messages: Sequence[Mapping[str, object]]) -> Prompt:
     question = ""
     orders: list[str] = []
     for message in messages:
-        said = text_of(message.get("content"))
+        said = text_in(message.get("content"))
         rest = said
         if not passages and message.get("role") != "assistant":
             passages, rest = split_passages(said)
@@ -119,27 +121,18 @@ def read_prompt(messages: Sequence[Mapping[str, object]]) -> Prompt:
     return Prompt(passages, question.strip(), read_instructions("\n".join(orders)))
 
 
-def text_of(content: object) -> str:
-    """The text of a message's content, which is text or a list of parts."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
-
-
 def framed(
     messages: Sequence[Mapping[str, object]], asked: re.Pattern[str], block: re.Pattern[str]
 ) -> tuple[str, dict[str, str]] | None:
     """A judge's prompt: its system text, and its parts by name, the first of each; None where the system text does not
     ask for it. ``block`` has the name as its first group and the text as its third."""
-    system = "\n".join(text_of(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
+    system = "\n".join(text_in(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
     if not asked.search(system):
         return None
     parts: dict[str, str] = {}
     for message in messages:
         if message.get("role") == "user":
-            for found in block.finditer(text_of(message.get("content"))):
+            for found in block.finditer(text_in(message.get("content"))):
                 parts.setdefault(found[1], found[3])
     return system, parts
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from trimtab.core import BadInput, Span, Stamp
-from trimtab.evals import MAX_REPEATS, Case, Output, RunLog, cases_of, golden_of
+from trimtab.evals import MAX_REPEATS, PASS, Case, Draw, Output, Run, RunLog, cases_of, golden_of
 from trimtab.registry import Registry
 from trimtab.store import Spans, Trace
 from trimtab.traces import parse_query, question
@@ -41,12 +41,18 @@ class Gathering:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_ITEMS:
             raise BadInput("is out of range.", field="source.limit", mend=f"Give 1 to {MAX_ITEMS}.")
         kinds = [name for name in ("query", "traces", "incident", "run", "dataset") if name in source]
-        unknown = source.keys() - {*kinds, "limit", "split", "failures"}
+        unknown = source.keys() - {*kinds, "limit", "split", "failures", "by_verdict"}
         if len(kinds) != 1 or unknown:
-            mend = "Name one of query, traces, incident, run and dataset, with limit, split or failures."
+            mend = "Name one of query, traces, incident, run and dataset, with limit, split, failures or by_verdict."
             raise BadInput("does not say where the items are from.", field="source", mend=mend)
         kind, value = kinds[0], source[kinds[0]]
+        score = str(source.get("by_verdict", ""))
+        if score and (kind != "run" or source.get("failures")):
+            mend = "Leave failures out, and take a run that the judge scored."
+            raise BadInput("draws from all answers of a run.", field="source.by_verdict", mend=mend)
         match kind:
+            case "run" if score:
+                found, place = await self._by_verdict(await self._runs.get(str(value)), score, limit)
             case "run":
                 found, place = await self._of_run(str(value), limit, failures=bool(source.get("failures")))
             case "dataset":
@@ -116,10 +122,52 @@ class Gathering:
                 break
         return found[:limit], place
 
+    async def _by_verdict(self, run: Run, score: str, limit: int) -> tuple[list[Item], str]:
+        """Answers drawn at random among those that a judge passes and among those that it fails. Which of them, and the
+        order in which they are taken, are the same every time: a larger queue holds a smaller one."""
+        sides: dict[str, list[str]] = {"fail": [], "pass": []}
+        seen: set[str] = set()
+        for row in await self._runs.scored(run, score):
+            if row.repeat == 0 and row.value is not None and row.case not in seen:
+                seen.add(row.case)
+                if not row.judge:
+                    mend = "Name the score of a judge."
+                    raise BadInput(f"{score[:60]!r} is no judge's score.", field="source.by_verdict", mend=mend)
+                sides["pass" if row.value >= PASS else "fail"].append(row.case)
+        if not seen:
+            mend = f"Look at `trimtab eval show {run.id}`."
+            raise BadInput(f"the run has no score {score[:60]!r}.", field="source.by_verdict", mend=mend)
+        found: list[Item] = []
+        for side, count in allotted({side: len(cases) for side, cases in sides.items()}, limit).items():
+            draw = Draw(stratum=f"{run.id} {score} {side}", count=count, size=len(sides[side]))
+            for case_id in drawn(sides[side], run.id)[:count]:
+                rows = await self._runs.results(run.id, case_id=case_id, limit=MAX_REPEATS)
+                found += [
+                    replace(item, hidden={**item.hidden, "drawn": str(draw)})
+                    for item in (_of_row(row) for row in rows if row["repeat"] == 0)
+                ]
+        return found, run.dataset.rpartition("/")[0] or run.name
+
     def _of_dataset(self, address: str, split: str, limit: int) -> tuple[list[Item], str]:
         version = self._registry.resolve(address, kind="datasets").version
         cases = [case for case in cases_of(version.content) if case.answer and (not split or case.split == split)]
         return [_of_case(case, version.pin) for case in cases[:limit]], version.name
+
+
+def allotted(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
+    """How many to draw of each stratum: half way between as many of each and as the pool has them, which serves kappa
+    and the pass rate alike and needs no guess of the judge's quality. What a small one lacks the others get; none is
+    left with fewer than two where it has them."""
+    pool, kinds = sum(sizes.values()), [name for name, size in sizes.items() if size]
+    limit = min(limit, pool)
+    left, found = limit, {}
+    for place, name in enumerate(sorted(kinds, key=lambda name: sizes[name])):
+        others = len(kinds) - place - 1
+        share = (sizes[name] / pool + 1.0 / len(kinds)) / 2.0
+        least, most = min(2, sizes[name]), max(1, left - 2 * others)
+        found[name] = left if not others else min(sizes[name], most, max(least, round(limit * share)))
+        left -= found[name]
+    return found
 
 
 def drawn(cases: Sequence[str], seed: str) -> list[str]:
@@ -157,7 +205,8 @@ def _of_row(row: Mapping[str, Any]) -> Item:
         case=row["case"], group=asked.get("group", ""), trace_id=row["trace_id"],
         slice=asked.get("tags", {}).get("topic", ""),
         shown=_shown(
-            asked.get("input", ""), output.get("text", ""), output.get("passages", ()), asked.get("expected", "")
+            asked.get("input", ""), output.get("text", ""), output.get("passages", ()),
+            _reference(asked.get("answer", ""), asked.get("expected", "")),
         ),
         hidden={"tags": asked.get("tags", {}), "model": stamp.get("model", ""), "prompt": stamp.get("prompt", ""),
                 "judges": opinions, "stamp": stamp},
@@ -168,9 +217,15 @@ def _of_case(case: Case, pin: str) -> Item:
     name = case.id or f"case_{case.identity}"
     return Item(
         case=name, group=case.group, trace_id=case.source_trace, slice=case.tags.get("topic", ""),
-        shown=_shown(case.input, case.answer, case.passages, case.expected),
+        shown=_shown(case.input, case.answer, case.passages, _reference(case.answer, case.expected)),
         hidden={"tags": dict(case.tags), "model": "", "prompt": "", "judges": [], "dataset": pin},
     )  # fmt: skip
+
+
+def _reference(answer: str, expected: str) -> str:
+    """What a reviewer may compare with. Of a golden item ``expected`` is the experts' verdict on its answer: whoever
+    sees that judges no more."""
+    return "" if answer and expected in ("pass", "fail") else expected
 
 
 def _shown(asked: str, answer: str, passages: Sequence[Mapping[str, Any]], expected: str = "") -> dict[str, Any]:

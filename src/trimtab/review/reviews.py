@@ -256,7 +256,7 @@ def labels(queue: Queue, said: Sequence[tuple[Item, Mark]]) -> list[tuple[str, L
             f"{queue.id}:{mark.position}:{mark.role}:{mark.reviewer}:{name}",
             Label(
                 case=item.case, criterion=name, value=value, by=mark.reviewer, critique=mark.critique,
-                time_ns=mark.saved_ns, group=item.group,
+                time_ns=mark.saved_ns, group=item.group, drawn=str(item.hidden.get("drawn", "")),
             ),
         )
         for item, mark in said

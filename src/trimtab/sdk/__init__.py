@@ -25,12 +25,14 @@ from .livespan import (
 from .outbox import finish, flush, log_feedback
 from .prompts import Prompt, filled_in, get_prompt, load_prompt, prompt_of, register_prompt
 from .settings import Settings, configure, current_settings
+from .wire import SPANS_LOST
 
 observe = trace
 traceable = trace
 
 __all__ = [
     "NEAR_NS",
+    "SPANS_LOST",
     "LiveSpan",
     "Place",
     "Prompt",

@@ -31,7 +31,7 @@ class Exporter(Generic[T]):
     ``send`` delivers a batch and says what of it was lost; it raises Unreachable when all of it is worth another try
     and any other TrimtabError when none of it is. ``limit`` items wait at most, ``batch`` go at once, or fewer after
     ``interval`` seconds. A batch is tried ``tries`` times with growing pauses. What is given up is counted in
-    ``dropped`` and said once until a batch arrives.
+    ``dropped`` and said once until a batch arrives; ``gave_up`` gets what was never delivered.
     """
 
     def __init__(
@@ -43,8 +43,9 @@ class Exporter(Generic[T]):
         interval: float = 1.0,
         tries: int = 6,
         first_pause: float = 0.5,
+        gave_up: Callable[[Sequence[T]], None] | None = None,
     ) -> None:
-        self._send = send
+        self._send, self._gave_up = send, gave_up
         self._limit, self._batch, self._interval = limit, batch, interval
         self._tries, self._first_pause = tries, first_pause
         self.dropped = 0
@@ -62,6 +63,7 @@ class Exporter(Generic[T]):
         with self._changed:
             if len(self._queue) >= self._limit:
                 self._drop(1, "the queue is full")
+                self._lose([item])
                 return False
             self._queue.append(item)
             if self._thread is None:
@@ -95,6 +97,7 @@ class Exporter(Generic[T]):
         except RuntimeError:
             # The interpreter is shutting down.
             self._thread = None
+            self._lose(list(self._queue))
             self._queue.clear()
             self._drop(1, "the process is ending")
             return False
@@ -139,7 +142,12 @@ class Exporter(Generic[T]):
             else:
                 self._settle(lost)
                 return
+        self._lose(items)
         self._settle(Lost(len(items), reason))
+
+    def _lose(self, items: Sequence[T]) -> None:
+        if self._gave_up is not None:
+            self._gave_up(items)
 
     def _settle(self, lost: Lost | None) -> None:
         with self._changed:

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import re
+import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -33,6 +34,27 @@ Feedback = dict[str, Any]
 LAST: ContextVar[str] = ContextVar("trimtab_last", default="")
 
 
+class Losses:
+    """How many spans were lost that no export has told of yet."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing was lost: for the child of a fork, whose parent tells of its own."""
+        self._lock = threading.Lock()
+        self.spans = 0
+
+    def add(self, spans: int) -> None:
+        """So many more were lost; less than 0 were told of."""
+        with self._lock:
+            self.spans += spans
+
+    def gave_up(self, items: Sequence[LiveSpan | Feedback]) -> None:
+        """These were never delivered."""
+        self.add(sum(isinstance(item, LiveSpan) for item in items))
+
+
 def _send(items: Sequence[LiveSpan | Feedback]) -> Lost | None:
     """Deliver a batch, the spans first, so that the feedback finds its trace. Raises TrimtabError."""
     settings = current_settings()
@@ -40,11 +62,14 @@ def _send(items: Sequence[LiveSpan | Feedback]) -> Lost | None:
     scores = [item for item in items if not isinstance(item, LiveSpan)]
     losses = []
     if spans:
-        answer = call(settings, "POST", "/v1/traces", gzip.compress(encode(spans), 1), encoding="gzip")
+        told = LOSSES.spans
+        answer = call(settings, "POST", "/v1/traces", gzip.compress(encode(spans, told), 1), encoding="gzip")
         losses += _lost(answer, len(spans), settings)
+        LOSSES.add(len(spans) if losses else -told)
         refused = answer.json().get("partialSuccess") or {}
         if count := int(refused.get("rejectedSpans") or 0):
             losses.append(Lost(count, str(refused.get("errorMessage"))))
+            LOSSES.add(count)
     if scores:
         answer = call(settings, "POST", "/api/scores", json.dumps(scores).encode())
         losses += _lost(answer, len(scores), settings)
@@ -55,10 +80,12 @@ def _lost(answer: Answer, count: int, settings: Settings) -> list[Lost]:
     return [] if 200 <= answer.status < 300 else [Lost(count, f"{settings.url} answered {answer.problem}")]
 
 
-EXPORTER: Exporter[LiveSpan | Feedback] = Exporter(_send)
+LOSSES = Losses()
+EXPORTER: Exporter[LiveSpan | Feedback] = Exporter(_send, gave_up=LOSSES.gave_up)
 atexit.register(EXPORTER.close, _EXIT_SECONDS)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=EXPORTER.reset)
+    os.register_at_fork(after_in_child=LOSSES.reset)
 
 
 def finish(span: LiveSpan) -> None:

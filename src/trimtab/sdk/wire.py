@@ -19,8 +19,12 @@ _OPERATIONS = {
 _SDK = {"telemetry.sdk.name": "trimtab", "telemetry.sdk.language": "python"}
 
 
-def encode(spans: Iterable[LiveSpan]) -> bytes:
-    """An ExportTraceServiceRequest, one resource a project."""
+#: The resource attribute that says how many spans the process lost since its last export that arrived.
+SPANS_LOST = "trimtab.spans.lost"
+
+
+def encode(spans: Iterable[LiveSpan], lost: int = 0) -> bytes:
+    """An ExportTraceServiceRequest, one resource a project. The first one says how many spans were ``lost`` before."""
     projects: dict[str, list[dict[str, Any]]] = {}
     for span in spans:
         projects.setdefault(span.project, []).append(_span(span))
@@ -28,15 +32,19 @@ def encode(spans: Iterable[LiveSpan]) -> bytes:
         {
             "resourceSpans": [
                 {
-                    "resource": {"attributes": _pairs({"service.name": project, **_SDK} if project else _SDK)},
+                    "resource": {"attributes": _pairs(_resource(project, 0 if at else lost))},
                     "scopeSpans": [{"scope": {"name": "trimtab"}, "spans": found}],
                 }
-                for project, found in projects.items()
+                for at, (project, found) in enumerate(projects.items())
             ]
         },
         ensure_ascii=False,
         separators=(",", ":"),
     ).encode("utf-8", "replace")
+
+
+def _resource(project: str, lost: int) -> dict[str, Any]:
+    return {**({"service.name": project} if project else {}), **_SDK, SPANS_LOST: lost}
 
 
 def _span(span: LiveSpan) -> dict[str, Any]:

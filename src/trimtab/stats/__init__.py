@@ -43,6 +43,8 @@ from .looks import look_alpha
 from .paired import PairedDifference, paired_difference, paired_e_value
 from .power import STEADINESS, Design, cases_needed
 from .sequence import ConfidenceSequence, DifferenceBet
+from .strata import LabelStratum, pooled, strata_deviance, strata_kappa, strata_kappa_bounds, strata_rate
+from .strata_ppi import DrawnValues, strata_ppi
 from .twoarm import TwoArmTest
 
 __all__ = [
@@ -61,12 +63,14 @@ __all__ = [
     "Corrected",
     "Design",
     "DifferenceBet",
+    "DrawnValues",
     "EDetector",
     "ErrorRates",
     "Estimate",
     "FeatureVerdict",
     "Interval",
     "JudgeTooWeak",
+    "LabelStratum",
     "Labelled",
     "PairedDifference",
     "Stratum",
@@ -104,10 +108,16 @@ __all__ = [
     "paired_difference",
     "paired_e_value",
     "percent_agreement",
+    "pooled",
     "position_bias",
     "ppi_rate",
     "rate_interval",
     "rogan_gladen",
+    "strata_deviance",
+    "strata_kappa",
+    "strata_kappa_bounds",
+    "strata_ppi",
+    "strata_rate",
     "t_cdf",
     "t_quantile",
     "variance_components",

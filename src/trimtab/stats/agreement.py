@@ -76,23 +76,31 @@ def kappa_standard_error(table: Table) -> float:
     return math.sqrt(max(0.0, variance) / n) / (1.0 - chance)
 
 
-def design_effect(pairs: Sequence[tuple[int, int]], clusters: Sequence[Hashable], k: int) -> float:
+def design_effect(
+    pairs: Sequence[tuple[int, int]], clusters: Sequence[Hashable], k: int, weights: Sequence[float] | None = None
+) -> float:
     """How many times the variance of kappa grows because labels come in clusters; at least 1.
 
-    The ratio of the clustered to the independent variance of kappa's influence values.
+    The ratio of the clustered to the independent variance of kappa's influence values. ``weights`` say for how many
+    outputs each pair stands.
     """
-    table = confusion(pairs, range(k))
     n = len(pairs)
-    rows = [sum(row) / n for row in table]
-    columns = [sum(table[i][j] for i in range(k)) / n for j in range(k)]
+    weights = weights or [1.0] * n
+    table = [[0.0] * k for _ in range(k)]
+    for (i, j), weight in zip(pairs, weights, strict=True):
+        table[i][j] += weight
+    size = math.fsum(weights)
+    rows = [sum(row) / size for row in table]
+    columns = [sum(table[i][j] for i in range(k)) / size for j in range(k)]
     rest = 1.0 - cohen_kappa(table)
     slope = [[float(i != j) + rest * (rows[j] + columns[i]) for j in range(k)] for i in range(k)]
-    mean = sum(slope[i][j] for i, j in pairs) / n
+    mean = sum(slope[i][j] * weight for (i, j), weight in zip(pairs, weights, strict=True)) / size
     sums: dict[Hashable, float] = defaultdict(float)
     alone = 0.0
-    for (i, j), cluster in zip(pairs, clusters, strict=True):
-        sums[cluster] += slope[i][j] - mean
-        alone += (slope[i][j] - mean) ** 2
+    for (i, j), cluster, weight in zip(pairs, clusters, weights, strict=True):
+        pull = weight * (slope[i][j] - mean)
+        sums[cluster] += pull
+        alone += pull**2
     groups = len(sums)
     if alone == 0.0 or groups < 2:
         return 1.0 if groups == n else float(n) / max(1, groups)

@@ -97,12 +97,15 @@ def _rectifier_variance(labelled: Labelled, trust: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRates:
-    """A judge against labels: how many passing and failing outputs it was shown, and how many of each it got right."""
+    """A judge against labels: how many passing and failing outputs it was shown, and how many of each it got right.
 
-    passing: int
-    passed: int
-    failing: int
-    failed: int
+    Of labels that were drawn by strata these are as many as blindly drawn ones would be worth, and so not whole.
+    """
+
+    passing: float
+    passed: float
+    failing: float
+    failed: float
 
     @property
     def tpr(self) -> float:
@@ -129,7 +132,7 @@ def rogan_gladen(rates: ErrorRates, passes: int, n: int, *, design: float = 1.0,
     """
     if min(rates.passing, rates.failing, n) < 1 or not 0 <= passes <= n:
         raise BadInput(
-            f"{rates.passing} passing and {rates.failing} failing labels, {passes} of {n} cases.",
+            f"{rates.passing:g} passing and {rates.failing:g} failing labels, {passes} of {n} cases.",
             field="labels",
             mend="Label outputs of both kinds.",
         )
@@ -156,7 +159,7 @@ def rogan_gladen(rates: ErrorRates, passes: int, n: int, *, design: float = 1.0,
         value=value,
         low=min(low, value),
         high=max(high, value),
-        labels=rates.passing + rates.failing,
+        labels=round(rates.passing + rates.failing),
         unlabelled=n,
         trust=1.0,
     )

@@ -10,12 +10,14 @@ from trimtab.core import BadInput
 
 #: Falls of the mean that the bets are made for.
 _DROPS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+#: Each bet's part of the stake; they sum up to 1. A bet for a large fall wins so fast that a small part costs it a
+#: few values; one for a small fall would wait for hundreds.
+_WEIGHTS = (0.1, 0.25, 0.3, 0.2, 0.1, 0.05)
 #: No bet risks more than this part of what it holds, so that 1 + bet * (m0 - x) stays above 0.
 _RISK = 0.95
 #: Evidence is capped here: far above any threshold, far below the end of floats.
 _CAP = 1e280
-#: No factor to this power leaves the floats.
-_POWER = 64
+_LOG_CAP = math.log(_CAP)
 #: Different (x, m0) pairs whose factors are remembered; 0/1 signals with a few slices need a handful.
 _REMEMBERED = 512
 
@@ -31,15 +33,15 @@ class EDetector:
 
     Null: given the past, each value's mean is at least the ``m0`` it is bet against; nothing else is assumed (no
     identical distribution, no independence beyond that). For each bet b the statistic is
-    M <- (M + 1) * (1 + b * (m0 - x)), the value is the mean over the bets. Under the null M_n - n is a supermartingale,
-    hence (Shin, Ramdas and Rinaldo, "E-detectors", 2022, arXiv 2203.03532) the expected number of observations to a
-    false alarm is at least ``threshold``. A threshold that only ever grows keeps the probability of a false alarm
-    within n observations below the sum of 1/threshold over them (Chow's inequality, 1960).
+    M <- (M + 1) * (1 + b * (m0 - x)), the value is the weighted mean over the bets. Under the null M_n - n is a
+    supermartingale, hence (Shin, Ramdas and Rinaldo, "E-detectors", 2022, arXiv 2203.03532) the expected number of
+    observations to a false alarm is at least ``threshold``. A threshold that only ever grows keeps the probability of a
+    false alarm within n observations below the sum of 1/threshold over them (Chow's inequality, 1960).
 
     ``fired`` stays true once the threshold was reached, until ``reset``.
     """
 
-    __slots__ = ("_ages", "_bets", "_known", "_peaks", "_sums", "fired", "threshold", "value")
+    __slots__ = ("_ages", "_bets", "_known", "_logs", "_peaks", "_sums", "fired", "threshold", "value")
 
     def __init__(self, threshold: float, center: float) -> None:
         if not threshold > 1.0:
@@ -56,6 +58,7 @@ class EDetector:
         """
         self._bets = tuple(bet / caution for bet in _bets(center))
         self._known: dict[tuple[float, float], tuple[float, ...]] = {}
+        self._logs: dict[tuple[float, float], tuple[float, ...]] = {}
 
     def reset(self) -> None:
         """Forget all evidence."""
@@ -83,7 +86,7 @@ class EDetector:
         for j, factor in enumerate(factors):
             held = (sums[j] + 1.0) * factor
             sums[j] = held = held if held < _CAP else _CAP
-            total += held
+            total += held * _WEIGHTS[j]
             peak = peaks[j]
             if peak > 1.0:
                 peak *= factor
@@ -92,7 +95,7 @@ class EDetector:
                 peak = factor
                 ages[j] = 1
             peaks[j] = peak if peak < _CAP else _CAP
-        self.value = total / len(factors)
+        self.value = total
         if self.value >= self.threshold:
             self.fired = True
         return self.value
@@ -108,19 +111,12 @@ class EDetector:
         n = sum(counts.values())
         if n == 1:
             return self.update(*next(iter(counts)))
-        grown = [1.0] * len(_DROPS)
-        known = self._known
-        for pair, times in counts.items():
-            factors = known.get(pair) or self._factors(*pair)
-            if times == 1:
-                grown = list(map(mul, grown, factors))
-                continue
-            while times > 0:
-                power = min(times, _POWER)
-                grown = [product * factor**power for product, factor in zip(grown, factors, strict=True)]
-                times -= power
+        logs, times = self._logs, counts.values()
+        rows = [logs.get(pair) or self._log_factors(*pair) for pair in counts]
         sums, peaks, ages = self._sums, self._peaks, self._ages
-        for j, factor in enumerate(grown):
+        for j, column in enumerate(zip(*rows, strict=True)):
+            log = sum(map(mul, times, column))
+            factor = math.exp(log) if log < _LOG_CAP else _CAP
             held = (sums[j] + n) * factor
             sums[j] = held if held < _CAP else _CAP
             peak = peaks[j]
@@ -131,7 +127,7 @@ class EDetector:
                 peak = factor
                 ages[j] = n
             peaks[j] = peak if peak < _CAP else _CAP
-        self.value = sum(sums) / len(sums)
+        self.value = sum(map(mul, sums, _WEIGHTS))
         if self.value >= self.threshold:
             self.fired = True
         return self.value
@@ -161,7 +157,13 @@ class EDetector:
                 else:
                     peaks[j] = factor
                     ages[j] = 1
-        self.value = sum(sums) / len(sums)
+        self.value = sum(map(mul, sums, _WEIGHTS))
+
+    def _log_factors(self, x: float, m0: float) -> tuple[float, ...]:
+        logs = tuple([math.log(factor) for factor in self._known.get((x, m0)) or self._factors(x, m0)])
+        if len(self._logs) < _REMEMBERED:
+            self._logs[x, m0] = logs
+        return logs
 
     def _factors(self, x: float, m0: float) -> tuple[float, ...]:
         if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):

@@ -40,20 +40,20 @@ def kappa_interval(table: Table, *, level: float = 0.95, weights: str = "none", 
     """
     value = cohen_kappa(table, weights)
     inside = _inside(table, weights, design, z_of(level))
-    low, high = _ends(inside, value)
+    low, high = ends(inside, value)
     return Interval(value=value, low=min(low, value), high=max(high, value), n=round(sum(map(sum, table))))
 
 
 def kappa_lower(table: Table, *, alpha: float = 0.05, weights: str = "none", design: float = 1.0) -> float:
     """The one-sided lower bound: above the true kappa with probability ``alpha`` at most."""
     value = cohen_kappa(table, weights)
-    return min(value, _ends(_inside(table, weights, design, -normal_quantile(alpha)), value)[0])
+    return min(value, ends(_inside(table, weights, design, -normal_quantile(alpha)), value)[0])
 
 
 def kappa_upper(table: Table, *, alpha: float = 0.05, weights: str = "none", design: float = 1.0) -> float:
     """The one-sided upper bound: below the true kappa with probability ``alpha`` at most."""
     value = cohen_kappa(table, weights)
-    return max(value, _ends(_inside(table, weights, design, -normal_quantile(alpha)), value)[1])
+    return max(value, ends(_inside(table, weights, design, -normal_quantile(alpha)), value)[1])
 
 
 def deviance(table: Table, kappa: float, *, weights: str = "none") -> float:
@@ -75,7 +75,8 @@ def _inside(table: Table, weights: str, design: float, z: float) -> Callable[[fl
     return lambda kappa: _deviance(fit, kappa) / design - z * z
 
 
-def _ends(inside: Callable[[float], float], value: float) -> tuple[float, float]:
+def ends(inside: Callable[[float], float], value: float) -> tuple[float, float]:
+    """Where a function that is negative around ``value`` reaches 0 on either side, within -1 and 1."""
     start = min(1.0 - 1e-3, max(-1.0 + 1e-3, value))
     step = 0.05
     while inside(start) > 0.0 and start > -1.0 + step:  # the added label moves the peak a little towards 0
@@ -100,16 +101,16 @@ def _deviance(fit: _Fit, kappa: float) -> float:
     counts, weights, n = fit
     k = len(counts)
     margins = [sum(row) / n for row in counts] + [sum(row[j] for row in counts) / n for j in range(k)]
-    multiplier, step, before = 0.0, 1.0, math.inf
+    at, step, before = 0.0, 1.0, math.inf
     for _ in range(_ROUNDS):
-        slopes = _slopes(margins[:k], margins[k:], weights, 1.0 - kappa)
-        flat = [(slopes[i][j], counts[i][j]) for i in range(k) for j in range(k)]
-        multiplier = _multiplier(flat, multiplier)
-        p = [[counts[i][j] / (n * (1.0 + multiplier * slopes[i][j])) for j in range(k)] for i in range(k)]
+        steep = slopes(margins[:k], margins[k:], weights, 1.0 - kappa)
+        flat = [(steep[i][j], counts[i][j]) for i in range(k) for j in range(k)]
+        at = multiplier(flat, at)
+        p = [[counts[i][j] / (n * (1.0 + at * steep[i][j])) for j in range(k)] for i in range(k)]
         found = [sum(row) for row in p] + [sum(row[j] for row in p) for j in range(k)]
         move = max(abs(new - old) for new, old in zip(found, margins, strict=True))
         if move < _SETTLED:
-            return max(0.0, 2.0 * sum(count * math.log1p(multiplier * slope) for slope, count in flat))
+            return max(0.0, 2.0 * sum(count * math.log1p(at * slope) for slope, count in flat))
         if move > 0.9 * before:
             step = max(_SHORTEST, step * 0.5)
         before = move
@@ -117,7 +118,7 @@ def _deviance(fit: _Fit, kappa: float) -> float:
     return math.inf
 
 
-def _slopes(
+def slopes(
     rows: Sequence[float], columns: Sequence[float], weights: Sequence[Sequence[float]], rest: float
 ) -> list[list[float]]:
     """The constraint "observed = (1 - kappa) * chance disagreement", linear in the cells at these margins."""
@@ -128,7 +129,7 @@ def _slopes(
     return [[weights[i][j] - rest * (by_row[i] + by_column[j] - chance) for j in range(k)] for i in range(k)]
 
 
-def _multiplier(cells: Sequence[tuple[float, float]], start: float) -> float:
+def multiplier(cells: Sequence[tuple[float, float]], start: float) -> float:
     """The Lagrange multiplier: the zero of sum count * slope / (1 + multiplier * slope), which falls in it."""
     most, least = max(slope for slope, _ in cells), min(slope for slope, _ in cells)
     low = -1.0 / most if most > 0.0 else -1e9

@@ -191,11 +191,11 @@ def create(path: Path) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     for pragma in (
-        "page_size=8192",
+        "page_size=16384",  # A block takes some 1.5 kB: of smaller pages a tenth stays empty.
         "journal_mode=WAL",
         "synchronous=FULL",
         "cache_size=-65536",
-        "wal_autocheckpoint=4000",
+        "wal_autocheckpoint=2000",
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}").close()

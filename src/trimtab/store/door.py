@@ -96,10 +96,12 @@ class Spans(Protocol):
         At most 1,000 traces at once; raises BadInput for more.
         """
 
-    async def scores(self, *, since_ns: int, until_ns: int, name: str = "", limit: int = 1000) -> list[Score]:
+    async def scores(
+        self, *, since_ns: int, until_ns: int, name: str = "", project: str = "", limit: int = 1000
+    ) -> list[Score]:
         """Scores with a time in [since, until), newest first (of equals the later committed first).
 
-        An ``until`` of 0 is no bound.
+        An ``until`` of 0 is no bound, and a name or a project of "" are all.
         """
 
     async def score_series(

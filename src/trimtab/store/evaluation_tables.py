@@ -91,6 +91,7 @@ eval_labels = Table(
     words("group"),
     Column("blind", Boolean, nullable=False, default=True, server_default=true()),
     moment("time_ns"),
+    words("drawn"),
     UniqueConstraint("id"),
     Index(None, "dataset", "case"),
     sqlite_autoincrement=True,

@@ -26,7 +26,7 @@ T = TypeVar("T")
 #: The version of the embedded engine, for the doctor.
 ENGINE_VERSION = sqlite3.sqlite_version
 #: The schema that ``tables.schema`` describes: the newest revision in ``migrations/versions``.
-HEAD = "0012"
+HEAD = "0013"
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: Alembic's own table, as it would create it.
 _STAMP = (

@@ -224,13 +224,14 @@ def trace(trace_id: str) -> Callable[[Shelf, tuple[DayFile, ...]], Trace | None]
 
 
 def scores(
-    *, since_ns: int, until_ns: int, name: str, limit: int
+    *, since_ns: int, until_ns: int, name: str, project: str, limit: int
 ) -> Callable[[Shelf, tuple[DayFile, ...]], list[Score]]:
     """How to list scores, newest first."""
     # The sign keeps the index by name out of it, for what is wanted are the newest.
     where = "time_ns >= ? AND time_ns < ?" + (" AND +name = ?" if name else "")
+    where += " AND project = ?" if project else ""
     until = until_ns or (1 << 63) - 1
-    parameters = (since_ns, until, name, limit) if name else (since_ns, until, limit)
+    parameters = (since_ns, until, *filter(None, (name, project)), limit)
 
     def answer(shelf: Shelf, files: tuple[DayFile, ...]) -> list[Score]:
         found: list[Row] = []

@@ -53,8 +53,10 @@ def id_out(stored: bytes | str) -> str:
 def span_row(span: Span) -> Row:
     """The span as a row. Raises ValueError for a time that is not a whole number of nanoseconds since 1970."""
     stamp, layer = span.stamp, span.layer
-    _time(span.start_ns, "start_ns")
-    _time(span.end_ns, "end_ns")
+    start_ns, end_ns = span.start_ns, span.end_ns
+    if type(start_ns) is not int or type(end_ns) is not int or not 0 <= start_ns <= end_ns <= _MOST:  # nearly never
+        _time(start_ns, "start_ns")
+        _time(end_ns, "end_ns")
     for value in (
         layer, span.input_tokens, span.output_tokens, span.cached_tokens, span.reasoning_tokens, span.ttft_ns
     ):  # fmt: skip
@@ -71,8 +73,8 @@ def span_row(span: Span) -> Row:
         span.status,
         # Any other kind of number is adapted by the driver, which takes as long as all the rest of its row.
         None if layer is None else int(layer),
-        span.start_ns,
-        span.end_ns,
+        start_ns,
+        end_ns,
         span.model,
         span.provider,
         span.fingerprint,
@@ -196,8 +198,7 @@ def _finite(value: float, name: str) -> float:
 
 
 def _tags(tags: Mapping[str, str]) -> str:
-    plain = tags if isinstance(tags, dict) else dict(tags)
-    try:
-        return _encode(msgspec.convert(plain, dict[str, str])).decode()
-    except msgspec.ValidationError:
-        raise ValueError(f"tags are {tags!r}, not text by name") from None
+    for name, value in tags.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"tags are {tags!r}, not text by name")
+    return _encode(tags if isinstance(tags, dict) else dict(tags)).decode()

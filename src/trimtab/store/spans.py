@@ -146,10 +146,12 @@ class SpanStore:
             lambda shelf, files: erasing.outlines((shelf.open(file) for file in files if ids), ids)
         )
 
-    async def scores(self, *, since_ns: int, until_ns: int, name: str = "", limit: int = 1000) -> list[Score]:
+    async def scores(
+        self, *, since_ns: int, until_ns: int, name: str = "", project: str = "", limit: int = 1000
+    ) -> list[Score]:
         """Scores with a time in [since, until), newest first; an ``until`` of 0 is no bound."""
         return await self._readers.run(
-            reader.scores(since_ns=since_ns, until_ns=until_ns, name=name, limit=max(0, limit))
+            reader.scores(since_ns=since_ns, until_ns=until_ns, name=name, project=project, limit=max(0, limit))
         )
 
     async def score_series(

@@ -19,7 +19,7 @@ from .conditions import Checked
 from .dayfile import has_words
 from .payload import Codec, sayer
 from .rows import Row
-from .words import Group, Piece, groups_of, pieces_of, places_of
+from .words import Group, groups_of, places_of
 
 #: Groups that are looked through one by one even where other conditions have an index.
 FEW_GROUPS: Final = 100
@@ -38,12 +38,11 @@ def groups_with(connection: sqlite3.Connection, codec: Codec, checked: Checked) 
         segments = connection.execute("SELECT first, last FROM words ORDER BY first").fetchall()
         if not segments:
             return None
-        pieces = pieces_of(checked.text)
         found: list[Group] = []
         covered = -1
         for first, last in segments:
             found += _without_words(connection, covered, first)
-            found += _groups(_Segment(connection, codec, first), pieces)
+            found += _groups(_Segment(connection, codec, first), checked.text)
             covered = last
         found += _without_words(connection, covered, 1 << 62)
     return [group for group in found if _in_window(group, checked)]
@@ -152,9 +151,9 @@ class _Segment(NamedTuple):
         return self.codec.unpack(0, self.connection.execute(sql, (self.first,)).fetchone()[0])
 
 
-def _groups(segment: _Segment, pieces: Sequence[Piece]) -> list[Group]:
-    """The groups of a segment that have all pieces or may hold anything."""
-    places = places_of(pieces, segment.words, segment.places)
+def _groups(segment: _Segment, needle: str) -> list[Group]:
+    """The groups of a segment that may hold a text."""
+    places = places_of(needle, segment.words, segment.places)
     if places is not None and not places:
         return []
     groups = groups_of(segment.first, segment.groups)

@@ -16,11 +16,13 @@ import re
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from operator import sub
 from typing import Final, NamedTuple
 
 import zstandard
+
+from . import pairs
 
 #: A group is full with so many spans where another block begins, and at last with twice as many.
 GROUP_SPANS: Final = 20
@@ -81,20 +83,23 @@ class Piece(NamedTuple):
 
 def words_of(texts: Iterable[str]) -> set[bytes]:
     """The different words of some texts."""
+    return {word for run in runs_of(texts) for word in run}
+
+
+def runs_of(texts: Iterable[str]) -> Iterator[list[bytes]]:
+    """The words of some texts as they stand one after another, but not across a quote."""
     plain: set[str] = set()
     other: set[str] = set()
     for text in texts:
         # Calls of one trace repeat whole messages, which stand in quotes: each is read once.
         folded = text.casefold()
         (plain if folded.isascii() else other).update(folded.split('"'))
-    found: set[bytes] = set()
     for part in _parts(plain):
-        found.update(part.encode().translate(_SPACED).split())
+        yield part.encode().translate(_SPACED).split()
     for part in _parts(other):
         # A text without quotes comes whole. Word by word, other threads have their turn.
-        words = (match[0] for match in _WORD.finditer(part)) if len(part) > 2 * _PART else _WORD.findall(part)
-        found.update(map(str.encode, set(words)))
-    return found
+        words = [match[0] for match in _WORD.finditer(part)] if len(part) > 2 * _PART else _WORD.findall(part)
+        yield list(map(str.encode, words))
 
 
 def _parts(chunks: Iterable[str]) -> Iterator[str]:
@@ -112,17 +117,27 @@ def _parts(chunks: Iterable[str]) -> Iterator[str]:
 
 def pieces_of(needle: str) -> list[Piece]:
     """The words of a case-folded text, each once, the longest first: of a long text some of them."""
-    found = []
-    for match in _WORD.finditer(needle):
-        alone = _ALONE.match(match[0]) is not None
-        found.append(Piece(match[0].encode(), alone or match.start() > 0, alone or match.end() < len(needle)))
-    return sorted(dict.fromkeys(found), key=lambda piece: len(piece.word), reverse=True)[:_MOST_PIECES]
+    found = dict.fromkeys(map(_piece, _WORD.finditer(needle)))
+    return sorted(found, key=lambda piece: len(piece.word), reverse=True)[:_MOST_PIECES]
+
+
+def neighbours_in(needle: str) -> list[tuple[Piece, Piece]]:
+    """The words of a case-folded text that stand side by side with no quote between them, each two once: of a long text
+    the first of them."""
+    found = islice(pairwise(_WORD.finditer(needle)), _MOST_PIECES)
+    return list(dict.fromkeys((_piece(a), _piece(b)) for a, b in found if '"' not in needle[a.end() : b.start()]))
+
+
+def _piece(match: re.Match[str]) -> Piece:
+    alone = _ALONE.match(match[0]) is not None
+    return Piece(match[0].encode(), alone or match.start() > 0, alone or match.end() < len(match.string))
 
 
 class Maker:
     """Makes a segment, group by group."""
 
     def __init__(self) -> None:
+        self._pairs = pairs.Maker()
         self._groups: list[Group] = []
         self._places: defaultdict[bytes, list[int]] = defaultdict(list)
         self._size = 0
@@ -130,11 +145,16 @@ class Maker:
 
     def add(self, group: Group, texts: Iterable[str]) -> None:
         """Add the next group, with the inputs and outputs of its spans."""
-        words, places, place = words_of(texts), self._places, len(self._groups)
+        words: set[bytes] = set()
+        for run in runs_of(texts):
+            words.update(run)
+            self._pairs.see(run)
+        places, place = self._places, len(self._groups)
         new = [word for word in words if word not in places]
         size = sum(map(len, new))
         if self._size + size > _ROOM + place * _ROOM_EACH or max(map(len, new), default=0) > _LONGEST:
             words, size = {_ANYTHING}, 0
+        self._pairs.end(forget=_ANYTHING in words)
         self._size += size
         for word in words:
             places[word].append(place)
@@ -150,12 +170,16 @@ class Maker:
         words = [word for often in sorted(by_frequency, reverse=True) for word in sorted(by_frequency[often])]
         ways = [_ways(self._places[word]) for word in words]
         pack = self._compressor.compress
+        # Behind the places lie the pairs, in one column: who knows nothing of pairs does not read that far.
+        its_pairs = self._pairs.made({word: number for number, word in enumerate(words)})
         return Segment(
             first=first,
             last=self._groups[-1].last,
             groups=pack(b"".join(_GROUP.pack(one.last, one.low_ns, one.high_ns) for one in self._groups)),
             words=pack(b"\n" + b"".join(word + b"\n" for word in words)),
-            places=pack(struct.pack(f"<{len(ways) + 1}H", len(self._groups), *map(len, ways)) + b"".join(ways)),
+            places=pack(
+                struct.pack(f"<{len(ways) + 1}H", len(self._groups), *map(len, ways)) + b"".join(ways) + its_pairs
+            ),
         )
 
 
@@ -168,28 +192,52 @@ def groups_of(first: int, groups: bytes) -> list[Group]:
     return found
 
 
-def places_of(pieces: Sequence[Piece], words: bytes, open_places: Callable[[], bytes]) -> set[int] | None:
-    """The places of the groups that have a word for each piece or may hold anything; None for all of them. The columns
-    are given opened, and ``open_places`` is called only where there may be such a group."""
+def places_of(needle: str, words: bytes, open_places: Callable[[], bytes]) -> set[int] | None:
+    """The places of the groups that may hold a case-folded text: they have a word for each of its words, and for each
+    two common words that stand side by side a pair, as far as both tell; or they may hold anything. None for all of
+    them. The columns are given opened, and ``open_places`` is called only where there may be such a group."""
     anything = _numbers(Piece(_ANYTHING, True, True), words)
-    wanted: list[list[int]] = []
-    for piece in pieces:
-        wanted.append(_numbers(piece, words))
-        if not wanted[-1] and not anything:
+    wanted: dict[Piece, list[int]] = {}
+    for piece in pieces_of(needle):
+        wanted[piece] = its = _numbers(piece, words)
+        if not its and not anything:
             return set()
-    count = words.count(b"\n") - 1
-    places = open_places()
-    groups, *lengths = struct.unpack_from(f"<{count + 1}H", places)
-    # Of several words the first is the most frequent.
-    telling = [its for its in wanted if len(its) < _MOST_WORDS and (not its or lengths[its[0]] < _EVERYWHERE * groups)]
-    if not telling:
+    column = _Places(words, open_places())
+    few = {piece: its for piece, its in wanted.items() if len(its) < _MOST_WORDS}
+    telling = [its for its in few.values() if column.tells(its)]
+    couples = [(few[left], few[right]) for left, right in neighbours_in(needle) if left in few and right in few]
+    if not telling and not (couples and column.pairs):
         return None
-    ends = list(accumulate(lengths, initial=2 * (count + 1)))
+    places = set.intersection(*map(column.having, telling)) if telling else set(range(column.groups))
+    if column.pairs:
+        for left, right in couples:
+            places = column.pairs.kept(places, left, right, column.word, column.having)
+    return places | column.having(anything)
 
-    def having(numbers: Iterable[int]) -> set[int]:
+
+class _Places:
+    """The column of places, opened, beside that of words."""
+
+    def __init__(self, words: bytes, places: bytes) -> None:
+        count = words.count(b"\n") - 1
+        self.groups, *self._lengths = struct.unpack_from(f"<{count + 1}H", places)
+        self._ends = list(accumulate(self._lengths, initial=2 * (count + 1)))
+        self._words, self._places = words, places
+        self.pairs = pairs.opened(memoryview(places)[self._ends[-1] :])
+
+    def tells(self, numbers: Sequence[int]) -> bool:
+        """Whether it says something that a group has one of these words. The first is the most frequent."""
+        return not numbers or self._lengths[numbers[0]] < _EVERYWHERE * self.groups
+
+    def having(self, numbers: Iterable[int]) -> set[int]:
+        """The places of the groups that have any of these words."""
+        places, ends = self._places, self._ends
         return {place for number in numbers for place in _led_by(places[ends[number] : ends[number + 1]])}
 
-    return set.intersection(*map(having, telling)) | having(anything)
+    def word(self, number: int) -> bytes:
+        """The word with a number."""
+        # The common ones, which are asked for, come first.
+        return self._words.split(b"\n", number + 2)[number + 1]
 
 
 def _ways(places: list[int]) -> bytes:

@@ -205,6 +205,8 @@ class Window:
 
     def forget(self, spans: Iterable[tuple[str, str]]) -> None:
         """These spans are stored: their messages are no longer waited for."""
+        if not self._held:
+            return
         for key in spans:
             held = self._held.pop(key, None)
             if held:

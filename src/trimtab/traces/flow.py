@@ -47,7 +47,7 @@ class Flow:
         """The same spans with the kinds and links that they explain. ``guessed``: trace and span ids of those whose
         kind nobody named."""
         found = list(spans)
-        order = sorted(range(len(found)), key=lambda place: found[place].end_ns)
+        order = sorted(range(len(found)), key=[span.end_ns for span in found].__getitem__)
         for at in order:
             self._rise(found[at])
         batch = [source for at in order if (source := self._note(found[at], guessed, at))]
@@ -79,7 +79,7 @@ class Flow:
     def _note(self, span: Span, guessed: Collection[Key], at: int) -> _Source | None:
         """Remember a function, if it may turn out to be a retriever."""
         key = (span.trace_id, span.span_id)
-        if key in self._speaking or not (span.kind == "retriever" or key in guessed):
+        if not (span.kind == "retriever" or key in guessed) or key in self._speaking:
             return None
         pieces = pieces_of(span.output)
         if not pieces and span.kind != "retriever":
@@ -98,18 +98,21 @@ class Flow:
         """Find the functions that a model's question came from, the newest first."""
         span = found[at]
         trace_id, session = span.trace_id, span.session
-        asked = question(span.input).strip()
+        asked: str | None = None
         for source in reversed(self._sources.get(span.project, ())):
             before = source.span
             same = before.trace_id == trace_id
-            if not same and (before.parent_id or before.session != session):
-                continue
+            if (before.parent_id or before.session != session) if not same else not source.guessed:
+                continue  # Nothing is to be found out of what lies in one trace and says what it is.
             if before.end_ns > span.start_ns + _SLACK_NS or before.span_id == span.span_id:
                 continue
             if not same and span.start_ns - before.end_ns > NEAR_NS:
                 continue
-            # What comes back as the whole question was put into other words, not found.
-            known = asked not in source.pieces and flows(source.pieces, before.input, span.input)
+            known = flows(source.pieces, before.input, span.input)
+            if known:
+                # What comes back as the whole question was put into other words, not found.
+                asked = question(span.input).strip() if asked is None else asked
+                known = asked not in source.pieces
             if known and source.guessed and not makes_prompts(before.name):
                 self._name(found, source)
             if not same and source.span.kind == "retriever" and (known or span.session):

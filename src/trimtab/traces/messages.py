@@ -35,11 +35,10 @@ def _message(item: Mapping[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": str(item.get("role") or "user")}
     parts = item.get("parts") if "parts" in item else item.get("content")
     if isinstance(parts, list):
-        texts = [text for part in parts if (text := _part_text(part))]
-        other = [part for part in parts if not _part_text(part)]
-        message["content"] = "\n".join(texts)
-        if other:
-            message["parts"] = other
+        texts = [_part_text(part) for part in parts]
+        message["content"] = "\n".join(filter(None, texts))
+        if not all(texts):
+            message["parts"] = [part for part, text in zip(parts, texts, strict=True) if not text]
     else:
         message["content"] = "" if parts is None else str(parts)
     if item.get("tool_calls"):

@@ -14,6 +14,7 @@ from trimtab.core import Span, Stamp, evolve
 
 _SPANS_KEPT = 50_000
 _PINS = tuple(field.name for field in fields(Stamp))
+_NO_PINS = Stamp()
 
 
 class Roots:
@@ -83,8 +84,9 @@ def _merged(stamp: Stamp, spans: Iterable[Span]) -> Stamp:
     """The stamp, its empty pins taken from the first of the spans that has one."""
     pins = {name: getattr(stamp, name) for name in _PINS}
     for span in spans:
-        for name, pin in pins.items():
-            pins[name] = pin or getattr(span.stamp, name)
+        if span.stamp != _NO_PINS:
+            for name, pin in pins.items():
+                pins[name] = pin or getattr(span.stamp, name)
     return Stamp(**pins)
 
 

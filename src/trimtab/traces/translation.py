@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from trimtab.core import Layer, Span, Stamp, Usage
-from trimtab.sdk import kind_by_name, returns_documents
+from trimtab.core import Layer, Span, Stamp, Usage, evolve
+from trimtab.sdk import SPANS_LOST, kind_by_name, returns_documents
 
 from .dialects import Attributes, Reading, read
 from .messages import compact
@@ -20,6 +20,8 @@ TEXT_LIMIT = 256 * 1024
 REST_LIMIT = 1024 * 1024
 COUNT_LIMIT = 1000
 _NAME_LIMIT = 500
+#: No more spans than these are believed to have been lost at once.
+_MOST_LOST = 10**9
 _DAY_NS = 86_400 * 1_000_000_000
 #: Ids that are not all zero.
 _TRACE_ID, _SPAN_ID = re.compile(r"(?!0{32})[0-9a-f]{32}"), re.compile(r"(?!0{16})[0-9a-f]{16}")
@@ -32,7 +34,7 @@ _LAYERS = {
     "evaluator": Layer.OPERATIONS,
 }
 # What the gateway writes on its own root spans, and what readers therefore trust; a sender may not claim it.
-_RESERVED = frozenset({"gateway", "ask", "arms", "key", "truncated", "events", "links", "resource", "scope"})
+_RESERVED = frozenset({"gateway", "ask", "arms", "key", "truncated", "events", "links", "resource", "scope", "arrived"})
 
 
 class Translated(NamedTuple):
@@ -48,6 +50,8 @@ def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
     spans: list[Span] = []
     reasons: list[str] = []
     guessed: set[tuple[str, str]] = set()
+    exports: dict[int, _Export] = {}
+    resource, project = None, ""
     for raw in raw_spans:
         reason = _refusal(raw, now_ns)
         if reason:
@@ -55,11 +59,34 @@ def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
             continue
         attributes = Attributes(raw.attributes, raw.events, raw.start_ns)
         reading = read(attributes)
-        span = _span(raw, attributes, reading)
+        if raw.resource is not resource:  # Spans that were sent together share it.
+            resource, project = raw.resource, _project(raw.resource)
+        span = _span(raw, attributes, reading, project)
         spans.append(span)
+        if SPANS_LOST in raw.resource:
+            exports.setdefault(id(raw.resource), _Export(len(spans) - 1, raw.resource)).sent += 1
         if not reading.kind and span.kind == "chain":
             guessed.add((span.trace_id, span.span_id))
+    for export in exports.values():
+        first = spans[export.first]
+        spans[export.first] = evolve(first, attributes={**first.attributes, "arrived": export.told()})
     return Translated(spans, reasons, frozenset(guessed))
+
+
+class _Export:
+    """What one process sends at once. Its first span tells what was lost before it, so a repeated export, whose spans
+    count once, tells it once."""
+
+    __slots__ = ("_resource", "first", "sent")
+
+    def __init__(self, first: int, resource: Mapping[str, Any]) -> None:
+        self.first, self.sent = first, 0
+        self._resource = resource  # held, so that no other one gets its id
+
+    def told(self) -> dict[str, int]:
+        lost = self._resource[SPANS_LOST]
+        known = isinstance(lost, int) and not isinstance(lost, bool)
+        return {"sent": self.sent, "lost": min(max(0, lost), _MOST_LOST) if known else 0}
 
 
 def _refusal(raw: RawSpan, now_ns: int) -> str:
@@ -80,10 +107,10 @@ def _refusal(raw: RawSpan, now_ns: int) -> str:
 def span_of(raw: RawSpan) -> Span:
     """One span, translated. The ids and times must have been checked."""
     attributes = Attributes(raw.attributes, raw.events, raw.start_ns)
-    return _span(raw, attributes, read(attributes))
+    return _span(raw, attributes, read(attributes), _project(raw.resource))
 
 
-def _span(raw: RawSpan, attributes: Attributes, reading: Reading) -> Span:
+def _span(raw: RawSpan, attributes: Attributes, reading: Reading, project: str) -> Span:
     kind = _kind(reading, raw.name)
     status, error = _outcome(raw, attributes, reading)
     notes: dict[str, int] = {}
@@ -101,7 +128,7 @@ def _span(raw: RawSpan, attributes: Attributes, reading: Reading) -> Span:
         kind=kind,
         start_ns=raw.start_ns,
         end_ns=max(raw.start_ns, raw.end_ns),
-        project=_project(raw.resource),
+        project=project,
         session=reading.session[:_NAME_LIMIT],
         status=status,
         error=error,
@@ -179,6 +206,8 @@ def _outcome(raw: RawSpan, attributes: Attributes, reading: Reading) -> tuple[st
     """Status and error. An exception that the span's author went on to call a success is no error."""
     if reading.error:
         return "error", reading.error[:2000]
+    if raw.status != STATUS_ERROR and not raw.events:
+        return "ok", ""
     failures = [event.attributes for event in raw.events if event.name == "exception"]
     if raw.status != STATUS_ERROR and (raw.status or not failures):
         return "ok", ""
@@ -198,6 +227,10 @@ def _rest(attributes: Attributes, raw: RawSpan, notes: dict[str, int]) -> dict[s
             notes["attributes"] = len(attributes.rest)
             break
         name = f"client.{name}" if name in _RESERVED else name[:_NAME_LIMIT]
+        if isinstance(value, str) and len(value) * 4 <= TEXT_LIMIT:  # as nearly all are
+            kept[name] = value
+            room -= len(name) + len(value)
+            continue
         kept[name] = _bounded(value, name, notes)
         room -= len(name) + _size(kept[name])
     if attributes.events:

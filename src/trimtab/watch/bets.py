@@ -8,98 +8,57 @@ lets values wait for more; otherwise a batch is what came at once, and nobody lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from trimtab.stats import EDetector
 
-from .band import Band
-from .pooled import bounds, rounded
-from .reference import Reference
+from .clusters import Clustering
+from .parts import Counts, Group, Part
+from .pooled import bounds, on_grid, shares_of
 from .roster import Watchers
 from .sessions import WAITS, Sessions, before_of
 
-#: What is bet on together at most: so many values, from so long a time.
-TOGETHER, TOGETHER_NS = 2048, 5 * 10**8
+#: What is bet on together at most: so many values, from so long a time where they come at once, and from so long a time
+#: where more comes soon.
+TOGETHER, TOGETHER_NS, WAITS_NS = 4096, 5 * 10**8, 8 * 10**8
 #: Fewer values at once than these are taken one by one: a step costs more.
 FEW = 16
 #: Values after which the shares of the slices are looked at anew; where so many come in less than a second, after a
 #: second or so many times as many.
 _MIX, _MIX_NS, _MIXES = 512, 10**9, 8
-
-
-class Group:
-    """Slices that the detector of all slices bets on alike: against ``low``. ``ones`` wait to be taken by it."""
-
-    __slots__ = ("low", "ones")
-
-    def __init__(self, low: float) -> None:
-        self.low = low
-        self.ones = [0] * WAITS
-
-
-class Part:
-    """A slice: its reference, its band if the signal is a level, and once it is armed its detector.
-
-    Of the batch under way ``new`` counts the values, ``noted`` those that are no plain ones, and ``later`` the plain
-    ones of a session that had values before (see ``WAITS``). ``own`` counts the ones that its detector has not taken
-    yet, ``low`` is what that bets against, and ``group`` holds the same for the detector of all slices. ``recent``
-    counts the newest values, of which the older weigh less.
-    """
-
-    __slots__ = (
-        "armed_at", "band", "detector", "group", "later", "low", "name", "new", "noted", "own", "recent", "reference",
-        "values",
-    )  # fmt: skip
-
-    def __init__(self, name: str, first: int) -> None:
-        self.name = name
-        self.reference = Reference(first)
-        self.values: list[float] = []
-        self.band: Band | None = None
-        self.detector: EDetector | None = None
-        self.low = self.recent = 0.0
-        self.new = self.noted = 0
-        self.later, self.own = [0] * WAITS, [0] * WAITS
-        self.group = Group(0.0)
-        #: The stream's count of observations when this slice was armed: evidence before it was never bet on.
-        self.armed_at = 0
-
-
-#: How often each pair of a value and the bound that it is bet against came.
-Counts = dict[tuple[float, float], int]
-#: A value that is no plain one: its slice, itself, how many values its session had before, and how much they lost.
-Noted = tuple[Part, float, int, float]
+#: After a restart references tell the shares at first: one of so many values counts as a recent one.
+_KEPT = 16.0
 
 
 class Bets:
     """The detector of all slices of a signal and one of each armed slice.
 
-    ``touched`` and ``noted`` are the batch under way: the slices that had values, and the values below 1 or of a
-    session that lost something. ``fired`` are the detectors that have fired and were not told of yet, each with its
-    slice. Most values of a healthy signal are 1: where a batch has nothing else they only add to
-    counts, for no detector ever fires at a 1, and are taken when the next value below 1 comes.
+    ``touched`` are the slices that had values in the batch under way. ``fired`` are the detectors that have fired and
+    were not told of yet, each with its slice. Most values of a healthy signal are 1: where a batch has nothing else
+    they only add to counts, for no detector ever fires at a 1, and are taken when the next value below 1 comes.
     """
 
-    def __init__(self, watchers: Watchers, threshold: float) -> None:
+    def __init__(self, watchers: Watchers, threshold: float, pooled: Clustering | None = None) -> None:
         self.watchers = watchers
         self.threshold = threshold
         self.every = EDetector(threshold, 0.9)
         self.armed: list[Part] = []
         self.sessions = Sessions()
+        self.clustering = Clustering(pooled)
         self.seen = 0
         self.touched: list[Part] = []
-        self.noted: list[Noted] = []
+        #: How many values the batch under way has.
+        self.waiting = 0
         self.fired: list[tuple[EDetector, str]] = []
         #: When the first value of the batch under way was answered.
         self.since_ns = 0
         self._groups: list[Group] = []
+        self._hot: list[Part] = []
         self._mixed = self._mixed_ns = 0
         self._stale = False
 
     @property
     def suspicion(self) -> float:
         """The most evidence that one of the detectors holds. The batch under way is not bet on for it, so it is as old
-        as that batch, half a second at most: whoever looks neither cuts batches short nor lets a detector fire."""
+        as that batch, a second at most: whoever looks neither cuts batches short nor lets a detector fire."""
         self._settle()
         return max(self.every.value, *(part.detector.value for part in self.armed if part.detector), 0.0)
 
@@ -118,31 +77,27 @@ class Bets:
 
     def step(self) -> None:
         """The batch under way is whole: take it."""
-        touched, noted = self.touched, self.noted
+        touched = self.touched
         if self._stale and self.armed:
             self._aim()
         self._fold()
         due = self.seen // _MIX - self._mixed
         if due and (due >= _MIXES or not 0 <= self.since_ns - self._mixed_ns < _MIX_NS):
             self._mix()
-        by_part: dict[Part, list[Noted]] = {}
-        for each in noted:
-            if each[0].detector is not None:
-                by_part.setdefault(each[0], []).append(each)
-        every: Counts | None = {} if by_part else None
+        noted = any(part.kinds and part.detector is not None for part in touched)
+        every: Counts | None = {} if noted else None
         fired: list[tuple[EDetector, str]] = []
-        if by_part and not self.every.fired:
+        if noted and not self.every.fired:
             self._settle_every()
         for part in touched:
             if part.detector is not None:
                 quiet = not part.detector.fired
-                self._bet(part, part.detector, by_part.get(part, ()), every)
+                self._bet(part, part.detector, every)
                 if quiet and part.detector.fired:
                     fired.append((part.detector, part.name))
-            part.new = part.noted = 0
-            part.later = [0] * WAITS
+            part.clear()
         touched.clear()
-        noted.clear()
+        self.waiting = 0
         if every and not self.every.fired:
             self.every.batch(every)
             if self.every.fired:
@@ -155,31 +110,56 @@ class Bets:
             self._aim()
         self.seen += 1
         part.recent += 1.0
+        part.taken += 1
         part.reference.left -= 1
         if self.seen // _MIX > self._mixed:
             self.since_ns = now_ns
             self._mix()
 
-    def bet(self, part: Part, value: float, n: int, lost: float) -> None:
-        """Bet on one value by itself: the last counted, of a session that had ``n`` before, ``lost`` of them."""
+    def bet(self, part: Part, value: float, n: int, lost: float, rate: float) -> None:
+        """Bet on one value by itself: the last counted, of a session that had ``n`` before, ``lost`` of them, or after
+        this failure rate."""
         detector = part.detector
         if detector is None:
             return
-        expected = self.sessions.expected
         if value == 1.0 and not lost:
             part.own[n.bit_length()] += 1
             part.group.ones[n.bit_length()] += 1
             return
         if not self.every.fired:
             self._settle_every()
-            self.every.update(value, expected(part.group.low, n, lost))
+            self.every.update(value, self._expected(part.group.low, n, lost, rate))
             if self.every.fired:
                 self.fired.append((self.every, ""))
         if not detector.fired:
             self._settle_own(part, detector)
-            detector.update(value, expected(part.low, n, lost))
+            detector.update(value, self._expected(part.low, n, lost, rate))
             if detector.fired:
                 self.fired.append((detector, part.name))
+
+    def lose(self, part: Part, position: int, value: float) -> float:
+        """A value below 1 at this position of a slice belongs to no session that is known. Returns the failure rate
+        before it, 0 where that does not count."""
+        clustering, losses = self.clustering, part.losses
+        clustering.learn()
+        rate = 0.0
+        if clustering.share:
+            rate = losses.rate(clustering.at, position)
+            if not losses.hot:
+                losses.hot = True
+                self._hot.append(part)
+        losses.lose(position, 1.0 - value)
+        return rate
+
+    def cool(self, part: Part, position: int) -> float:
+        """By how much together the bounds of the ones that came to a hot slice until now must be lower."""
+        return part.losses.cool(position, self.clustering, 1.0 - max(part.low, part.group.low))
+
+    def wait(self, part: Part, position: int) -> None:
+        """The same for ones that wait for both detectors."""
+        owed = self.cool(part, position)
+        part.losses.owed += owed
+        part.group.owed += owed
 
     def settle(self) -> None:
         """Let the detectors take all that waits."""
@@ -202,10 +182,12 @@ class Bets:
         self._stale = False
         monitor = self.watchers.general
         found = bounds([(part.reference, part.recent) for part in self.armed])
+        if monitor is not None:
+            found = [monitor.bound(part.reference.mean, low) for part, low in zip(self.armed, found, strict=True)]
+        if len(found) > 1:
+            found = on_grid(found, shares_of([part.recent for part in self.armed]))
         groups: dict[float, Group] = {}
         for part, low in zip(self.armed, found, strict=True):
-            low = monitor.bound(part.reference.mean, low) if monitor is not None else low
-            low = rounded(low) if len(found) > 1 else low
             part.group = groups.setdefault(low, Group(low))
         self._groups = sorted(groups.values(), key=lambda group: -group.low)
         shared = sum(part.reference.caution for part in self.armed) / len(self.armed)
@@ -225,6 +207,8 @@ class Bets:
         self.aim_at(part)
         part.armed_at = self.seen + sum(each.new for each in self.touched)
         self.armed.append(part)
+        if not part.recent:  # it was kept over a restart
+            part.recent = part.reference.n / _KEPT
         self.aim()
 
     def forget(self) -> None:
@@ -235,6 +219,7 @@ class Bets:
         self.sessions.forget()
         for part in self.armed:
             part.own, part.group.ones = [0] * WAITS, [0] * WAITS
+            part.losses.owed = part.group.owed = 0.0
             if part.detector is not None:
                 part.detector.reset()
 
@@ -251,27 +236,34 @@ class Bets:
             self.seen += part.new
             part.reference.left -= part.new
             part.recent += part.new
+            part.taken += part.new
+            if part.losses.hot:
+                part.losses.fresh += self.cool(part, part.taken)
 
     def _drop(self) -> None:
         """Nobody bets on the batch any more."""
         for part in self.touched:
-            part.new = part.noted = 0
-            part.later = [0] * WAITS
+            part.clear()
         self.touched.clear()
-        self.noted.clear()
+        self.waiting = 0
         self.fired.clear()
 
-    def _bet(self, part: Part, detector: EDetector, noted: Sequence[Noted], every: Counts | None) -> None:
+    def _bet(self, part: Part, detector: EDetector, every: Counts | None) -> None:
         """What a batch says of a slice: its own detector takes it, and it is added to ``every``, what the one of all
         slices takes. Ones wait for whichever of the two the batch brings nothing else (then ``every`` is None)."""
         ones = part.later
         ones[0] = part.new - part.noted - sum(ones)
+        noted, fresh = part.kinds, part.losses.fresh
         if every is not None:
-            self._count(every, ones, part.group.low, noted)
+            self._count(every, part, part.group.low)
+        elif fresh:
+            part.group.owed += fresh
+        if fresh and not noted:
+            part.losses.owed += fresh
         if noted and not detector.fired:
             self._settle_own(part, detector)
             counts: Counts = {}
-            self._count(counts, ones, part.low, noted)
+            self._count(counts, part, part.low)
             detector.batch(counts)
         own, shared = part.own, part.group.ones
         for at, n in enumerate(ones):
@@ -281,31 +273,49 @@ class Bets:
                 if every is None:
                     shared[at] += n
 
-    def _count(self, counts: Counts, ones: Sequence[int], low: float, noted: Sequence[Noted]) -> None:
+    def _count(self, counts: Counts, part: Part, low: float) -> None:
         """Add the values of a slice, each with what it is bet against."""
         expected = self.sessions.expected
-        for at, n in enumerate(ones):
+        for at, n in enumerate(part.later):
             if n:
-                key = 1.0, expected(low, before_of(at), 0.0) if at else low
+                key = 1.0, expected(low, before_of(at), 0.0) if at else max(0.0, low - part.losses.fresh / n)
                 counts[key] = counts.get(key, 0) + n
-        for _, value, n, lost in noted:
-            key = value, expected(low, n, lost)
-            counts[key] = counts.get(key, 0) + 1
+        for (value, n, lost, rate), times in part.kinds.items():
+            key = value, self.clustering.lowered(low, rate) if rate else expected(low, n, lost)
+            counts[key] = counts.get(key, 0) + times
+
+    def _expected(self, low: float, n: int, lost: float, rate: float) -> float:
+        """What a value averages at least, by what is known of its session, or else of its slice's newest failures."""
+        return self.clustering.lowered(low, rate) if rate else self.sessions.expected(low, n, lost)
+
+    def _runs(self, ones: list[int], low: float, owed: float) -> list[tuple[int, float]]:
+        """Ones that wait, the highest bound first."""
+        first = ones[0]
+        if not owed or not first:
+            return self.sessions.runs(ones, low)
+        return [*self.sessions.runs([0, *ones[1:]], low), (first, max(0.0, low - owed / first))]
 
     def _settle_own(self, part: Part, detector: EDetector) -> None:
+        if part.losses.hot:
+            self.wait(part, part.taken)
         if any(part.own):
-            detector.passed(self.sessions.runs(part.own, part.low))
+            detector.passed(self._runs(part.own, part.low, part.losses.owed))
             part.own = [0] * WAITS
+        part.losses.owed = 0.0
 
     def _settle_every(self) -> None:
+        if self._hot:
+            for part in self._hot:
+                self.wait(part, part.taken)
+            self._hot = [part for part in self._hot if part.losses.hot]
         waiting = [group for group in self._groups if any(group.ones)]
         if not waiting:
             return
         if not self.every.fired:
-            runs = [run for group in waiting for run in self.sessions.runs(group.ones, group.low)]
+            runs = [run for group in waiting for run in self._runs(group.ones, group.low, group.owed)]
             self.every.passed(sorted(runs, key=lambda run: -run[1]))
         for group in waiting:
-            group.ones = [0] * WAITS
+            group.ones, group.owed = [0] * WAITS, 0.0
 
     def _mix(self) -> None:
         """The shares of the slices in the traffic as they are now."""

@@ -35,26 +35,28 @@ def before_of(at: int) -> int:
 
 
 class Past:
-    """A session so far: how many values it had, and how much of them was lost."""
+    """A session that lost something: how many values it had, and how much of them was lost."""
 
     __slots__ = ("lost", "n")
 
-    def __init__(self, lost: float) -> None:
-        self.n, self.lost = 1, lost
+    def __init__(self, n: int, lost: float) -> None:
+        self.n, self.lost = n, lost
 
 
 class Sessions:
     """The newest sessions of a signal, and their shared luck as learnt from it."""
 
     __slots__ = (
-        "_after", "_expected", "_new_after", "_new_shared", "_older", "_shared", "_squares", "_values", "correlation",
-        "known",
+        "_after", "_expected", "_new_after", "_new_shared", "_shared", "_squares", "_values", "correlation", "half",
+        "known", "older",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        #: The newer half of the sessions, and the older one.
-        self.known: dict[str, Past] = {}
-        self._older: dict[str, Past] = {}
+        #: The newer half of the sessions, and the older one. Of those that lost nothing only the number of their values
+        #: is kept: most did not.
+        self.known: dict[str, int | Past] = {}
+        self.older: dict[str, int | Past] = {}
+        self.half = _MOST // 2
         self._expected: dict[tuple[float, int, float], float] = {}
         self._values = self._squares = 0
         self._shared = self._after = self._new_shared = self._new_after = 0.0
@@ -90,17 +92,19 @@ class Sessions:
         """
         known = self.known
         past = known.get(session)
-        if past is None and (past := self._older.get(session)) is not None:
+        if past is None and (past := self.older.get(session)) is not None:
             known[session] = past
-        if past is None or past.n >= LONGEST:
-            if len(known) >= _MOST // 2:
-                self._older, self.known = known, {}
-            self.known[session] = Past(lost)
+        n, before = (past, 0.0) if isinstance(past, int) else (past.n, past.lost) if past is not None else (0, 0.0)
+        if past is None or n >= LONGEST:
+            if len(known) >= self.half:
+                self.older, self.known = known, {}
+            self.known[session] = Past(1, lost) if lost else 1
             self.count(1, 1)
             return 0, 0.0
-        n, before = past.n, past.lost
-        past.n = n + 1
-        past.lost = before + lost
+        if not isinstance(past, int):
+            past.n, past.lost = n + 1, before + lost
+        else:
+            known[session] = Past(n + 1, lost) if lost else n + 1
         self.count(1, 2 * n + 1)
         if before > 0.0 and usual is not None:
             # Of values that share nothing the first sum is 0 on average; of those that share their luck it is rho times
@@ -128,15 +132,16 @@ class Sessions:
 
     def expected(self, low: float, n: int, lost: float) -> float:
         """What the next value of a session averages at least that had ``n`` values, ``lost`` of them lost, where all
-        sessions' average is at least ``low``. Rounded down, so that detectors can remember what they did with it."""
+        sessions' average is at least ``low``."""
         rho = self.correlation
         if not n or rho < _LEAST:
             return low
         known = self._expected.get((low, n, lost))
         if known is None:
             weight = 1.0 / rho - 1.0
-            known = rounded((low * weight + n - lost) / (weight + n))
-            known = known if lost else max(low, known)
+            known = (low * weight + n - lost) / (weight + n)
+            # Of values between 0 and 1 there are too many sums to remember what was done with each.
+            known = known if lost.is_integer() else rounded(known)
             if len(self._expected) < _REMEMBERED:
                 self._expected[low, n, lost] = known
         return known

@@ -8,6 +8,7 @@ from typing import Literal
 
 from trimtab.core import Layer
 
+from .arrivals import CONNECTED, SENT
 from .fairness import FAIR_SAMPLE
 from .measures import MEASURES
 
@@ -46,7 +47,7 @@ class Signal:
 
 
 #: Parts of the budget for false alarms, see ``Signal.stake``.
-_STAKE_OF_VERDICTS, _STAKE_OF_OUTCOMES, _STAKE_OF_CAUSES = 16.0, 2.0, 0.5
+_STAKE_OF_VERDICTS, _STAKE_OF_OUTCOMES, _STAKE_OF_CAUSES = 32.0, 2.0, 0.5
 
 
 def _signals(*signals: Signal) -> dict[str, Signal]:
@@ -79,7 +80,7 @@ _TELLS = {
     "plain_passages": 1.0, "filled": 1.0, "prompt_length": 0.6, "assertions": 0.5, "tool_arguments": 0.5,
     "guarded": 1.0, "guard_sound": 1.0, "allowed": 0.8, "judge_agreement": 1.0, "priced": 0.8, "first_choice": 0.6,
     "private": 0.9, "plain_questions": 1.0, "attacks_stopped": 1.0, "admitted": 1.0, "whole": 1.0,
-    FAIR_SAMPLE: 1.0,
+    FAIR_SAMPLE: 1.0, SENT: 1.0, CONNECTED: 1.0,
 }  # fmt: skip
 
 SIGNALS: dict[str, Signal] = _signals(
@@ -142,11 +143,19 @@ SIGNALS: dict[str, Signal] = _signals(
         name=FAIR_SAMPLE, layer=Layer.OPERATIONS, title="Fair sample", unit="share of pairs", cost="sample",
         help="Doubtful answers, and those of every slice, are judged as often as their neighbours.",
     ),
+    Signal(
+        name=SENT, layer=Layer.OPERATIONS, title="Spans sent", unit="share of spans", cost="all",
+        help="Applications lose no span before it is sent.",
+    ),
+    Signal(
+        name=CONNECTED, layer=Layer.OPERATIONS, title="Connected traces", unit="share of traces", cost="all",
+        help="The trace of an application has its root, and every span its parent.",
+    ),
 )  # fmt: skip
 
 #: The signals that are scores, stored with their traces; the others are worked out as requests and scores pass.
 SCORED: dict[str, Signal] = {
-    name: signal for name, signal in SIGNALS.items() if name not in MEASURES and name != FAIR_SAMPLE
+    name: signal for name, signal in SIGNALS.items() if name not in {*MEASURES, FAIR_SAMPLE, SENT, CONNECTED}
 }
 
 #: The name of a score that people added: one of a list of live scorers (``support.tone``) or a judge's criterion

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from trimtab.core import BadInput
-from trimtab.stats import EDetector, lower_bound
+from trimtab.stats import EDetector
 
-from .band import Band, band_of
-from .bets import FEW, TOGETHER, TOGETHER_NS, Bets, Part
+from .band import band_of
+from .bets import FEW, TOGETHER, TOGETHER_NS, WAITS_NS, Bets
+from .clusters import Clustering
 from .measures import MEASURES
 from .observation import Alarm, Baseline, Observation
+from .onset import alarm_of
+from .parts import Part, kept_of, restored
 from .reference import Reference, first_share
 from .roster import Watchers
 from .sessions import LONGEST, Sessions
@@ -23,7 +25,8 @@ from .standing import SliceStanding, Standing
 REST = "…"
 MAX_SLICES = 64
 MAX_EVIDENCE = 20_000
-_FAR = 1.7e308
+#: Where a one of a session waits that had so many values before (see ``WAITS``).
+_PLACES = tuple(n.bit_length() for n in range(LONGEST))
 #: The evidence from which on the newest values are not taken for healthy. Healthy ones mostly leave less than 200.
 _SUSPECTED = 1_000.0
 
@@ -31,14 +34,16 @@ _SUSPECTED = 1_000.0
 class Stream:
     """Everything known about one monitored signal. ``threshold`` is set by the Watch, which counts the detectors."""
 
-    def __init__(self, watchers: Watchers, reference: int, threshold: float) -> None:
+    def __init__(self, watchers: Watchers, reference: int, threshold: float, pooled: Clustering | None = None) -> None:
         measure = MEASURES.get(watchers.signal)
         self._level = measure if measure is not None and measure.worse is not None else None
         #: The newest observations, with the slices that they count for.
         self.evidence: deque[Observation] = deque(maxlen=MAX_EVIDENCE)
         self._first = reference
         self._slices: dict[str, Part] = {}
-        self._bets = Bets(watchers, threshold)
+        #: No reference is full before so many values.
+        self._room = 0
+        self._bets = Bets(watchers, threshold, pooled)
 
     @property
     def watchers(self) -> Watchers:
@@ -59,6 +64,11 @@ class Stream:
     def sessions(self) -> Sessions:
         """How far its values of one session share their luck."""
         return self._bets.sessions
+
+    @property
+    def clustering(self) -> Clustering:
+        """How its failures cluster where nothing names the sessions."""
+        return self._bets.clustering
 
     @property
     def suspicion(self) -> float:
@@ -103,8 +113,7 @@ class Stream:
 
     def adopt(self, watchers: Watchers) -> None:
         """Watch for these monitors from now on; references and evidence stay, the bounds are theirs."""
-        bets = self._bets
-        bets.watchers = watchers
+        bets, self._bets.watchers = self._bets, watchers
         bets.settle()
         for part in bets.armed:
             bets.aim_at(part)
@@ -116,7 +125,7 @@ class Stream:
         has one."""
         if self._level is None:
             return min(1.0, max(0.0, value))
-        part = self._slices.get(name) or self._slices.get(REST)
+        part = self._place(name)
         return part.band.holds(value) if part is not None and part.band is not None else None
 
     def raise_threshold(self, threshold: float) -> None:
@@ -145,11 +154,11 @@ class Stream:
         if half and (len(seen) > TOGETHER or abs(seen[-1].time_ns - seen[0].time_ns) > TOGETHER_NS):
             return [*self._cut(seen[:half], more), *self._cut(seen[half:], more)]
         bets = self._bets
-        late = bool(bets.touched) and seen[-1].time_ns - bets.since_ns > TOGETHER_NS
+        late = bool(bets.touched) and seen[-1].time_ns - bets.since_ns > WAITS_NS
         # Who looked at how the detectors stand may have settled the last batch, and nobody was told of it yet.
         alarms = self.due() if late or bets.fired else []
-        alarms += self._taken(seen)
-        if not more or sum([part.new for part in bets.touched]) >= TOGETHER:
+        alarms += self._counted(seen)
+        if not more or bets.waiting >= TOGETHER:
             alarms += self.due()
         return alarms
 
@@ -166,6 +175,7 @@ class Stream:
 
     def _each(self, seen: Sequence[Observation]) -> list[Alarm]:
         """Take a few values one by one."""
+        self._room -= len(seen)
         bets, alarms = self._bets, []
         if bets.touched or bets.fired:
             alarms += self.due()
@@ -175,59 +185,117 @@ class Stream:
             reference = part.reference
             self.evidence.append(one if one.slice == part.name else Observation(served, part.name, value))
             bets.count(part, served.time_ns)
-            n, lost = 0, 0.0
+            n, lost, rate = 0, 0.0, 0.0
             if session := served.session or served.user:
                 n, lost = bets.sessions.take(session, 1.0 - value, 1.0 - reference.mean if reference.n else None)
+            elif value != 1.0:
+                if part.losses.hot:
+                    bets.wait(part, part.taken - 1)
+                rate = bets.lose(part, part.taken, value)
             if value != 1.0:
                 reference.lost(value, reference.left)
-            bets.bet(part, value, n, lost)
+            bets.bet(part, value, n, lost, rate)
             if bets.fired:
                 alarms += self.due()
             if reference.left == 0:
                 self._grow(part)
         return alarms
 
+    def _counted(self, seen: Sequence[Observation]) -> list[Alarm]:
+        """Take a batch. Of most values there is nothing to say but that they were 1 and of a session of which nothing
+        was lost yet: those are counted here, and the others one by one. Nothing here ends a batch."""
+        bets, slices = self._bets, self._slices
+        if len(slices) >= MAX_SLICES or not self._fits(len(seen)):
+            half = len(seen) // 2
+            return [*self._counted(seen[:half]), *self._counted(seen[half:])] if half >= FEW else self._taken(seen)
+        sessions, touched = bets.sessions, bets.touched
+        known, older, half = sessions.known, sessions.older, sessions.half
+        spoken = squares = 0
+        if not touched:
+            bets.since_ns = seen[0].time_ns
+        for at, one in enumerate(seen):
+            part = slices.get(one.slice)
+            if part is None:
+                self.evidence.extend(seen[:at])
+                bets.waiting += at
+                sessions.count(spoken, spoken + 2 * squares)
+                return self._taken(seen[at:])
+            new = part.new = part.new + 1
+            if new == 1:
+                touched.append(part)
+                if part.losses.hot:
+                    bets.wait(part, part.taken)
+            served = one.served
+            if one.value == 1.0:
+                session = served.session or served.user
+                if not session:
+                    continue
+                before = known.get(session)
+                if before is None:
+                    if session not in older and len(known) < half:
+                        known[session] = 1
+                        spoken += 1
+                        continue
+                elif before.__class__ is int and before < LONGEST:
+                    known[session] = before + 1
+                    spoken += 1
+                    squares += before
+                    part.later[_PLACES[before]] += 1
+                    continue
+            self._note(part, one)
+            known, older = sessions.known, sessions.older
+        self.evidence.extend(seen)
+        bets.waiting += len(seen)
+        sessions.count(spoken, spoken + 2 * squares)
+        return []
+
+    def _fits(self, n: int) -> bool:
+        """Whether no reference can become full within so many values."""
+        if n >= self._room:
+            lefts = [part.reference.left - part.new for part in self._slices.values()]
+            self._room = min([left for left in lefts if left >= 0], default=TOGETHER)
+        self._room -= n
+        return self._room > 0
+
+    def _note(self, part: Part, one: Observation) -> None:
+        """Take a value that is new in its part of the batch, and that may say more than that it was 1."""
+        bets, value, served = self._bets, one.value, one.served
+        n, lost, rate = 0, 0.0, 0.0
+        if session := served.session or served.user:
+            n, lost = bets.sessions.take(session, 1.0 - value, 1.0 - part.reference.mean if part.reference.n else None)
+            if n and value == 1.0 and not lost:  # it was long silent, and is remembered all the same
+                part.later[n.bit_length()] += 1
+        elif value != 1.0:
+            position = part.taken + part.new
+            if part.losses.hot:
+                part.losses.fresh += bets.cool(part, position - 1)
+            rate = bets.lose(part, position, value)
+        if value != 1.0 or lost:
+            part.noted += 1
+            kind = value, n, lost, rate
+            part.kinds[kind] = part.kinds.get(kind, 0) + 1
+            if value != 1.0:
+                part.reference.lost(value, part.reference.left - part.new)
+
     def _taken(self, seen: Sequence[Observation]) -> list[Alarm]:
         """Take a batch: what is counted here is bet on when it is whole, or a slice's reference is full."""
         alarms: list[Alarm] = []
         bets, slices, evidence = self._bets, self._slices, self.evidence
-        touched, noted, sessions = bets.touched, bets.noted, bets.sessions
-        spoken = squares = 0
-        if not touched:
+        if not bets.touched:
             bets.since_ns = seen[0].time_ns
         for one in seen:
-            part = slices.get(one.slice)
-            if part is None:
-                part = self._new(one.slice)
-            value, served, n, lost = one.value, one.served, 0, 0.0
-            evidence.append(one if one.slice == part.name else Observation(served, part.name, value))
-            new = part.new = part.new + 1
-            if new == 1:
-                touched.append(part)
-            if session := served.session or served.user:
-                past = sessions.known.get(session)
-                if past is not None and value == 1.0 and not past.lost and past.n < LONGEST:  # the most common
-                    n = past.n
-                    past.n = n + 1
-                    spoken += 1
-                    squares += 2 * n + 1
-                    part.later[n.bit_length()] += 1
-                else:
-                    usual = 1.0 - part.reference.mean if part.reference.n else None
-                    n, lost = sessions.take(session, 1.0 - value, usual)
-                    if n and value == 1.0 and not lost:  # it was long silent, and is remembered all the same
-                        part.later[n.bit_length()] += 1
-            if value != 1.0 or lost:
-                part.noted += 1
-                noted.append((part, value, n, lost))
-                if value != 1.0:
-                    part.reference.lost(value, part.reference.left - new)
-            if new == part.reference.left:
-                sessions.count(spoken, squares)
-                spoken = squares = 0
+            part = slices.get(one.slice) or self._new(one.slice)
+            evidence.append(one if one.slice == part.name else Observation(one.served, part.name, one.value))
+            part.new += 1
+            bets.waiting += 1
+            if part.new == 1:
+                bets.touched.append(part)
+                if part.losses.hot:
+                    bets.wait(part, part.taken)
+            self._note(part, one)
+            if part.new == part.reference.left:
                 alarms += self.due()
                 self._grow(part)
-        sessions.count(spoken, squares)
         return alarms
 
     def _judged(self, seen: Sequence[Observation], values: Sequence[float]) -> list[Observation]:
@@ -253,6 +321,7 @@ class Stream:
 
     def rearm(self) -> None:
         """Forget the detectors' evidence; the references stay, what they were gathering goes."""
+        self._room = 0
         self._bets.forget()
         for part in self._bets.armed:
             part.reference.again()
@@ -265,37 +334,20 @@ class Stream:
     def state(self) -> dict[str, Any]:
         """The references, armed or half gathered, JSON-able."""
         self._bets.settle()
-        return {name: _kept(part) for name, part in self._slices.items()}
+        return {name: kept_of(part) for name, part in self._slices.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over references; detectors start without evidence. Raises BadInput for what ``state`` did not make."""
         self.refreeze()
         for name, kept in state.items():
             try:
-                part = self._restored(name, kept)
+                part = restored(name, kept, self._first, level=self.level)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 mend = "Delete it: the references are then gathered anew."
                 raise BadInput(f"the kept reference of slice {name!r} is broken", field=name, mend=mend) from error
             self._slices[name] = part
             if part.reference.n:
                 self._bets.arm(part)
-
-    def _restored(self, name: str, kept: Mapping[str, Any]) -> Part:
-        part = Part(name, self._first)
-        if "band" in kept:
-            low, high, mean, bound = map(float, kept["band"])
-            part.band = Band(low=low, high=high, mean=mean, bound=bound)
-        if "low" in kept:
-            part.reference.restore(kept)
-        elif part.band is not None:  # what a release before growing references kept: only the first part
-            part.reference = Reference(self._first, part.band)
-        elif self._level is None and (n := int(kept["n"])) >= self._first:
-            total, binary = float(kept["total"]), bool(kept["binary"])
-            part.reference = Reference.known(n, total / n, lower_bound(total, n, first_share(), binary=binary))
-        part.values = [float(value) for value in kept.get("values", ())]
-        if self._level is not None and part.band is None and part.reference.n:
-            raise ValueError("band")
-        return part
 
     def _new(self, name: str) -> Part:
         """The slice under which ``name`` is watched: itself, or REST once the cap is reached."""
@@ -304,6 +356,7 @@ class Stream:
         part = self._slices.get(name)
         if part is None:
             part = self._slices[name] = Part(name, self._first)
+            self._room = 0
         return part
 
     def _measured(self, part: Part) -> None:
@@ -313,15 +366,19 @@ class Stream:
         part.band = band_of(part.values, level.worse or "either", level.tolerance, first_share(), level.least)
         part.values = []
         part.reference = Reference(self._first, part.band)
+        self._room = 0
         self._bets.arm(part)
 
     def _grow(self, part: Part) -> None:
         """A part of the reference is full: it may arm the slice, or bring its bound nearer to its mean."""
+        self._room = 0
         bets = self._bets
         bets.settle()  # what was seen so far is bet against the bound of its time
         suspected = part.detector is not None and max(part.detector.value, bets.every.value) >= _SUSPECTED
         if not suspected:
             bets.sessions.learn()
+            part.losses.tell(part.taken, bets.clustering)
+        part.losses.begin(part.taken, part.recent / sum([each.recent for each in self._slices.values()]))
         if not part.reference.full(suspected, bets.sessions.inflated, bets.crowd):
             return
         if part.detector is None:
@@ -330,52 +387,13 @@ class Stream:
         bets.aim_at(part)
         bets.aim()
 
+    def _place(self, name: str) -> Part | None:
+        return self._slices.get(name) or self._slices.get(REST)
+
     def _alarm(self, detector: EDetector, name: str) -> Sequence[Alarm]:
-        """Look back over what was bet since the likeliest onset. Onsets beyond the kept evidence show as its start.
-        No alarm where nobody watches this slice."""
+        """What a detector that fired says; nothing where nobody watches this slice."""
         monitor = self.watchers.of(name)
         if monitor is None:
             return ()
-        n, total, expected, onset_ns = 0, 0.0, 0.0, self.evidence[-1].time_ns
-        since = detector.n_since
-        gain, most, found = 0.0, -math.inf, (0, 0.0, 0.0, onset_ns)
-        for back, seen in enumerate(reversed(self.evidence)):
-            part = self._slices.get(seen.slice) or self._slices.get(REST)
-            bet_on = part is not None and part.detector is not None and self._bets.seen - back > part.armed_at
-            if part is not None and bet_on and name in ("", part.name):
-                n += 1
-                total += seen.value
-                expected += part.reference.mean
-                onset_ns = min(onset_ns, seen.time_ns)
-                # A batch tells the onset to its own start only; where the bet wins most lies nearer.
-                gain += detector.gain(seen.value, part.low if name else part.group.low)
-                if gain >= most:
-                    most, found = gain, (n, total, expected, onset_ns)
-            if n and n >= since:
-                break
-        n, total, expected, onset_ns = found
-        kept = max(1, n)  # none where all that was bet on has left the evidence
-        alarm = Alarm(
-            monitor=monitor,
-            signal=self.watchers.signal,
-            slice=name,
-            time_ns=self.evidence[-1].time_ns,
-            e_value=detector.value,
-            threshold=detector.threshold,
-            baseline=expected / kept,
-            now=total / kept,
-            n_since=n,
-            onset_ns=onset_ns,
-        )
-        return (alarm,)
-
-
-def _kept(part: Part) -> dict[str, Any]:
-    kept = part.reference.state()
-    if part.band is not None:
-        band = part.band
-        # JSON has no infinity: an open end is kept as the largest number there is.
-        kept["band"] = [max(band.low, -_FAR), min(band.high, _FAR), band.mean, band.bound]
-    elif part.values:
-        kept["values"] = part.values
-    return kept
+        seen = self._bets.seen
+        return (alarm_of(monitor, name, detector, evidence=self.evidence, seen=seen, place=self._place),)

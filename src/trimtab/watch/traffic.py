@@ -39,9 +39,17 @@ class Traffic:
         return self._text
 
 
-def requests_of(spans: Iterable[Span]) -> list[tuple[Span, list[Span]]]:
-    """The gateway's complete requests among spans, each as its root and all its spans; those that a limit turned away
-    too, Trimtab's own not."""
+#: A request, as its root and all its spans.
+Request = tuple[Span, list[Span]]
+
+
+def requests_of(spans: Iterable[Span]) -> list[Request]:
+    """The gateway's complete requests among spans; those that a limit turned away too, Trimtab's own not."""
+    return sorted_out(spans)[0]
+
+
+def sorted_out(spans: Iterable[Span]) -> tuple[list[Request], dict[str, list[Span]]]:
+    """The same, and the spans that are of none of them, by trace."""
     traces: dict[str, list[Span]] = {}
     roots: list[Span] = []
     for span in spans:
@@ -57,7 +65,7 @@ def requests_of(spans: Iterable[Span]) -> list[tuple[Span, list[Span]]]:
         spans_of_it = traces.pop(root.trace_id, None)  # the first of two roots is the one that counts
         if spans_of_it is not None and not root.project.startswith(OWN_PROJECTS):
             found.append((root, spans_of_it))
-    return found
+    return found, traces
 
 
 def traffic_of(spans: Iterable[Span]) -> list[Traffic]:

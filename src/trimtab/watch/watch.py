@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
-from .fairness import FAIR_SAMPLE, VERDICT, Fairness
+from .arrivals import CONNECTED, Arrivals
+from .clusters import Clustering
+from .fairness import CHECKS, FAIR_SAMPLE, VERDICT, Fairness
 from .gauges import Gauge
 from .measures import MEASURES
 from .monitors import Monitor
@@ -17,9 +20,10 @@ from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
 from .roster import grouped
 from .signals import signal_of
 from .silence import Silence, Silences
+from .sound import SoundVerdicts
 from .standing import Standing
 from .stream import Stream
-from .traffic import Traffic, requests_of, turned_away
+from .traffic import Traffic, sorted_out, turned_away
 
 _STATE_VERSION = 1
 _NOBODY = ("", "")
@@ -31,7 +35,7 @@ _REMEMBERED_OWNERS = 50_000
 _REMEMBERED_SECONDS = 64
 #: Requests of one second of traffic that are measured, whatever the load: more of them would see little sooner, and
 #: cost the gateway's processor a twentieth by themselves. Which ones are left out depends on the clock alone.
-MEASURED_A_SECOND = 300
+MEASURED_A_SECOND = 200
 #: Measures that look through texts are read of one in so many of these.
 _DEAR = 5
 
@@ -50,12 +54,13 @@ class Watch:
     at most. Each signal has a part of the budget (see ``Signal.stake``), and with twice ``false_alarms_per`` over that
     part as threshold all of them together alarm at most once in ``false_alarms_per`` healthy requests, however many
     slices there are, as long as the bounds hold (each slice's do with 99.5 %).
+    The judge's verdicts on sound answers are bets of four, at twice that threshold (see ``SoundVerdicts``).
 
     What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
     Requests of one session that share their luck bend that. Where the spans name the session (or else the user) it is
-    learnt by how much, and allowed for (see ``Sessions``); where they do not, false alarms come more often, and
-    ``bench/false_alarms.py`` measures how often. Slices beyond the 64th of a signal share one, inside which a shift of
-    traffic can alarm.
+    learnt by how much, and allowed for (see ``Sessions``); where they do not, it is learnt how failures cluster, and
+    allowed for (see ``Clustering``), which holds on average only: ``bench/false_alarms.py`` measures it. Slices beyond
+    the 64th of a signal share one, inside which a shift of traffic can alarm.
 
     A detector that alarmed is quiet until ``rearm``. Pure and in memory; not thread-safe.
     """
@@ -78,13 +83,16 @@ class Watch:
         self._reference = reference
         self._false_alarms_per = false_alarms_per
         self._streams: dict[str, Stream] = {}
+        self._clustering = Clustering()
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
         self._latest: tuple[Stamp | None, str, Mapping[str, str]] = (None, "", {})
         self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._silences = Silences()
         self._most, self._measured = measured_a_second, dict[int, int]()
         self._gauges: dict[str, list[Gauge]] = {}
+        self._arrivals = Arrivals()
         self._fairness, self._judged = Fairness(), False
+        self._sound = SoundVerdicts()
         self.adopt(monitors)
 
     def adopt(self, monitors: Iterable[Monitor]) -> None:
@@ -95,7 +103,7 @@ class Watch:
         for watchers in grouped(monitors):
             known = self._streams.get(watchers.signal)
             if known is None:
-                known = Stream(watchers, self._reference, float(self._false_alarms_per))
+                known = Stream(watchers, self._reference, float(self._false_alarms_per), self._clustering)
             else:
                 known.adopt(watchers)
             streams[watchers.signal] = known
@@ -103,6 +111,9 @@ class Watch:
         for name, stream in streams.items():
             if name in MEASURES:
                 self._gauges.setdefault(stream.project, []).append(Gauge(name, stream))
+        verdicts = streams.get(VERDICT)
+        judged = verdicts.watchers if verdicts is not None else None
+        self._sound.adopt(judged, self._reference, float(self._false_alarms_per), self._clustering)
         self._set_thresholds()
 
     @property
@@ -124,17 +135,18 @@ class Watch:
         """The evidence that the detectors of a signal must reach now: as much as follows from its part of the budget.
         Of a signal that is not watched, what they would have to reach if it were."""
         stakes = {name: _stake(name) for name in {*self._streams, signal}}
-        return 2.0 * self._false_alarms_per * sum(stakes.values()) / stakes[signal]
+        bets = 4.0 if signal == VERDICT and self._sound.used else 2.0
+        return bets * self._false_alarms_per * sum(stakes.values()) / stakes[signal]
 
     def suspicion(self) -> float:
         """The most evidence that any detector holds now, an e-value: on healthy traffic one detector reaches a level at
         most once in as many observations, on average."""
-        return max((stream.suspicion for stream in self._streams.values()), default=0.0)
+        return max((stream.suspicion for stream in self._every()), default=0.0)
 
     def observe(self, scores: Sequence[Score], *, more: bool = False) -> list[Alarm]:
         """Take scores in the order they were committed. Unwatched names, other projects and NaN are passed over.
 
-        With ``more`` to come at once, a busy server's, bets may wait for it, for half a second of traffic at most; who
+        With ``more`` to come at once, a busy server's, bets may wait for it, for a second of traffic at most; who
         says so calls ``due`` when it has not come.
         """
         boxes: dict[tuple[str, str], list[Observation]] = {}
@@ -166,12 +178,16 @@ class Watch:
                 box.append(one)
             elif math.isfinite(value):
                 box.append(Observation(one.served, slice, min(1.0, max(0.0, value))))
+                if value < 0.5 and score.name in CHECKS:
+                    self._sound.doubt(trace_id)
         alarms: list[Alarm] = []
         for (project, name), box in boxes.items():
             stream = self._streams.get(name)
             if stream is not None and box and project == stream.project:
                 self._silences.hear(name, scores[-1].time_ns, len(box))
                 alarms += stream.take(box, more=more)
+                if name == VERDICT and self._checked(boxes):
+                    alarms += self._sound.take(box, stream, more=more)
         self._judged = self._judged or any(name == VERDICT for _, name in boxes)
         # Where no judge takes part there is no sample that could be fair.
         if self._judged and (fair := self._streams.get(FAIR_SAMPLE)) is not None:
@@ -184,7 +200,8 @@ class Watch:
         """Take the requests among finished spans, in the order they were committed, and measure them. ``more`` as for
         scores."""
         asked = 0
-        for root, trace in requests_of(spans):
+        requests, others = sorted_out(spans)
+        for root, trace in requests:
             asked += not turned_away(root)
             session, user = root.session, root.tags.get("user", "")
             if session or user:
@@ -203,11 +220,13 @@ class Watch:
                     gauge.read(seen, one)
         # Nobody scores what a limit turned away.
         self._silences.request(asked)
-        return [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
+        alarms = [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
+        return [*alarms, *self._arrived(others, more)] if others else alarms
 
     def due(self) -> list[Alarm]:
         """Bet on what waits for more to come; return the alarms."""
-        return [alarm for stream in self._streams.values() for alarm in stream.due()]
+        found = [alarm for stream in self._streams.values() for alarm in stream.due()]
+        return [*found, *self._sound.due(self._streams.get(VERDICT))]
 
     def inside(self, signal: str, slice: str, value: float) -> float | None:
         """A value measured elsewhere (in a replay) as this watch keeps it: for a level 1 inside the band of its slice
@@ -217,7 +236,12 @@ class Watch:
 
     def standing(self, signal: str) -> Standing:
         """How the detectors of a signal stand. Raises NotFound for one that is not watched."""
-        return self._stream(signal).standing()
+        found = self._stream(signal).standing()
+        if signal == VERDICT and (sound := self._sound.stream) is not None:
+            closer = sound.standing()
+            evidence = max(found.e_value, closer.e_value)
+            found = replace(found, e_value=evidence, fired=found.fired or closer.fired)
+        return found
 
     def silent(self) -> list[Silence]:
         """The watched scores that have stopped coming although requests still do. Counted since the start."""
@@ -242,18 +266,24 @@ class Watch:
     def rearm(self, signal: str) -> None:
         """Let the signal's detectors start from nothing; its references stay."""
         self._stream(signal).rearm()
+        if signal == VERDICT and (sound := self._sound.stream) is not None:
+            sound.rearm()
 
     def refreeze(self, signal: str) -> None:
         """Start a new reference, after an approved change that moved what is normal."""
         self._stream(signal).refreeze()
+        if signal == VERDICT and (sound := self._sound.stream) is not None:
+            sound.refreeze()
 
     def state(self) -> dict[str, Any]:
-        """What survives a restart, JSON-able: the references, and how far sessions share their luck. Evidence is not
-        kept: detectors start from nothing."""
+        """What survives a restart, JSON-able: the references, how far sessions share their luck, and how failures
+        cluster. Evidence is not kept: detectors start from nothing."""
         return {
             "version": _STATE_VERSION,
             "signals": {name: stream.state() for name, stream in self._streams.items()},
             "sessions": {name: stream.sessions.state() for name, stream in self._streams.items()},
+            "clusters": {name: stream.clustering.state() for name, stream in self._streams.items()},
+            "sound": self._sound.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -262,18 +292,27 @@ class Watch:
         if state.get("version") != _STATE_VERSION or not isinstance(signals, Mapping):
             mend = "Delete it: the references are then gathered anew."
             raise BadInput("the kept references are not of this version", field="version", mend=mend)
-        luck = state.get("sessions")
+        luck, clusters = state.get("sessions"), state.get("clusters")
         for name, stream in self._streams.items():
             kept = signals.get(name)
             shared = luck.get(name) if isinstance(luck, Mapping) else None
-            if isinstance(shared, Mapping):
-                try:
+            together = clusters.get(name) if isinstance(clusters, Mapping) else None
+            try:
+                if isinstance(shared, Mapping):
                     stream.sessions.restore(shared)
-                except (KeyError, TypeError, ValueError) as error:
-                    what, mend = f"the kept sessions of {name!r} are broken", "Delete them: they are learnt anew."
-                    raise BadInput(what, field=name, mend=mend) from error
+                if together is not None:
+                    stream.clustering.restore(together)
+            except (KeyError, TypeError, ValueError) as error:
+                what, mend = f"the kept sessions of {name!r} are broken", "Delete them: they are learnt anew."
+                raise BadInput(what, field=name, mend=mend) from error
             if isinstance(kept, Mapping):
                 stream.restore(dict(kept))
+        if isinstance(sound := state.get("sound"), Mapping):
+            try:
+                self._sound.restore(sound)
+            except (KeyError, TypeError, ValueError) as error:
+                what, mend = "the kept references of sound answers are broken", "Delete them: they are learnt anew."
+                raise BadInput(what, field="sound", mend=mend) from error
         self._set_thresholds()
 
     def _stream(self, signal: str) -> Stream:
@@ -283,9 +322,32 @@ class Watch:
             raise NotFound(f"signal {signal!r} is not watched", field="signal", mend=f"Watched: {watched}.")
         return stream
 
+    def _every(self) -> list[Stream]:
+        return [*self._streams.values(), *([sound] if (sound := self._sound.stream) is not None else [])]
+
+    def _checked(self, boxes: Mapping[tuple[str, str], object]) -> bool:
+        """Whether there are checks beside the verdicts. From then on verdicts are bet on twice."""
+        if not self._sound.used and any(name in CHECKS for _, name in boxes):
+            self._sound.used = True
+            self._set_thresholds()
+        return self._sound.used
+
     def _set_thresholds(self) -> None:
-        for name, stream in self._streams.items():
-            stream.raise_threshold(self.threshold_of(name))
+        for stream in self._every():
+            stream.raise_threshold(self.threshold_of(stream.watchers.signal))
+
+    def _arrived(self, traces: Mapping[str, Sequence[Span]], more: bool) -> list[Alarm]:
+        """What the spans of applications say of how whole they arrive."""
+        boxes: dict[str, list[Observation]] = {}
+        for signal, span, value in self._arrivals.read(traces):
+            stream = self._streams.get(signal)
+            if stream is not None and span.project == stream.project:
+                served = Served(
+                    time_ns=span.end_ns, trace_id=span.trace_id, pins=self._pins_for(span.stamp, ""),
+                    session=span.session if signal == CONNECTED else "",
+                )  # fmt: skip
+                boxes.setdefault(signal, []).append(Observation(served, span.tags.get("topic", ""), value))
+        return [alarm for signal, box in boxes.items() for alarm in self._streams[signal].take(box, more=more)]
 
     def _rank(self, time_ns: int) -> int:
         """The place of a request of this time in its second: the first ones of each are measured."""

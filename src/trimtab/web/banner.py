@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trimtab.core import Change
-from trimtab.incidents import Incident
+from trimtab.incidents import LIVE, Incident
 from trimtab.watch import SIGNALS
 
 from . import words
 from .changes import PROBE, cause_name, layer_name, layer_of, remedy, remedy_effect, sentence
-from .frame import LIVE_STATES
 
 #: Sentences before the rest is only counted.
 MOST = 2
@@ -47,7 +46,7 @@ def signal_title(name: str) -> str:
 
 def banners(incidents: Sequence[Incident], changes: Sequence[Change], now_ns: int) -> Banners:
     """Open incidents first, worst first; then those already mitigated. ``changes`` are newest first."""
-    urgent = [i for i in incidents if i.state in LIVE_STATES]
+    urgent = [i for i in incidents if i.state in LIVE]
     urgent.sort(key=lambda i: (i.severity, -i.opened_ns))
     calming = [i for i in incidents if i.state in ("mitigated", "resolved")]
     found = [*urgent, *calming]

@@ -13,13 +13,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import Filter, Layer, SpanQuery
-from trimtab.incidents import Incident
+from trimtab.incidents import LIVE, Incident
 
-from . import vitals, words
+from . import words
 from .house import House
 
 HERE = Path(__file__).parent
-LIVE_STATES = vitals.LIVE_STATES
 #: The project of Trimtab's own requests (judges, probes), shown only when asked for.
 OWN_PROJECT = "trimtab"
 
@@ -115,7 +114,7 @@ class Frame:
     ) -> HTMLResponse:
         """A whole page. ``nav`` is the path of the entry that is current; ``incidents`` gives the count beside it."""
         context.setdefault("now_ns", self.house.clock())
-        waiting = sum(incident.state in LIVE_STATES for incident in incidents or ())
+        waiting = sum(incident.state in LIVE for incident in incidents or ())
         html = self.env.get_template(template).render(
             title=title,
             nav=nav,

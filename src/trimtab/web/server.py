@@ -66,7 +66,7 @@ def api_routes(house: House) -> list[BaseRoute]:
         *probes.routes(house.probes),
         *evals.run_routes(house.runs, house.reports),
         *evals.dataset_routes(house.registry),
-        *evals.live_routes(house.online, house.spans),
+        *evals.live_routes(house.online, house.spans, evals.Corrections(house.registry, house.reports.known_rates)),
         *review.routes(house.reviews),
         *evals.prompt_routes(evals.PromptTests(house.registry, make_ask(house.gateway))),
         *guard.routes(lambda address: house.registry.resolve(address, kind="guards").version.content),

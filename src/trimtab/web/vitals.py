@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from trimtab.core import SpanQuery
 from trimtab.gateway import health_lines
+from trimtab.incidents import LIVE
 
 from .house import House
 from .roles import may
@@ -24,7 +25,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: States of an incident in which somebody still has to do something.
-LIVE_STATES = ("open", "acknowledged")
 #: Told to everybody: whether there is anybody.
 OPEN = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
@@ -59,7 +59,7 @@ async def metrics_text(house: House) -> str:
         "refused": sum(b.refused for b in buckets),
     }
     requests["ok"] = sum(b.n for b in buckets) - requests["error"] - requests["refused"]
-    live = Counter(i.severity for i in await house.desk.list(limit=200) if i.state in LIVE_STATES)
+    live = Counter(i.severity for i in await house.desk.list(limit=200) if i.state in LIVE)
     lines = [
         "# HELP trimtab_spans_dropped_total Spans dropped because the recorder's queue was full.",
         "# TYPE trimtab_spans_dropped_total counter",

@@ -73,9 +73,10 @@ async def test_scores_of_too_many_traces_are_refused(spans: Spans) -> None:
 
 @pytest.mark.parametrize("name", ["", "q", "ä'\"", "none"])
 @pytest.mark.parametrize("limit", [0, 1, 20, 1000])
-async def test_scores_newest_first(spans: Spans, reference: Reference, name: str, limit: int) -> None:
+@pytest.mark.parametrize("project", ["", "other", "none"])
+async def test_scores_newest_first(spans: Spans, reference: Reference, name: str, project: str, limit: int) -> None:
     for since, until in ((0, 0), (NOON, NOON + 70 * SECOND), (NOON + 70 * SECOND, 0), (NOON + 9 * DAY_NS, 0)):
-        window = {"since_ns": since, "until_ns": until, "name": name, "limit": limit}
+        window = {"since_ns": since, "until_ns": until, "name": name, "project": project, "limit": limit}
         assert await spans.scores(**window) == reference.newest_scores(**window)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from trimtab.core import BadInput, digest_of
+from trimtab.core import BadInput, digest_of, text_in
 
 #: Messages, tools and results of one conversation that are looked at.
 MOST = 2000
@@ -181,16 +181,3 @@ def _results_in(message: Mapping[str, Any], role: object) -> Iterator[tuple[str,
         for part in content:
             if isinstance(part, Mapping) and part.get("type") == "tool_result":
                 yield str(part.get("tool_use_id") or ""), text_in(part.get("content"))
-
-
-def text_in(content: object) -> str:
-    """The text of a message's content; of several parts, those that are text."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "\n".join(
-        part["text"]
-        for part in content
-        if isinstance(part, Mapping) and part.get("type", "text") == "text" and isinstance(part.get("text"), str)
-    )

@@ -124,14 +124,17 @@ class Reader:
 
         return answer
 
-    def scores(self, window: tuple[int, int], name: str, limit: int) -> Callable[[Connection], list[Score]]:
+    def scores(
+        self, window: tuple[int, int], name: str, project: str, limit: int
+    ) -> Callable[[Connection], list[Score]]:
         """Scores, newest first."""
         where = "time_ns >= %s AND time_ns < %s" + (" AND name = %s" if name else "")
-        bounds = (window[0], window[1] or (1 << 63) - 1)
+        where += " AND project = %s" if project else ""
+        parameters = (window[0], window[1] or (1 << 63) - 1, *filter(None, (name, project)))
 
         def answer(connection: Connection) -> list[Score]:
             sql = f"SELECT {SCORE} FROM {SCORES} WHERE {where} ORDER BY time_ns DESC, seq DESC LIMIT {limit}"
-            return [score_of(row) for row in connection.rows(sql, (*bounds, name) if name else bounds)]
+            return [score_of(row) for row in connection.rows(sql, parameters)]
 
         return answer
 

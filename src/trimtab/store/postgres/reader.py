@@ -122,11 +122,14 @@ class Reader:
 
         return answer
 
-    def scores(self, window: tuple[int, int], name: str, limit: int) -> Callable[[Connection], list[Score]]:
+    def scores(
+        self, window: tuple[int, int], name: str, project: str, limit: int
+    ) -> Callable[[Connection], list[Score]]:
         """Scores, newest first."""
         where = "time_ns >= %s AND time_ns < %s" + (" AND name = %s" if name else "")
+        where += " AND project = %s" if project else ""
         bounds = (window[0], window[1] or (1 << 63) - 1)
-        parameters = (*bounds, escape(name), limit) if name else (*bounds, limit)
+        parameters = (*bounds, *(escape(text) for text in (name, project) if text), limit)
 
         def answer(connection: Connection) -> list[Score]:
             sql = f"SELECT {_SCORE} FROM {SCHEMA}.scores WHERE {where} ORDER BY time_ns DESC, seq DESC LIMIT %s"

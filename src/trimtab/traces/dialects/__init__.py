@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .genai import genai, is_message
+from .genai import genai, genai_call, genai_said, is_message
 from .langfuse import langfuse
 from .langsmith import langsmith
 from .mlflow import mlflow
-from .openinference import openinference
+from .openinference import openinference, openinference_found, openinference_kind
 from .pydantic_ai import pydantic_ai
 from .reading import Attributes, Reading
 from .traceloop import traceloop
@@ -29,7 +29,8 @@ Translator = Callable[[Attributes, Reading], None]
 
 
 class Dialect(NamedTuple):
-    """A translator, and what the names of its attributes begin with: who has none of them does not speak it."""
+    """A translator, and what the names of its attributes begin with: who has none of them does not speak it. A dialect
+    whose spans differ much has several translators, one after the other."""
 
     translate: Translator
     prefixes: tuple[str, ...]
@@ -42,12 +43,19 @@ DIALECTS = (
     Dialect(pydantic_ai, ("pydantic_ai.", "logfire.", "all_messages_events", "model_request_parameters",
                           "final_result")),
     Dialect(genai, ("gen_ai.",)),
-    Dialect(openinference, ("openinference.", "input.", "output.", "llm.", "session.", "tag.", "user.", "embedding.",
-                            "retrieval.", "reranker.", "tool.", "metadata")),
-    Dialect(traceloop, ("traceloop.", "llm.", "gen_ai.prompt.", "gen_ai.completion.", "db.system", "db.vector.")),
+    Dialect(genai_call, ("gen_ai.provider.", "gen_ai.system", "gen_ai.request.", "gen_ai.response.", "gen_ai.usage.",
+                         "gen_ai.openai.", "openai.response.")),
+    Dialect(genai_said, ("gen_ai.input.", "gen_ai.output.", "gen_ai.system_instructions", "gen_ai.prompt",
+                         "gen_ai.completion", "gen_ai.tool.", "gen_ai.retrieval.")),
+    Dialect(openinference_kind, ("openinference.",)),
+    Dialect(openinference_found, ("llm.", "embedding.", "retrieval.", "reranker.")),
+    Dialect(openinference, ("input.", "output.", "session.", "tag.", "user.")),
+    Dialect(traceloop, ("traceloop.", "llm.request.", "llm.usage.", "db.system", "db.vector.",
+                        *(f"gen_ai.{part}.{digit}" for part in ("prompt", "completion") for digit in range(10)))),
     Dialect(mlflow, ("mlflow.",)),
 )  # fmt: skip
-_GENAI = 1 << 4
+#: What events alone may say: the conversation.
+_GENAI = sum(1 << bit for bit, dialect in enumerate(DIALECTS) if dialect.translate in (genai, genai_said))
 #: Names of attributes that are remembered, and how much of each tells its dialects.
 _MOST_NAMES, _LONGEST = 8192, 64
 #: Which dialects have a name, one bit each, and their translators by those bits: senders repeat a few hundred names.

@@ -45,12 +45,22 @@ _USAGE = Counts(
 
 
 def genai(attributes: Attributes, reading: Reading) -> None:
-    """OpenTelemetry GenAI."""
+    """OpenTelemetry GenAI: what any span may have."""
     operation = attributes.rest.get("gen_ai.operation.name")
     meant = _OPERATIONS.get(operation, "") if isinstance(operation, str) else ""
     if meant and reading.kind in ("", meant):
         attributes.value("gen_ai.operation.name")
     reading.kind = reading.kind or meant
+    reading.session = attributes.agreed(reading.session, "gen_ai.conversation.id")
+    reading.prompt = reading.prompt or attributes.text("gen_ai.prompt.name")
+    reading.prompt_version = reading.prompt_version or attributes.text("gen_ai.prompt.version")
+    user = attributes.text("enduser.id")
+    if user:
+        reading.tag("user", user)
+
+
+def genai_call(attributes: Attributes, reading: Reading) -> None:
+    """Which model was asked, and what that took."""
     reading.provider = attributes.agreed(reading.provider, "gen_ai.provider.name", "gen_ai.system").lower()
     attributes.agreed(reading.provider, "gen_ai.system")
     reading.asked = attributes.agreed(reading.asked, "gen_ai.request.model")
@@ -61,18 +71,16 @@ def genai(attributes: Attributes, reading: Reading) -> None:
         "gen_ai.response.system_fingerprint",
         "gen_ai.openai.system_fingerprint",
     )
-    reading.session = attributes.agreed(reading.session, "gen_ai.conversation.id")
-    reading.prompt = reading.prompt or attributes.text("gen_ai.prompt.name")
-    reading.prompt_version = reading.prompt_version or attributes.text("gen_ai.prompt.version")
     take_usage(attributes, reading, _USAGE)
     if reading.cost_usd is None:
         reading.cost_usd = attributes.number("gen_ai.usage.cost")
     seconds = attributes.number("gen_ai.response.time_to_first_chunk")
     if seconds is not None and reading.ttft_ns is None and seconds < 1e6:
         reading.ttft_ns = round(seconds * 1e9)
-    user = attributes.text("enduser.id")
-    if user:
-        reading.tag("user", user)
+
+
+def genai_said(attributes: Attributes, reading: Reading) -> None:
+    """The conversation, and what a tool or a retrieval was asked and gave."""
     if attributes.events:
         _events(attributes, reading)
     _instructions(attributes, reading)
@@ -116,7 +124,9 @@ def _tool_and_retrieval(attributes: Attributes, reading: Reading) -> None:
         ("gen_ai.retrieval.query.text", True),
         ("gen_ai.retrieval.documents", False),
     ):
-        raw = attributes.rest.get(name)
+        if name not in attributes.rest:
+            continue
+        raw = attributes.rest[name]
         text = raw if isinstance(raw, str) else compact(raw) if raw else ""
         if reading.say(is_input, text):
             attributes.value(name)

@@ -14,6 +14,8 @@ _DOCUMENTS = {
     "retriever": ("retrieval.documents.",),
     "reranker": ("reranker.output_documents.", "reranker.input_documents."),
 }
+#: Each text, how it is written, and whether it is the input.
+_TEXTS = (("input.value", "input.mime_type", True), ("output.value", "output.mime_type", False))
 _COSTS = frozenset(("llm.cost.total", "llm.cost.prompt", "llm.cost.completion"))
 _USAGE = Counts(
     read=("llm.token_count.prompt",),
@@ -23,30 +25,39 @@ _USAGE = Counts(
 )
 
 
-def openinference(attributes: Attributes, reading: Reading) -> None:
-    """OpenInference."""
+def openinference_kind(attributes: Attributes, reading: Reading) -> None:
+    """OpenInference: the kind, which what follows goes by."""
     kind = attributes.text("openinference.span.kind").lower()
     if kind:
         # OpenInference knows a few kinds more (prompt, decision); a step is what they are.
         reading.kind = kind if kind in KINDS else reading.kind or "chain"
+
+
+def openinference_found(attributes: Attributes, reading: Reading) -> None:
+    """Calls of models, and what was found and ranked."""
     reading.provider = reading.provider or attributes.text("llm.provider", "llm.system")
     reading.answered = reading.answered or attributes.text(
         "llm.model_name", "embedding.model_name", "reranker.model_name"
     )
-    reading.session = attributes.agreed(reading.session, "session.id")
     reading.prompt = reading.prompt or attributes.text("llm.prompt_template.name")
     reading.prompt_version = reading.prompt_version or attributes.text("llm.prompt_template.version")
     take_usage(attributes, reading, _USAGE)
     _cost(attributes, reading)
-    _fingerprint(attributes, reading)
     _messages(attributes, reading)
     _documents(attributes, reading)
     reading.say(True, attributes.text("reranker.query"))
-    for name, is_input in (("input.value", True), ("output.value", False)):
-        text = attributes.rest.get(name)
+
+
+def openinference(attributes: Attributes, reading: Reading) -> None:
+    """What any span may have: its session, its texts, its tags."""
+    reading.session = attributes.agreed(reading.session, "session.id")
+    _fingerprint(attributes, reading)
+    rest = attributes.rest
+    for name, form, is_input in _TEXTS:
+        text = rest.get(name)
         if isinstance(text, str) and reading.say(is_input, text):
-            attributes.value(name)
-            attributes.value(name.replace("value", "mime_type"))
+            del rest[name]
+            rest.pop(form, None)
     _tags(attributes, reading)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,8 +17,7 @@ _PLAIN = (str, int, float)
 _COUNTS = tuple(f"{name}_tokens" for name in Tokens._fields)
 
 
-@dataclass(slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, kw_only=True):
     """What the dialects found. Empty text and None mean that nobody said."""
 
     kind: str = ""
@@ -39,7 +37,7 @@ class Reading:
     reasoning_tokens: int | None = None
     cost_usd: float | None = None
     ttft_ns: int | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = {}
 
     def say(self, is_input: bool, text: str) -> bool:
         """Set the input or output unless an earlier dialect did. Whether it was set."""
@@ -164,6 +162,11 @@ def take_usage(attributes: Attributes, reading: Reading, counts: Counts) -> None
     if counts.names.isdisjoint(rest):
         return
     for name, sources in counts.each:
+        for source in sources:
+            if source in rest:
+                break
+        else:
+            continue
         known = getattr(reading, name)
         if known is None:
             known = attributes.count(*sources)
@@ -192,9 +195,10 @@ def converse(reading: Reading, is_input: bool, raw: Any) -> bool:
 
 def take_conversation(attributes: Attributes, reading: Reading, asked: str, answered: str) -> None:
     """The messages under these two names."""
+    rest = attributes.rest
     for name, is_input in ((asked, True), (answered, False)):
-        if converse(reading, is_input, attributes.rest.get(name)):
-            attributes.value(name)
+        if name in rest and converse(reading, is_input, rest[name]):
+            del rest[name]
 
 
 def spoken(value: Any, raw: str, kind: str) -> str:

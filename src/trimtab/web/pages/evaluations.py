@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +13,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import TrimtabError
-from trimtab.evals import KINDS, LiveLine, NamedRate, PassRate, dataset_rows, kind_of, live_rates, live_report
+from trimtab.evals import (
+    KINDS,
+    Corrections,
+    LiveLine,
+    NamedRate,
+    PassRate,
+    corrected_live,
+    dataset_rows,
+    kind_of,
+    live_rates,
+    live_report,
+)
+from trimtab.evals.online import QUALITY
 from trimtab.evals.rendering import METHOD_NAMES
 from trimtab.stats import Interval
 from trimtab.web import words
@@ -247,7 +261,8 @@ def _only_rated(rate: NamedRate) -> LiveRow:
 def _rated(rate: NamedRate | None) -> str:
     if rate is None:
         return "none"
-    return live_rate(rate.rate) + (f", {rate.others} of other versions left out" if rate.others else "")
+    behind = f"; corrected {live_rate(rate.corrected)}, {rate.labels} labels" if rate.corrected else ""
+    return live_rate(rate.rate) + behind + (f"; {rate.others} of other versions left out" if rate.others else "")
 
 
 def live_rate(interval: Interval | None) -> str:
@@ -266,13 +281,19 @@ async def evaluations(request: Request, frame: Frame) -> HTMLResponse:
     rows = [run_row(run) for run in found]
     now, spans = frame.house.clock(), frame.house.spans
     judged, thumbs = [
-        await spans.scores(since_ns=now - LIVE_NS, until_ns=now + 1, name=signal, limit=MOST_LIVE)
+        await spans.scores(since_ns=now - LIVE_NS, until_ns=now + 1, name=signal, project="default", limit=MOST_LIVE)
         for signal in ("quality", "thumb")
     ]
-    live = await live_report(frame.house.online, spans, now)
+    corrections = Corrections(frame.house.registry, reports.known_rates)
+    live = await live_report(frame.house.online, spans, corrections, now, without=(QUALITY,))
+    last = max(judged, key=lambda score: score.time_ns, default=None)
+    known = await corrections.known(last.by, last.by_version, "") if last else None
+    correct = partial(corrected_live, known=known) if known else None
+    # There may be thousands of either: a thread, so that other requests do not wait.
+    traffic = await asyncio.to_thread(live_rates, judged, thumbs, most=12, correct=correct)
     return frame.page(
-        request, "evals.html", live_rows=live_rows(live.scorers, live.rates),
-        traffic=live_rates(judged, thumbs, most=12, project="default"), live_rate=live_rate,
+        request, "evals.html", known=known, live_rate=live_rate,
+        live_rows=live_rows(live.scorers, live.rates), traffic=traffic,
         scoring_note=frame.house.scoring_note, title="Evaluations", nav="/evals", rows=rows, name=name,
         datasets=await dataset_rows(frame.house.registry, kind, MOST_DATASETS), kind=kind, kinds=KINDS,
         live=any(row.state in ACTIVE for row in rows),
@@ -296,6 +317,7 @@ async def evaluation(request: Request, frame: Frame) -> HTMLResponse:
     return frame.page(
         request, "eval_run.html", title=f"Run {run.name}", nav="/evals", run=run, rates=rates, going=going(detail),
         rows=[answer_row(row, grey) for row in found[:MOST_ANSWERS]], more=len(found) > MOST_ANSWERS, number=page,
+        methods=METHOD_NAMES,
         failures=failures, css=STATES.get(run.state, "none"), asked=target_of(run.plan.get("target", {})),
         dataset_href=dataset_href(run.dataset), cost=words.money(detail["progress"].get("cost_usd")),
         others=others, kind=kind_of(run), kinds=KINDS, rate=rate, refused=refused, width=WHISKER_WIDTH,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import Change, Layer, NotFound, Score, Span, TrimtabError
-from trimtab.incidents import TITLES, Deed, Incident, Offer, Wanted, causes, recovered, recovery, together
+from trimtab.incidents import LIVE, TITLES, Deed, Incident, Offer, Wanted, causes, recovered, recovery, together
 from trimtab.traces import question
 from trimtab.watch import Monitor
 from trimtab.web import words
@@ -20,7 +20,7 @@ from trimtab.web.changes import cause_name, layer_of, remedy, remedy_effect
 from trimtab.web.effects import ArmRow, EffectRow, arm_rows, effect_rows, replays_asked, replays_cost
 from trimtab.web.evidence import Comparison, arm_names, cell_seconds, compare, exposed, window_of
 from trimtab.web.facts import Facts, facts
-from trimtab.web.frame import LIVE_STATES, Frame, actor, wants_fragment
+from trimtab.web.frame import Frame, actor, wants_fragment
 
 #: Scores read per point of the chart, so that an incident of many hours costs as much as one of minutes.
 PER_CELL = 100
@@ -119,7 +119,7 @@ def view(data: IncidentData) -> IncidentView:
     """Room data to what is drawn. Pure but for the zone of its clock."""
     incident, report = data.incident, data.incident.report
     cause = incident.cause
-    live = incident.state in LIVE_STATES
+    live = incident.state in LIVE
     recovered = _recovered(data)
     randomised = cause is not None and cause.randomised
     name = words.version(cause.after) if cause and cause.after else ""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trimtab.incidents import Incident
+from trimtab.incidents import LIVE, Incident
 from trimtab.web import words
 from trimtab.web.banner import detail, headline, signal_title
 from trimtab.web.changes import cause_name, layer_of
-from trimtab.web.frame import LIVE_STATES, Frame
+from trimtab.web.frame import Frame
 
 STATE_CSS = {"open": "bad", "acknowledged": "warn", "mitigated": "ok", "resolved": "ok", "closed": ""}
 
@@ -36,9 +36,7 @@ class Row:
 
 def view(incidents: Sequence[Incident], now_ns: int) -> tuple[Row, ...]:
     """Open ones first and worst first, then the newest."""
-    ordered = sorted(
-        incidents, key=lambda i: (i.state not in LIVE_STATES, i.severity if i.state in LIVE_STATES else 0, -i.opened_ns)
-    )
+    ordered = sorted(incidents, key=lambda i: (i.state not in LIVE, i.severity if i.state in LIVE else 0, -i.opened_ns))
     return tuple(_row(incident, now_ns) for incident in ordered)
 
 

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import BadInput, TrimtabError
-from trimtab.incidents import Incident, MonitorRow, SliceSight, row_of, rows, sights
+from trimtab.incidents import LIVE, Incident, MonitorRow, SliceSight, row_of, rows, sights
 from trimtab.watch import FALLS, Trial, Watch, is_score, signal_of
 from trimtab.web import monitorform, words
 from trimtab.web.banner import headline, signal_title
-from trimtab.web.frame import LIVE_STATES, Frame, actor
+from trimtab.web.frame import Frame, actor
 from trimtab.web.trend import Part, Trend, trend
 
 #: Hours that the plot shows, and seconds of one of its cells.
@@ -129,7 +129,7 @@ async def monitor(request: Request, frame: Frame, refused: TrimtabError | None =
         fall_names=[f"{100 * fall:.0f} points" for fall in FALLS],
         gathering=sorted((row.standing.gathering if row.standing else {}).items()),
         trend=await _trend(frame, row, incidents), hours=HOURS, trials=TRIALS, trial=await _trial(request, frame, row),
-        own=[(i, headline(i)) for i in incidents if i.state in LIVE_STATES and known.signal in i.signals],
+        own=[(i, headline(i)) for i in incidents if i.state in LIVE and known.signal in i.signals],
         reached=house.reaches(known.owner), confirm=request.query_params.get("confirm", ""), refused=refused,
         typed=monitorform.as_typed(form, monitorform.typed(known)),
         choices=monitorform.choices([known.signal, *await house.online.score_names()]),

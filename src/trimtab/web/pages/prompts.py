@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import Change, NotFound, Rollout, Score, Version
-from trimtab.registry import Registry, label_of
-from trimtab.stats import wilson
 from trimtab.watch import SCORED
-from trimtab.web import words
-from trimtab.web.banner import signal_title
-from trimtab.web.charts import Scale, Whisker, whisker
+from trimtab.web import standing, words
 from trimtab.web.frame import Frame, actor
 from trimtab.web.textdiff import Difference, difference
 
@@ -24,7 +19,6 @@ LABEL = "production"
 #: Scores read for the table, the newest ones.
 MOST_SCORES = 8_000
 HOUR_NS = 3_600 * words.SECOND
-WHISKER_WIDTH = 84
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +32,6 @@ class VersionRow:
     author: str
     current: bool
     href: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreRow:
-    """One signal of one version."""
-
-    title: str
-    first: bool
-    number: int
-    mean: str
-    interval: str
-    n: str
-    whisker: Whisker
-    bad: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +49,7 @@ class PromptView:
     labels: tuple[tuple[str, int], ...]
     rollout: Rollout | None
     stages: tuple[tuple[str, str, str], ...]
-    scores: tuple[ScoreRow, ...]
+    scores: tuple[standing.ScoreRow, ...]
     scored_since_ns: int
     back_to: int
     back_effect: str
@@ -88,48 +68,6 @@ def text_of(version: Version) -> str:
     if rest:
         parts += ["# settings", json.dumps(rest, indent=2, sort_keys=True, ensure_ascii=False)]
     return "\n".join(parts).rstrip()
-
-
-def back_to(registry: Registry, name: str) -> int:
-    """The version that a rollback of production leads to, where the last move was forwards; else 0."""
-    running = registry.running("prompts", name)
-    if running is not None and running.label == LABEL:
-        return running.base
-    moves = [c for c in registry.changes(limit=1000) if c.kind == "prompts" and c.name == name and label_of(c) == LABEL]
-    last = next((c for c in moves if c.action in ("label", "promote", "rollback", "abort")), None)
-    if last is None or last.action not in ("label", "promote") or not last.before:
-        return 0
-    number = last.before.rpartition("/")[2]
-    return int(number) if number.isdigit() else 0
-
-
-def score_rows(scores: Sequence[Score], name: str, numbers: Sequence[int]) -> tuple[ScoreRow, ...]:
-    """Mean and Wilson interval of every signal per version; red where a newer version's interval lies below the older
-    one's."""
-    values: dict[tuple[str, int], list[float]] = defaultdict(list)
-    pins = {f"{name}/{number}": number for number in numbers}
-    for score in scores:
-        if (number := pins.get(score.stamp.prompt)) is not None and score.name in SCORED:
-            values[score.name, number].append(min(1.0, max(0.0, score.value)))
-    scale = Scale(low=0, high=1, start=4, end=WHISKER_WIDTH - 4)
-    rows: list[ScoreRow] = []
-    for signal in SCORED:
-        known = [number for number in sorted(numbers) if values.get((signal, number))]
-        floor: float | None = None
-        for position, number in enumerate(known):
-            seen = values[signal, number]
-            mean = sum(seen) / len(seen)
-            low, high = wilson(sum(seen), len(seen))
-            bad = floor is not None and high < floor
-            rows.append(
-                ScoreRow(
-                    title=signal_title(signal), first=position == 0, number=number, mean=words.fixed(mean),
-                    interval=words.interval(low, high), n=words.count(len(seen)), bad=bad,
-                    whisker=whisker(mean, low, high, scale=scale, reference=1.0, css="bad" if bad else ""),
-                )
-            )  # fmt: skip
-            floor = low if floor is None else max(floor, low)
-    return tuple(rows)
 
 
 def version_rows(
@@ -198,14 +136,16 @@ def collect(frame: Frame, request: Request, scores: Sequence[Score], since_ns: i
     asked = _number(request.query_params.get("v", ""))
     fallback = rollout.candidate if rollout else labels.get(LABEL, versions[-1].number)
     version = registry.version("prompts", name, asked or fallback)
-    changes = tuple(c for c in registry.changes(limit=1000) if c.kind == "prompts" and c.name == name)[:12]
+    every = standing.changes_of(registry, "prompts", name)
+    changes = every[:12]
     recent = [_number(pin.rpartition("/")[2]) for c in changes[:1] for pin in (c.before, c.after)]
     # The first version has no earlier one: it is compared with what it took the place of, if anything.
     earlier = version.number - 1 or next((n for n in recent if n and n != version.number), 0)
     other = _number(request.query_params.get("against", "")) or earlier
     against = registry.version("prompts", name, other) if other >= 1 else None
     mode = "text" if request.query_params.get("show") == "text" or against is None else "diff"
-    target = back_to(registry, name)
+    target = standing.back_to(registry, "prompts", name, every)
+    signals = [score for score in scores if score.name in SCORED]
     numbers = {labels.get(LABEL, 0), rollout.candidate if rollout else 0, version.number, *recent} - {0}
     return PromptView(
         name=name,
@@ -219,7 +159,7 @@ def collect(frame: Frame, request: Request, scores: Sequence[Score], since_ns: i
         labels=tuple(sorted(labels.items())),
         rollout=rollout,
         stages=stages(rollout) if rollout else (),
-        scores=score_rows(scores, name, sorted(numbers)),
+        scores=standing.score_rows(signals, "prompts", name, sorted(numbers)),
         scored_since_ns=since_ns,
         back_to=target,
         back_effect=_effect(name, labels, rollout, target),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import Change, Layer, Stamp
-from trimtab.incidents import Incident
+from trimtab.incidents import LIVE, Incident
 from trimtab.registry import Registry
 from trimtab.store import ScoreBucket, SpanBucket
 from trimtab.watch import SCORED, Baseline, Watch
@@ -20,7 +20,7 @@ from trimtab.web.bands import Line, Scores, Strip, busy_cells, quality_line, req
 from trimtab.web.banner import Banners, banners
 from trimtab.web.changes import KIND_WORD, ChangeRow, layer_of, rows, sentence, short
 from trimtab.web.charts import place_marks, share_of, time_ticks
-from trimtab.web.frame import LIVE_STATES, OWN_PROJECT, Frame, newest_request, wants_fragment
+from trimtab.web.frame import OWN_PROJECT, Frame, newest_request, wants_fragment
 from trimtab.web.pins import PIN_KIND
 from trimtab.web.window import SIZES, Window, fitting, links, window
 
@@ -154,7 +154,7 @@ def layer_state(layer: Layer, incidents: Sequence[Incident], strips: Sequence[St
     causes = [(i, i.cause, i.report.certainty) for i in incidents if i.report and i.cause]
     for incident, cause, certainty in causes:
         if layer_of(cause) == layer:
-            live = incident.state in LIVE_STATES
+            live = incident.state in LIVE
             return (f"at fault, {certainty}", "t-bad b", True) if live else ("at fault, taken back", "t-warn", False)
     worst = max((strip.worst for strip in strips), default=0)
     if worst >= 3 and causes:

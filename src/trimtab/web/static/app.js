@@ -146,6 +146,9 @@ document.addEventListener("input", e => {
   if (twin) twin.value = e.target.value;
 });
 
+// On a small screen the navigation is one line: the place where one is must be in sight.
+$(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A chart wider than the screen begins at its newest end.
 $$(".scrollx").forEach(s => { s.scrollLeft = s.scrollWidth; });
 

@@ -1,0 +1,44 @@
+"""Writes to sockets, gathered until the event loop's turn is over.
+
+A write wakes whoever waits at the other end, and waking a process costs more than handing it the bytes. In a turn of a
+busy loop many requests have something to send. Sent one by one, between the steps of the requests, each of them finds
+its receiver asleep again; sent one behind the other, the first wakes it and the rest find it awake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Outbox:
+    """What is to be written at the end of one event loop's turn; ``outbox`` finds it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._call_soon = loop.call_soon
+        self._waiting: list[Callable[[], object]] = []
+
+    def post(self, write: Callable[[], object]) -> None:
+        """Call ``write`` once this turn is over, after what was posted before. It must not raise."""
+        if not self._waiting:
+            self._call_soon(self._flush)
+        self._waiting.append(write)
+
+    def _flush(self) -> None:
+        writes, self._waiting = self._waiting, []
+        for write in writes:
+            write()
+
+
+_of_loop: dict[asyncio.AbstractEventLoop, Outbox] = {}
+
+
+def outbox(loop: asyncio.AbstractEventLoop) -> Outbox:
+    """The outbox of a loop."""
+    found = _of_loop.get(loop)
+    if found is None:
+        # As with deadlines: weak references would not let a loop go.
+        for gone in [known for known in list(_of_loop) if known.is_closed()]:
+            _of_loop.pop(gone, None)
+        found = _of_loop[loop] = Outbox(loop)
+    return found

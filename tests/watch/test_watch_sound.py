@@ -1,0 +1,136 @@
+"""A second look at the verdicts: of answers that no check found fault with."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from itertools import count, islice
+
+import pytest
+
+from trimtab.core import BadInput, Score, Stamp
+from trimtab.watch import Alarm, Watch, default_monitors
+
+STAMP = Stamp(model="scripted/steady=simulated@sim_a", prompt="support/14", route="support/1")
+#: Of the answers one in ten fails a check, and four of five of those fail before the judge too.
+DOUBTFUL, PASSES_DOUBTFUL, PASSES_SOUND = 0.10, 0.2, 0.97
+
+
+def watch() -> Watch:
+    return Watch([m for m in default_monitors(lambda _: "mara") if m.signal == "quality"], reference=300)
+
+
+def score(i: int, name: str, value: float) -> Score:
+    by, version = ("judge:quality", "quality/3") if name == "quality" else (f"check:{name}", "")
+    return Score(
+        id=f"{i}:{name}", trace_id=f"t{i}", name=name, value=value, by=by, by_version=version, time_ns=10**8 * i,
+        slice="billing", stamp=STAMP,
+    )  # fmt: skip
+
+
+def answers(
+    rng: random.Random, fall: float = 0.0, *, unsound: float = DOUBTFUL, start: int = 0
+) -> Iterator[list[Score]]:
+    """``fall`` is how many more of the sound answers fail before the judge; ``unsound`` how many fail a check."""
+    for i in count(start):
+        doubtful = rng.random() < unsound
+        passes = PASSES_DOUBTFUL if doubtful else PASSES_SOUND - fall
+        yield [score(i, "grounded", float(not doubtful)), score(i, "quality", float(rng.random() < passes))]
+
+
+def told(seen: Watch, found: Iterator[list[Score]], limit: int) -> tuple[int, Alarm | None]:
+    for n, scores in enumerate(islice(found, limit), start=1):
+        if alarms := seen.observe(scores):
+            return n, alarms[0]
+    return limit, None
+
+
+def fed(seen: Watch, found: Iterator[list[Score]], n: int) -> list[Alarm]:
+    return [alarm for scores in islice(found, n) for alarm in seen.observe(scores)]
+
+
+def test_what_no_check_sees_is_told_sooner_than_from_all_verdicts_alone() -> None:
+    soon, late = [], []
+    for seed in range(4):
+        rng = random.Random(seed)
+        both, alone = watch(), watch()
+        for scores in islice(answers(rng), 6_000):
+            assert both.observe(scores) == []
+            assert alone.observe(scores[1:]) == []
+        falling = list(islice(answers(rng, 0.05, start=6_000), 4_000))
+        n, alarm = told(both, iter(falling), 4_000)
+        assert alarm is not None
+        assert (alarm.signal, alarm.monitor.owner) == ("quality", "mara")
+        soon.append(n)
+        late.append(told(alone, ([scores[1]] for scores in falling), 4_000)[0])
+    assert sum(soon) < 0.75 * sum(late)
+
+
+def test_an_alarm_of_the_sound_ones_says_how_far_all_verdicts_fell() -> None:
+    rng = random.Random(3)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    n, alarm = told(seen, answers(rng, 0.15, start=6_000), 2_000)
+    assert alarm is not None
+    usual = DOUBTFUL * PASSES_DOUBTFUL + (1.0 - DOUBTFUL) * PASSES_SOUND
+    assert alarm.baseline == pytest.approx(usual, abs=0.02)
+    assert alarm.now < usual - 0.05
+    assert 0 < alarm.n_since <= n + 60
+
+
+def test_more_answers_that_fail_a_check_are_no_fall_of_the_sound_ones() -> None:
+    rng = random.Random(5)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    n, alarm = told(seen, answers(rng, unsound=0.4, start=6_000), 1_000)
+    assert alarm is not None, "all verdicts fall"
+    assert n < 300
+    assert seen.standing("quality").fired
+    seen.rearm("quality")
+    assert not seen.standing("quality").fired
+
+
+def test_the_signal_shares_its_budget_once_there_are_checks() -> None:
+    seen = watch()
+    assert seen.threshold_of("quality") == 2e6
+    seen.observe([score(0, "quality", 1.0)])
+    assert seen.threshold_of("quality") == 2e6, "without checks there is nothing to look at twice"
+    seen.observe([score(1, "grounded", 1.0), score(1, "quality", 1.0)])
+    assert seen.threshold_of("quality") == 4e6
+    assert seen.standing("quality").threshold == 4e6
+
+
+def test_healthy_answers_raise_nothing() -> None:
+    for seed in range(4):
+        rng = random.Random(f"healthy/{seed}")
+        assert fed(watch(), answers(rng), 6_000) == []
+
+
+def test_references_outlive_a_restart() -> None:
+    rng = random.Random(7)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    kept = json.loads(json.dumps(seen.state()))
+    again = watch()
+    again.restore(kept)
+    assert again.state() == kept
+    assert again.threshold_of("quality") == 4e6
+    falling = list(islice(answers(rng, 0.2, start=6_000), 1_000))
+    assert told(again, iter(falling), 1_000)[1] is not None
+    again.refreeze("quality")
+    assert again.state()["sound"]["references"] == {}
+    del kept["sound"]["sessions"]
+    with pytest.raises(BadInput, match="sound answers"):
+        watch().restore(kept)
+
+
+def test_what_a_release_before_kept_is_taken_over() -> None:
+    rng = random.Random(9)
+    seen = watch()
+    fed(seen, answers(rng), 1_000)
+    kept = seen.state()
+    del kept["sound"]
+    again = watch()
+    again.restore(kept)
+    assert again.baselines("quality") == seen.baselines("quality")
