@@ -36,19 +36,21 @@ def test_their_last_digits_are_spread_evenly() -> None:
 
 FORKS = """
 import os
-from trimtab.core import new_span_id
-new_span_id()  # some are left over from here
+from trimtab.core import new_span_id, new_trace_id
+new_span_id(), new_trace_id()  # some are left over from here
+def ids():
+    return f"{new_span_id()} {new_trace_id()[12:]}"
 read, write = os.pipe()
 if os.fork() == 0:
-    os.write(write, new_span_id().encode())
+    os.write(write, ids().encode())
     os._exit(0)
 os.wait()
-print(os.read(read, 100).decode(), new_span_id())
+print(os.read(read, 100).decode(), ids())
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_has_ids_of_its_own() -> None:
     said = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, timeout=60)
-    child, parent = said.stdout.split()
-    assert child != parent
+    span, trace, *parents = said.stdout.split()
+    assert len({span, trace, *parents}) == 4

@@ -117,6 +117,32 @@ async def test_only_the_digest_that_was_calibrated_is_corrected(judges: Registry
     assert await Corrections(judges, weak).known("judge:quality", "quality/1", "") is None
 
 
+async def test_labels_that_are_worth_less_than_one_correct_nothing(judges: Registry) -> None:
+    async def clustered(name: str, digest: str, criterion: str) -> KnownRates:
+        return KnownRates(rates=ErrorRates(passing=90, passed=85, failing=0.8, failed=0.7), source="support")
+
+    assert await Corrections(judges, clustered).known("judge:quality", "quality/1", "") is None
+
+
+async def test_a_score_is_of_the_criterion_that_its_scorer_says(judges: Registry) -> None:
+    """A scorer whose name begins with another's is no criterion of that one."""
+    asked: list[str] = []
+
+    async def noted(name: str, digest: str, criterion: str) -> None:
+        asked.append(criterion)
+
+    lines = [SimpleNamespace(set="live", score=score) for score in ("live.tone", "live.tone.kind")]
+
+    async def standing() -> list[Any]:
+        return lines
+
+    online: Any = SimpleNamespace(live=SimpleNamespace(standing=standing), notes=[])
+    names = ("live.tone", "live.tone.kind", "live.tone.kind.warm", "live.tone.short")
+    spans: Any = Traffic([replace(verdicts(6, 1)[0], name=name, project="default") for name in names])
+    await live_report(online, spans, Corrections(judges, noted), NOW)
+    assert asked == ["", "", "warm", "short"]
+
+
 class Traffic:
     """Scores of two projects, read as a store does."""
 

@@ -180,3 +180,39 @@ def test_an_estimate_needs_labels_of_every_part() -> None:
     labels = [label for n, label in enumerate(by_verdict(truth, scores, 80, 100)) if n == 0 or "pass" in label.drawn]
     with pytest.raises(BadInput, match="run_1 quality fail \\(1\\)"):
         estimate(scores, labels=labels)
+
+
+def test_a_run_that_is_drawn_from_by_two_scores_is_measured_by_one_of_them() -> None:
+    """What both draw mostly fails the second judge: without it the rest of the first draw would be too good."""
+    truth, scores = world(fails=0.2)
+    rng = random.Random(9_000)
+    others = [
+        Scored(case=f"c{i}", value=t if rng.random() < 0.95 else 1.0 - t, judge="j2") for i, t in enumerate(truth)
+    ]
+    one = by_verdict(truth, scores, 60, 150)
+    two = [
+        Label(case=label.case, value=label.value, by=label.by, drawn=label.drawn.replace("quality", "tone"))
+        for label in by_verdict(truth, others, 150, 50, 2)
+    ]
+    assert {label.case for label in one} & {label.case for label in two}
+    (found,), (alone,) = (_calibrated(labels, scores).criteria for labels in ([*one, *two], one))
+    assert (found.cases, found.kappa, found.tnr) == (210, alone.kappa, alone.tnr)
+    assert found.drawn.startswith(alone.drawn.rstrip("."))
+    assert "other labels are left out" in found.drawn
+    both, plainly = estimate(scores, labels=[*one, *two]), estimate(scores, labels=one)
+    assert (both.value, both.low, both.high, both.labels) == (plainly.value, plainly.low, plainly.high, 210)
+
+
+def test_a_label_that_replaces_another_keeps_how_the_output_was_drawn() -> None:
+    truth, scores = world()
+    labels = by_verdict(truth, scores, 80, 220)
+    later = [Label(case=x.case, value=x.value, by=x.by, time_ns=1) for x in labels if truth[int(x.case[1:])] == 0.0]
+    (before,), (after,) = (_calibrated(given, scores).criteria for given in (labels, [*labels, *later]))
+    assert (after.cases, after.kappa, after.drawn) == (before.cases, before.kappa, before.drawn)
+
+
+def test_a_stratum_of_which_nobody_labelled_anything_is_missed() -> None:
+    truth, scores = world()
+    found = estimate(scores, labels=[label for label in by_verdict(truth, scores, 80, 100) if "pass" in label.drawn])
+    assert not found.trusted
+    assert found.doubt == "the labels were drawn from a part of the run only"

@@ -46,6 +46,24 @@ async def test_one_that_hangs_again_and_again_is_not_asked_until_it_comes_back(r
     assert await patient("hangs", lambda: 1.0) == 1.0
 
 
+async def test_those_that_wait_for_a_turn_do_not_hang_one_after_another(release: threading.Event) -> None:
+    threads = OwnThreads(deadline_s=0.02)
+    hung = await asyncio.gather(*(threads("hangs", release.wait) for _ in range(40)), return_exceptions=True)
+    assert all(isinstance(error, ScorerHangs) for error in hung)
+    assert MOST_HANGING <= threads.hanging["hangs"] < MOST_HANGING + AT_ONCE
+
+
+@pytest.mark.parametrize("raised", [StopIteration, SystemExit])
+async def test_what_no_future_can_hold_is_told_as_an_error(raised: type[BaseException]) -> None:
+    def wrong() -> float:
+        raise raised("no more")
+
+    threads = OwnThreads()
+    with pytest.raises(RuntimeError, match=f"{raised.__name__} no more"):
+        await threads("wrong", wrong)
+    assert threads.hanging["wrong"] == 0
+
+
 async def test_what_it_raises_is_raised_and_a_call_that_is_given_up_counts_as_hanging(release: threading.Event) -> None:
     threads = OwnThreads()
 

@@ -11,6 +11,8 @@ import pytest
 import uvicorn
 from gateway_house import House, piece, sse_reply, user
 
+from trimtab.gateway import caller
+
 QUESTION = "How fast is a refund paid?"
 
 
@@ -128,3 +130,11 @@ async def test_models_and_many_requests_on_one_connection(client: openai.AsyncOp
         *(client.chat.completions.create(model="support", messages=user(QUESTION)) for _ in range(20))  # type: ignore[call-overload]
     )
     assert len({answer.id for answer in answers}) == 20
+
+
+def test_names_of_headers_are_remembered_only_while_they_are_short() -> None:
+    caller._read.cache_clear()
+    names = [b"x-short", b"x" * caller.REMEMBERED, b"x" * (caller.REMEMBERED + 1), b"\xe9" * 10_000]
+    read = caller.read_headers({"headers": [(name, b"value") for name in names]})
+    assert read == {name.decode("latin-1"): "value" for name in names}
+    assert caller._read.cache_info().currsize == 2

@@ -62,6 +62,13 @@ async def test_messages_are_scanned_each_and_located() -> None:
     assert key not in json.dumps(reply)
 
 
+@pytest.mark.parametrize("kind", ["refusal", "document", "summary", None])
+async def test_a_part_of_any_kind_is_scanned(kind: str | None) -> None:
+    parts = [{"type": kind, "text": "it is sk-" + "a" * 30}]
+    reply = await scan(stage="output", messages=[{"role": "assistant", "content": parts}])
+    assert reply["redacted"] == ["it is [redacted:api-key]"]
+
+
 async def test_a_tool_call() -> None:
     call = {"name": "send", "arguments": {"to": "kim"}}
     reply = await scan(stage="action", tool_call=call)

@@ -193,6 +193,16 @@ async def test_a_cut_body_is_an_error_after_what_came(client: HttpClient, server
         await anext(response)
 
 
+async def test_a_cut_body_is_an_error_however_its_chunks_are_announced(client: HttpClient, server: Any) -> None:
+    async def cut(visit: Any) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nhalf\r\n")
+
+    url = await server.start(cut)
+    with pytest.raises(ModelError, match="before the end"):
+        await get(client, url)
+
+
 async def test_a_body_without_length_ends_with_the_connection(client: HttpClient, server: Any) -> None:
     async def old_style(visit: Any) -> None:
         await visit.request()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 
 import pytest
 
-import trimtab
 from trimtab.sdk import LiveSpan, Unreachable, outbox
 from trimtab.sdk.connection import Answer
 from trimtab.sdk.exporter import Exporter
@@ -76,8 +79,8 @@ def test_what_was_lost_is_told_by_the_next_export_that_arrives_and_once(
     monkeypatch.setattr(outbox, "encode", encoded)
     monkeypatch.setattr(outbox, "call", lambda *_, **__: next(answers))
     losses.gave_up([live("gone"), {"id": "feedback"}, live("gone")])
-    for batch in ([live("refused")], [live("kept")], [live("kept")]):
-        outbox._send(batch)
+    for name in ("refused", "kept", "kept"):
+        outbox._send([live(name)])
     assert bodies == [2, 3, 0]
     assert losses.spans == 0
 
@@ -87,6 +90,64 @@ def test_what_the_server_cannot_keep_is_told_too(losses: Losses, monkeypatch: py
     monkeypatch.setattr(outbox, "call", lambda *_, **__: Answer(status=200, body=partial))
     outbox._send([live("a"), live("b"), live("c")])
     assert losses.spans == 2
+
+
+def test_an_export_of_which_no_span_was_kept_told_nobody(losses: Losses, monkeypatch: pytest.MonkeyPatch) -> None:
+    partial = json.dumps({"partialSuccess": {"rejectedSpans": "2", "errorMessage": "a clock that is wrong"}}).encode()
+    monkeypatch.setattr(outbox, "call", lambda *_, **__: Answer(status=200, body=partial))
+    losses.add(5)
+    outbox._send([live("a"), live("b")])
+    assert losses.spans == 7
+    outbox._send([live("a"), live("b"), live("c")])
+    assert losses.spans == 2
+
+
+@pytest.mark.parametrize(("status", "told", "spans_lost"), [(200, [3], 0), (404, [3], 4)])
+def test_spans_that_were_answered_are_not_counted_again_when_feedback_does_not_arrive(
+    losses: Losses, monkeypatch: pytest.MonkeyPatch, status: int, told: list[int], spans_lost: int
+) -> None:
+    asked: list[str] = []
+    said: list[int] = []
+
+    def answered(_settings: object, _method: str, path: str, *_: object, **__: object) -> Answer:
+        asked.append(path)
+        if path == "/v1/traces":
+            return Answer(status=status, body=b"{}")
+        raise Unreachable("away")
+
+    def encoded(spans: list[LiveSpan], lost: int) -> bytes:
+        said.append(lost)
+        return b"{}"
+
+    monkeypatch.setattr(outbox, "encode", encoded)
+    monkeypatch.setattr(outbox, "call", answered)
+    exporter: Exporter[LiveSpan | outbox.Feedback] = Exporter(
+        outbox._send, batch=2, interval=60.0, tries=3, first_pause=0.001, gave_up=losses.gave_up
+    )
+    monkeypatch.setattr(outbox, "EXPORTER", exporter)
+    losses.add(3)
+    exporter.offer(live("a"))
+    exporter.offer({"id": "feedback"})
+    assert exporter.flush(10)
+    exporter.close(10)
+    assert asked == ["/v1/traces", *["/api/scores"] * 3]
+    assert said == told
+    assert losses.spans == spans_lost
+    assert exporter.dropped == (1 if status == 200 else 2)
+
+
+def test_a_loss_within_a_count_does_not_hang(losses: Losses) -> None:
+    """A signal, or the garbage collector, may end a span where the same thread is counting."""
+
+    def within() -> None:
+        with losses._lock:
+            losses.gave_up([live("a")])
+
+    thread = threading.Thread(target=within, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert losses.spans == 1
 
 
 def test_a_full_queue_and_a_server_that_is_away_count(losses: Losses) -> None:
@@ -104,8 +165,16 @@ def test_a_full_queue_and_a_server_that_is_away_count(losses: Losses) -> None:
     exporter.close(10)
 
 
-def test_a_child_of_a_fork_begins_without_losses(losses: Losses) -> None:
-    losses.add(3)
-    losses.reset()
-    assert losses.spans == 0
-    assert trimtab.flush(10)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_child_of_a_fork_begins_without_losses() -> None:
+    program = """
+import os
+from trimtab.sdk import outbox
+outbox.LOSSES.add(3)
+child = os.fork()
+if not child:
+    os._exit(outbox.LOSSES.spans)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), outbox.LOSSES.spans)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0", "3"]

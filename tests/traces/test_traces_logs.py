@@ -54,6 +54,19 @@ def root(**fields: Any) -> Span:
     )  # fmt: skip
 
 
+async def test_log_records_say_nothing_of_lost_spans(ask: Any, store: SpanStore) -> None:
+    """A sender may have one resource for its spans and its log records."""
+    body = json.loads(request(record("gen_ai.user.message", {}, {"content": "hello"})))
+    lost = {"key": "trimtab.spans.lost", "value": {"intValue": "7"}}
+    body["resourceLogs"][0]["resource"]["attributes"].append(lost)
+    answer = await ask(logs_app(Receiver(store)), "POST", "/v1/logs", json.dumps(body).encode(), JSON)
+    assert answer.status == 200
+    trace = await store.trace(TRACE)
+    assert trace is not None
+    assert len(trace.spans) == 1
+    assert "arrived" not in trace.spans[0].attributes
+
+
 async def test_verdicts_become_scores_with_the_stamp_of_their_trace(ask: Any, store: SpanStore) -> None:
     await store.write([root()])
     body = request(

@@ -79,6 +79,23 @@ def test_a_few_wrong_clocks_give_nothing_up() -> None:
     assert told(arrivals, span("a", 2)) == [(CONNECTED, 1.0)]
 
 
+def test_a_trace_whose_clock_is_wrong_does_not_keep_the_others_from_being_given_up() -> None:
+    arrivals = Arrivals()
+    told(arrivals, *[span(f"b{at}", at) for at in range(65)])
+    assert told(arrivals, span("ahead", 80_000, "gone")) == []
+    assert told(arrivals, span("a", 65, "gone")) == []
+    given_up = [each.span.trace_id for each in read(arrivals, [span(f"c{at}", 700 + at) for at in range(65)])
+                if not each.value]  # fmt: skip
+    assert given_up == ["ahead", "a"]
+
+
+def test_a_trace_that_comes_late_and_in_parts_is_waited_for_from_when_it_came() -> None:
+    arrivals = Arrivals()
+    told(arrivals, *[span(f"b{at}", 5_000 + at) for at in range(65)])
+    assert told(arrivals, span("late", 1, "2")) == []
+    assert told(arrivals, span("late", 2)) == [(CONNECTED, 1.0)]
+
+
 def test_spans_that_are_waited_for_are_bounded_and_dropped_without_a_word() -> None:
     arrivals = Arrivals()
     for first in range(0, 210, 10):  # 210 traces of 1,000 spans each
@@ -137,3 +154,33 @@ def test_the_signals_stand_among_the_others(name: str) -> None:
     assert signal.cost == "all"
     assert signal.unit
     assert name not in SCORED
+
+
+def test_a_clock_that_is_ahead_keeps_no_other_trace_waiting() -> None:
+    arrivals = Arrivals()
+    told(arrivals, *[span(f"b{at}", at) for at in range(65)])
+    told(arrivals, span("ahead", 90_000, "gone"))
+    told(arrivals, span("a", 70, "gone"))
+    given_up = [each for at in range(100) for each in read(arrivals, [span(f"c{at}", 700 + at)]) if not each.value]
+    assert [each.span.trace_id for each in given_up] == ["ahead", "a"]
+
+
+def test_traces_that_a_restart_cut_in_two_are_not_told_as_broken() -> None:
+    watch = watched()
+    watch.restore(watch.state())
+    for at in range(60):  # their parents were read before
+        watch.measure([span(f"cut{at}", 401, f"read before {at}")])
+    alarms = [alarm for at in range(300) for alarm in watch.measure([span(f"n{at}", 1_100 + at)])]
+    assert alarms == []
+    assert 0.0 not in [seen.value for seen in watch.evidence(CONNECTED)[0]]
+    for at in range(60):
+        watch.measure([span(f"o{at}", 1_400 + at, "gone")])
+    alarms = [alarm for at in range(300) for alarm in watch.measure([span(f"m{at}", 2_200 + at)])]
+    assert {alarm.signal for alarm in alarms} == {CONNECTED}
+
+
+def test_one_span_with_ever_new_parents_is_bounded() -> None:
+    arrivals = Arrivals()
+    for at in range(3_000):
+        told(arrivals, span("a", 1, f"p{at}", id="same"))
+    assert not arrivals._waiting

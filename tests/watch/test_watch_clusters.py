@@ -163,3 +163,38 @@ def test_a_broken_state_says_so(broken: object) -> None:
     watch, _ = watched(scores(5, 100, shared=0.0), 50)
     with pytest.raises(BadInput, match="cites"):
         watch.restore({**watch.state(), "clusters": {"cites": broken}})
+
+
+def test_who_looks_in_the_middle_of_a_batch_asks_for_nothing_twice() -> None:
+    clustering, losses = Clustering(), Losses()
+    clustering.share = 0.5
+    losses.begin(0, 0.01)  # the shortest memory: a rate so many values back would leave the floats
+    losses.lose(4_000, 1.0)
+    losses.hot = True
+    before = losses.rate(0, 4_001)
+    assert losses.cool(1, clustering, 0.05) == 0.0
+    assert losses.hot
+    owed = losses.cool(4_010, clustering, 0.05)
+    assert 0.0 < owed <= 10 * 0.5 * before
+
+
+def test_slices_are_followed_again_after_a_restart() -> None:
+    watch, _ = watched(scores(5, 12_000, shared=0.25), 50)
+    other = Watch(watch.monitors)
+    other.restore(json.loads(json.dumps(watch.state())))
+    (part,) = other._streams["cites"]._bets.armed
+    part.losses.lose(1, 1.0)
+    assert part.losses.rate(0, 2) > 0.0
+
+
+def test_a_hot_slice_stands_in_the_list_once_and_not_after_a_new_reference() -> None:
+    watch, _ = watched(scores(5, 12_000, shared=0.25), 1)
+    stream = watch._streams["cites"]
+    bets, (part,) = stream._bets, stream._bets.armed
+    for _ in range(5):
+        part.losses.hot = False
+        bets.lose(part, part.taken, 0.0)
+    assert len(bets._hot) == 1
+    watch.refreeze("cites")
+    assert not bets._hot
+    assert stream._room == 0

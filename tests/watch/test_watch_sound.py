@@ -11,6 +11,7 @@ import pytest
 
 from trimtab.core import BadInput, Score, Stamp
 from trimtab.watch import Alarm, Watch, default_monitors
+from trimtab.watch.sound import _since
 
 STAMP = Stamp(model="scripted/steady=simulated@sim_a", prompt="support/14", route="support/1")
 #: Of the answers one in ten fails a check, and four of five of those fail before the judge too.
@@ -134,3 +135,53 @@ def test_what_a_release_before_kept_is_taken_over() -> None:
     again = watch()
     again.restore(kept)
     assert again.baselines("quality") == seen.baselines("quality")
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_fall_is_told_once_whoever_sees_it_first(size: int) -> None:
+    rng = random.Random(11)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    falling = list(islice(answers(rng, 0.4, start=6_000), 1_500))
+    alarms: list[Alarm] = []
+    for first in range(0, len(falling), size):
+        scores = [one for answer in falling[first : first + size] for one in answer]
+        alarms += seen.observe(scores, more=size > 1)
+    alarms += seen.due()
+    assert sorted(alarm.slice for alarm in alarms) == ["", "billing"]
+
+
+def test_an_alarm_of_the_sound_ones_tells_of_a_fall_even_where_all_verdicts_rise() -> None:
+    rng = random.Random(13)
+    seen = watch()
+    fed(seen, answers(rng, unsound=0.3), 6_000)
+    _, alarm = told(seen, answers(rng, 0.10, unsound=0.0, start=6_000), 2_000)
+    assert alarm is not None
+    assert alarm.now < alarm.baseline
+
+
+def test_a_slice_stands_as_its_stronger_detector_does() -> None:
+    rng = random.Random(17)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    _, alarm = told(seen, answers(rng, 0.06, start=6_000), 4_000)
+    assert alarm is not None
+    standing = seen.standing("quality")
+    assert standing.e_value == max(standing.e_value, *(part.e_value for part in standing.slices))
+    if alarm.slice:
+        assert standing.slices[0].fired
+    assert standing.slices[0].e_value >= seen._sound.stream.standing().slices[0].e_value  # type: ignore[union-attr]
+
+
+def test_a_late_answer_hides_none_of_those_since_the_onset() -> None:
+    rng = random.Random(19)
+    seen = watch()
+    fed(seen, answers(rng), 3_000)
+    fed(seen, answers(rng, 0.1, start=3_000), 20)
+    seen.observe([score(10, "quality", 1.0)])  # judged late
+    whole = seen._streams["quality"]
+    alarm = Alarm(
+        monitor=whole.watchers.every[0], signal="quality", slice="", time_ns=1, e_value=1.0, threshold=1.0,
+        baseline=1.0, now=0.0, n_since=1, onset_ns=3_000 * 10**8,
+    )  # fmt: skip
+    assert _since(whole, alarm)[0] == 20

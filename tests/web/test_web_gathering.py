@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import weakref
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from trimtab.web.gathering import ENOUGH, Gathered, GatheringProtocol
+from trimtab.web import gathering
+from trimtab.web.gathering import ENOUGH, REMEMBERED, Gathered, GatheringProtocol
 
 
 class Socket(asyncio.Transport):
@@ -247,6 +250,22 @@ async def test_a_connection_that_rests_is_closed_and_one_that_does_not_is_kept()
     assert talk.socket.closed
 
 
+async def test_a_request_that_was_answered_before_it_was_whole_rests_once_it_is() -> None:
+    talk = Talk(keep_alive=75.0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["trimtab.wire"].reply(401, [], b"no")
+
+    talk.protocol.app = app
+    talk.protocol.data_received(HEAD % 1)
+    await talk.turns()
+    talk.protocol.data_received(b"a")
+    assert talk.protocol._rests_since
+    talk.protocol._rests_since -= 80.0
+    talk.protocol._look()
+    assert talk.socket.closed
+
+
 # One task a connection, and nothing left of a request when it has ended.
 
 
@@ -317,3 +336,79 @@ async def test_nothing_is_left_of_a_request_for_the_collector_to_find() -> None:
         assert ended() is None
     finally:
         gc.enable()
+
+
+# What one request does, and what the others of its connection notice of it.
+
+SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("test_seen", default="nothing")
+
+
+async def test_no_request_sees_the_context_variables_of_another() -> None:
+    talk = Talk()
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(SEEN.get())
+        SEEN.set("an earlier request")
+        await talk.app(scope, receive, send)
+
+    talk.protocol.app = app
+    for _ in range(2):
+        talk.protocol.data_received(HEAD % 1 + b"a")
+        await talk.turns()
+    talk.protocol.data_received((HEAD % 1 + b"b") * 3)  # these are begun by the answer before them
+    for _ in range(5):
+        await talk.turns()
+    talk.protocol.data_received(HEAD % 1 + b"c")
+    await talk.turns()
+    assert talk.bodies == [b"a", b"a", b"b", b"b", b"b", b"c"]
+    assert seen == ["nothing"] * 6
+    assert SEEN.get() == "nothing"
+    assert not talk.protocol.tasks
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD, HEAD.replace(b"completions", b"completions?beta=true")], ids=["ours", "its own"]
+)
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_a_client_whose_large_body_is_whole_is_still_listened_to(head: bytes, pieces: int) -> None:
+    talk = Talk()
+    talk.hold.clear()
+    body = b"a" * 90_000
+    talk.protocol.data_received(head % (pieces * len(body)))
+    for piece in range(pieces):
+        talk.protocol.data_received(body)
+        assert talk.socket.reading is (piece == pieces - 1)  # a socket that is not read tells of no hanging up
+        if piece < pieces - 1:
+            await talk.turns()
+    await talk.turns()
+    assert b"".join(part for part in talk.bodies if part) == body * pieces
+    assert talk.socket.reading
+
+
+async def test_a_request_with_others_behind_it_hears_that_the_client_is_gone() -> None:
+    talk = Talk()
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+
+    talk.protocol.app = app
+    talk.protocol.data_received((HEAD % 1 + b"a") + (HEAD % 1 + b"b"))
+    await talk.turns()
+    talk.protocol.connection_lost(None)
+    await talk.turns()
+    assert heard == ["http.request", "http.disconnect"]
+    assert not talk.protocol.tasks
+
+
+async def test_a_target_of_any_length_is_served_and_only_short_ones_are_remembered() -> None:
+    talk = Talk()
+    gathering._plain_path.cache_clear()
+    for length in (REMEMBERED, REMEMBERED + 1, 50_000):
+        talk.protocol.data_received(b"GET /%b HTTP/1.1\r\nhost: here\r\n\r\n" % (b"a" * (length - 1)))
+        await talk.turns()
+        assert talk.protocol.scope["path"] == "/" + "a" * (length - 1)
+    assert len(talk.socket.writes) == 3
+    assert gathering._plain_path.cache_info().currsize == 1

@@ -23,7 +23,7 @@ from .ids import new_id, new_span_id, new_trace_id, now_ns
 from .later import Later
 from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, UNSERVED, Layer
 from .query import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, Breakdown, Filter, SpanQuery
-from .said import text_in
+from .said import OWN_WORDS, text_in
 from .score import Score
 from .span import KINDS, Span
 from .stamp import Stamp
@@ -37,6 +37,7 @@ __all__ = [
     "LAYER_OF_EVENT",
     "LAYER_OF_KIND",
     "NUMBERS",
+    "OWN_WORDS",
     "STATISTICS",
     "UNSERVED",
     "Address",

@@ -35,6 +35,8 @@ FEW_LABELS = 50
 #: Labelled cases on which the judge passes another share than elsewhere are no random sample below this p-value.
 _NO_SAMPLE = 0.001
 _ELSEWHERE = "no true rate gives this share of passes with those error rates, so the judge errs otherwise here"
+#: Labels drawn from a smaller share of the run say nothing of the rest: perhaps a stratum has no label at all.
+_WHOLE, _PART = 0.98, "the labels were drawn from a part of the run only"
 _UNCORRECTED = "the judge is not corrected by any label, so its rate proves nothing"
 
 
@@ -102,8 +104,8 @@ class KnownRates:
 
     @property
     def usable(self) -> bool:
-        """Whether a rate can be corrected with them: both kinds were labelled, and the judge tells them apart."""
-        return min(self.rates.passing, self.rates.failing) > 0 and self.rates.youden >= LEAST_YOUDEN
+        """Whether a rate can be corrected with them: worth a label of each kind, of a judge that tells them apart."""
+        return min(self.rates.passing, self.rates.failing) >= 1 and self.rates.youden >= LEAST_YOUDEN
 
 
 def method_named(word: str) -> str:
@@ -156,8 +158,8 @@ def estimate(  # house: parameters because each is a fact of its own about the e
         method = ROGAN_GLADEN if method == AUTO else method
     notes = [*_error_notes(raw, len(cases), errors)]
     own = {case: value for case, value in people.items() if case in cases}
-    strata = strata_of({case: settled[case].draw for case in own})
-    own, left_out = _alike(own, settled, drawn=bool(strata))
+    strata = strata_of({case: settled[case].draws for case in own})
+    own, left_out = _alike(own, settled, strata)
     notes += left_out
     chosen, why = _choose(method, judge, len(own), known, drawn=bool(strata))
     doubt = _UNCORRECTED if chosen == JUDGE_ONLY else ""
@@ -166,8 +168,9 @@ def estimate(  # house: parameters because each is a fact of its own about the e
         doubt = "" if known.explains(raw) else _ELSEWHERE
     elif chosen == PPI:
         if strata:
-            corrected, said = _drawn(cases, settled, strata, level)
+            corrected, said, part = _drawn(cases, settled, strata, level)
             notes += said
+            doubt = "" if method == PPI else part
         else:
             chosen, corrected = _ppi(cases, own, level)
         if chosen == LABELS:
@@ -201,13 +204,15 @@ def estimate(  # house: parameters because each is a fact of its own about the e
 
 
 def _alike(
-    own: Mapping[str, float], settled: Mapping[str, Consensus], *, drawn: bool
+    own: Mapping[str, float], settled: Mapping[str, Consensus], strata: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, float], list[str]]:
-    """The labelled cases that say how they were drawn, or those that do not; and what has to be said of the others."""
-    kept = {case: value for case, value in own.items() if (settled[case].draw is not None) is drawn}
+    """The labelled cases of the strata, or without any those that nobody says how they were drawn; and what has to be
+    said of the others."""
+    drawn = {case for cases in strata.values() for case in cases}
+    kept = {case: own[case] for case in own if (case in drawn if drawn else not settled[case].draws)}
     if len(kept) == len(own):
         return kept, []
-    how = "that do not say how they were drawn" if drawn else "that were drawn by strata"
+    how = "that were not drawn so" if drawn else "that were drawn by strata"
     return kept, [f"{len(own) - len(kept)} labelled cases {how} are left out: most others are of the other kind."]
 
 
@@ -298,9 +303,9 @@ def _ppi(cases: dict[str, CaseScore], people: dict[str, float], level: float) ->
 
 def _drawn(
     cases: Mapping[str, CaseScore], settled: Mapping[str, Consensus], strata: Mapping[str, Sequence[str]], level: float
-) -> tuple[Corrected, list[str]]:
-    """PPI++ from labels that were drawn by strata of known size, and what has to be said of them."""
-    sizes = sizes_of([draw for agreed in settled.values() if (draw := agreed.draw) is not None], strata)
+) -> tuple[Corrected, list[str], str]:
+    """PPI++ from labels that were drawn by strata of known size, what has to be said of them, and why to doubt them."""
+    sizes = sizes_of([draw for agreed in settled.values() for draw in agreed.draws], strata)
     if few := [f"{name} ({len(strata.get(name, ()))})" for name in sorted(sizes) if len(strata.get(name, ())) < 2]:
         said = f"fewer than two labels are from a part of the pool: {', '.join(few)}"
         raise BadInput(f"{said}.", field="labels", mend="Label more of it.")
@@ -317,7 +322,7 @@ def _drawn(
     pool = sum(sizes.values())
     if pool != len(cases):
         notes.append(f"They were drawn from {pool} outputs; the rate is that of those, for the run has {len(cases)}.")
-    return found, notes
+    return found, notes, _PART if pool < _WHOLE * len(cases) else ""
 
 
 def _known(scores: Sequence[Scored], people: Mapping[str, float], judge: str) -> KnownRates:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import median
 from typing import Any, Self
@@ -193,15 +193,15 @@ def _value(given: object) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consensus:
     """What people agree on for one case, from their latest labels: their median, None when passes and fails balance;
-    of a pair what more of them say than anything else, None without such. ``draw``: how the output was drawn; of two
-    draws the one that took more, for draws from one run take the same outputs first."""
+    of a pair what more of them say than anything else, None without such. ``draws``: how the output was drawn, each
+    time that it was; a label that replaces another takes nothing away from that."""
 
     case: str
     group: str
     value: float | None
     values: tuple[float, ...]
     critiques: tuple[str, ...]
-    draw: Draw | None = None
+    draws: tuple[Draw, ...] = ()
 
 
 def side_of(value: float) -> float:
@@ -214,16 +214,21 @@ def consensus(
 ) -> dict[str, Consensus]:
     """By case, in order of first appearance. A person's later label on the same case replaces the earlier one."""
     latest: dict[str, dict[str, Label]] = defaultdict(dict)
+    draws: dict[str, set[str]] = defaultdict(set)
     for label in labels:
-        if label.criterion != criterion or (blind_only and not label.blind):
+        if label.criterion != criterion:
+            continue
+        if label.drawn:
+            draws[label.case].add(label.drawn)
+        if blind_only and not label.blind:
             continue
         before = latest[label.case].get(label.by)
         if before is None or label.time_ns >= before.time_ns:
             latest[label.case][label.by] = label
-    return {case: _agreed(case, list(given.values()), pairs) for case, given in latest.items()}
+    return {case: _agreed(case, list(given.values()), pairs, draws[case]) for case, given in latest.items()}
 
 
-def _agreed(case: str, given: Sequence[Label], pairs: bool) -> Consensus:
+def _agreed(case: str, given: Sequence[Label], pairs: bool, draws: Collection[str]) -> Consensus:
     values = tuple(side_of(label.value) if pairs else label.value for label in given)
     groups = {label.group for label in given if label.group}
     if len(groups) > 1:
@@ -234,7 +239,7 @@ def _agreed(case: str, given: Sequence[Label], pairs: bool) -> Consensus:
         value=_preferred(values) if pairs else _median(values),
         values=values,
         critiques=tuple(label.critique for label in given if label.critique),
-        draw=min((Draw.of(label.drawn) for label in given if label.drawn), key=lambda draw: draw.weight, default=None),
+        draws=tuple(map(Draw.of, sorted(draws))),
     )
 
 

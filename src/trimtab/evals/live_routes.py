@@ -81,7 +81,10 @@ async def live_report(
 
 def _criterion(name: str, roots: Collection[str]) -> str:
     """The criterion that a score is of: what follows a scorer's own score, "" for that itself."""
-    return next((name.removeprefix(f"{root}.") for root in roots if name.startswith(f"{root}.")), "")
+    if name in roots:
+        return ""
+    heads = [root for root in roots if name.startswith(f"{root}.")]
+    return name.removeprefix(f"{max(heads, key=len)}.") if heads else ""
 
 
 def _rate(name: str, scores: list[Score], last: Score, known: KnownRates | None) -> NamedRate:

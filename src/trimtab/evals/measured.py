@@ -55,13 +55,26 @@ class Rates:
     worth: tuple[float, float] | None = None
 
 
-def strata_of(drawn: Mapping[str, Draw | None]) -> dict[str, list[str]]:
-    """The cases of every stratum, by its name; empty where most cases do not say how they were drawn."""
+def strata_of(drawn: Mapping[str, Collection[Draw]]) -> dict[str, list[str]]:
+    """The cases of every stratum, by its name; empty where most cases do not say how they were drawn.
+
+    A stratum holds all of its drawn cases, or it is no random sample of its outputs. So of two pools in which a case
+    was drawn twice, such as one run by the verdicts of two judges, only that with more cases counts.
+    """
+    if 2 * sum(map(bool, drawn.values())) <= len(drawn):
+        return {}
+    pools: dict[str, dict[str, str]] = defaultdict(dict)
+    for case, draws in drawn.items():
+        for draw in draws:
+            pools[draw.pool].setdefault(case, draw.stratum)
     found: dict[str, list[str]] = defaultdict(list)
-    for case, draw in drawn.items():
-        if draw is not None:
-            found[draw.stratum].append(case)
-    return dict(found) if 2 * sum(map(len, found.values())) > len(drawn) else {}
+    taken: set[str] = set()
+    for pool in sorted(pools, key=lambda name: (-len(pools[name]), name)):
+        if taken.isdisjoint(pools[pool]):
+            taken |= pools[pool].keys()
+            for case, stratum in pools[pool].items():
+                found[stratum].append(case)
+    return dict(found)
 
 
 def sizes_of(draws: Collection[Draw], strata: Collection[str]) -> dict[str, int]:
@@ -115,8 +128,8 @@ class Measured:
             for case, agreed in people.items()
             if case in said and agreed.value is not None
         }
-        strata = strata_of({case: people[case].draw for case in pairs})
-        kept = {case for case in pairs if (people[case].draw is None) is not bool(strata)}
+        strata = strata_of({case: people[case].draws for case in pairs})
+        kept = {case for cases in strata.values() for case in cases} or {c for c in pairs if not people[c].draws}
         drawn = [Draw.of(label.drawn) for label in (*every, *test) if label.drawn and label.criterion == name]
         sizes = sizes_of(drawn, strata)
         return cls(

@@ -36,10 +36,11 @@ class OwnThreads:
 
     async def __call__(self, name: str, call: Callable[[], Any]) -> Any:
         """What ``call`` returns or raises; raises ScorerHangs."""
-        if self.hanging[name] >= MOST_HANGING:
-            raise ScorerHangs(f"{name} is not asked: {self.hanging[name]} calls of it hang. Others are not affected.")
         loop = asyncio.get_running_loop()
         async with self._turns.setdefault(loop, asyncio.Semaphore(AT_ONCE)):
+            # Looked at when its turn comes: those that waited must not hang one after another.
+            if (n := self.hanging[name]) >= MOST_HANGING:
+                raise ScorerHangs(f"{name} is not asked: {n} calls of it hang. Others are not affected.")
             ended: asyncio.Future[Any] = loop.create_future()
             task = _Task(partial(contextvars.copy_context().run, call), loop, ended)
             threading.Thread(target=task.run, args=(partial(self._back, name),), name="scorer", daemon=True).start()
@@ -69,9 +70,13 @@ class _Task:
         self._over = self._left = False
 
     def run(self, back: Callable[[], None]) -> None:
-        value, error = None, None
+        value: Any = None
+        error: Exception | None = None
         try:
             value = self._call()
+        except (StopIteration, SystemExit) as raised:  # no future holds the one, nobody hears of the other
+            error = RuntimeError(f"{type(raised).__name__} {raised}".strip())
+            error.__cause__ = raised
         # house: except because whatever a scorer of the user's raises is raised where it was asked
         except Exception as raised:
             error = raised

@@ -18,6 +18,8 @@ SWALLOWED = 64 * 1024 * 1024
 SWALLOW_S = 10.0
 #: Seconds after which a client is watched for hanging up: most answers are there by then, and need no watch.
 WATCH_AFTER_S = 0.02
+#: Names of headers longer than this are not remembered: anybody may send them, and as long as they like.
+REMEMBERED = 64
 
 Headers = list[tuple[bytes, bytes]]
 Scope = MutableMapping[str, Any]
@@ -164,7 +166,10 @@ class Caller:
 
 def read_headers(scope: Scope) -> dict[str, str]:
     """Headers by name (lower-case, as ASGI has it), the last of each; bytes that are not UTF-8 are replaced."""
-    return {_read(name): value.decode("utf-8", "replace") for name, value in scope["headers"]}
+    return {
+        _read(name) if len(name) <= REMEMBERED else name.decode("latin-1"): value.decode("utf-8", "replace")
+        for name, value in scope["headers"]
+    }
 
 
 def encoded(headers: Mapping[str, str]) -> Headers:

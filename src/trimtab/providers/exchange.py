@@ -200,7 +200,7 @@ def _ends_with_the_connection(status: int, headers: Sequence[tuple[bytes, bytes]
         return False
     for name, value in headers:
         lower = name.lower()
-        if lower == b"content-length" or (lower == b"transfer-encoding" and b"chunked" in value):
+        if lower == b"content-length" or (lower == b"transfer-encoding" and b"chunked" in value.lower()):
             return False
     return True
 
@@ -281,8 +281,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         response, parser = self.response, self._parser
-        if response is None or parser is None:
-            self.drop()  # nobody asked: what it says cannot belong to a later request
+        if response is None or parser is None or self._request:
+            self.drop()  # nobody has asked yet: what it says cannot belong to a later request
             return
         self._received += len(data)
         try:

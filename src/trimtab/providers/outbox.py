@@ -15,11 +15,13 @@ class Outbox:
     """What is to be written at the end of one event loop's turn; ``outbox`` finds it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._call_soon = loop.call_soon
         self._waiting: list[Callable[[], object]] = []
 
     def post(self, write: Callable[[], object]) -> None:
-        """Call ``write`` once this turn is over, after what was posted before. It must not raise."""
+        """Call ``write`` once this turn is over, after what was posted before. One that raises keeps no other from
+        being written."""
         if not self._waiting:
             self._call_soon(self._flush)
         self._waiting.append(write)
@@ -27,7 +29,10 @@ class Outbox:
     def _flush(self) -> None:
         writes, self._waiting = self._waiting, []
         for write in writes:
-            write()
+            try:
+                write()
+            except Exception as error:  # house: except because the other connections' writes must still go out
+                self._loop.call_exception_handler({"message": "A write to a socket failed.", "exception": error})
 
 
 _of_loop: dict[asyncio.AbstractEventLoop, Outbox] = {}

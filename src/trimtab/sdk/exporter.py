@@ -28,15 +28,16 @@ class Lost(NamedTuple):
 class Exporter(Generic[T]):
     """A bounded queue and one daemon thread, started by the first item.
 
-    ``send`` delivers a batch and says what of it was lost; it raises Unreachable when all of it is worth another try
-    and any other TrimtabError when none of it is. ``limit`` items wait at most, ``batch`` go at once, or fewer after
-    ``interval`` seconds. A batch is tried ``tries`` times with growing pauses. What is given up is counted in
-    ``dropped`` and said once until a batch arrives; ``gave_up`` gets what was never delivered.
+    ``send`` delivers a batch and says what of it was lost; it raises Unreachable when it is worth another try and any
+    other TrimtabError when it is not, and before that may take out of the batch what was dealt with. ``limit`` items
+    wait at most, ``batch`` go at once, or fewer after ``interval`` seconds. A batch is tried ``tries`` times with
+    growing pauses. What is given up is counted in ``dropped`` and said once until a batch arrives; ``gave_up`` gets
+    what was never delivered.
     """
 
     def __init__(
         self,
-        send: Callable[[Sequence[T]], Lost | None],
+        send: Callable[[list[T]], Lost | None],
         *,
         limit: int = 8192,
         batch: int = 512,
@@ -149,12 +150,17 @@ class Exporter(Generic[T]):
         if self._gave_up is not None:
             self._gave_up(items)
 
-    def _settle(self, lost: Lost | None) -> None:
+    def count(self, lost: Lost) -> None:
+        """What was lost of a batch of which the rest is tried again."""
         with self._changed:
-            if lost is None:
-                self._said = False
-            else:
-                self._drop(*lost)
+            self._drop(*lost)
+
+    def _settle(self, lost: Lost | None) -> None:
+        if lost is not None:
+            self.count(lost)
+            return
+        with self._changed:
+            self._said = False
 
     def _pause(self, seconds: float) -> bool:
         """Wait before the next try. False when the exporter is closing and there is none."""

@@ -17,7 +17,7 @@ from typing import Any
 from trimtab.core import BadInput, new_trace_id, now_ns
 
 from .capture import cut
-from .connection import Answer, call
+from .connection import Answer, Unreachable, call
 from .exporter import Exporter, Lost
 from .inference import remember
 from .livespan import LiveSpan
@@ -42,7 +42,8 @@ class Losses:
 
     def reset(self) -> None:
         """Nothing was lost: for the child of a fork, whose parent tells of its own."""
-        self._lock = threading.Lock()
+        # A signal or the garbage collector may end a span in the midst of a count.
+        self._lock = threading.RLock()
         self.spans = 0
 
     def add(self, spans: int) -> None:
@@ -55,8 +56,12 @@ class Losses:
         self.add(sum(isinstance(item, LiveSpan) for item in items))
 
 
-def _send(items: Sequence[LiveSpan | Feedback]) -> Lost | None:
-    """Deliver a batch, the spans first, so that the feedback finds its trace. Raises TrimtabError."""
+def _send(items: list[LiveSpan | Feedback]) -> Lost | None:
+    """Deliver a batch, the spans first, so that the feedback finds its trace. Raises TrimtabError.
+
+    Spans that were answered are taken out of the batch: they are neither sent nor counted again when the feedback does
+    not arrive.
+    """
     settings = current_settings()
     spans = [item for item in items if isinstance(item, LiveSpan)]
     scores = [item for item in items if not isinstance(item, LiveSpan)]
@@ -64,20 +69,31 @@ def _send(items: Sequence[LiveSpan | Feedback]) -> Lost | None:
     if spans:
         told = LOSSES.spans
         answer = call(settings, "POST", "/v1/traces", gzip.compress(encode(spans, told), 1), encoding="gzip")
-        losses += _lost(answer, len(spans), settings)
-        LOSSES.add(len(spans) if losses else -told)
-        refused = answer.json().get("partialSuccess") or {}
-        if count := int(refused.get("rejectedSpans") or 0):
-            losses.append(Lost(count, str(refused.get("errorMessage"))))
-            LOSSES.add(count)
+        items[:] = scores
+        losses += _lost(answer, len(spans), settings) or _rejected(answer)
+        lost = sum(each.items for each in losses)
+        # A span tells of earlier losses: where none was kept, nobody was told.
+        LOSSES.add(lost - told if lost < len(spans) else lost)
     if scores:
-        answer = call(settings, "POST", "/api/scores", json.dumps(scores).encode())
+        try:
+            answer = call(settings, "POST", "/api/scores", json.dumps(scores).encode())
+        except Unreachable:
+            for each in losses:
+                EXPORTER.count(each)
+            raise
         losses += _lost(answer, len(scores), settings)
     return Lost(sum(lost.items for lost in losses), "; ".join(lost.reason for lost in losses)) if losses else None
 
 
 def _lost(answer: Answer, count: int, settings: Settings) -> list[Lost]:
     return [] if 200 <= answer.status < 300 else [Lost(count, f"{settings.url} answered {answer.problem}")]
+
+
+def _rejected(answer: Answer) -> list[Lost]:
+    """The spans of an export that the server cannot keep."""
+    told = answer.json().get("partialSuccess") or {}
+    count = int(told.get("rejectedSpans") or 0)
+    return [Lost(count, str(told.get("errorMessage")))] if count else []
 
 
 LOSSES = Losses()

@@ -82,7 +82,7 @@ class Receiver:
 
         def read() -> tuple[Heard, Translated]:
             heard = hear(decode_logs(body, json=json), now)
-            return heard, translate(heard.spans, now)
+            return heard, translate(heard.spans, now, exported=False)
 
         heard, talks = read() if len(body) <= _INLINE_LIMIT else await asyncio.to_thread(read)
         spans: Sequence[Span] = talks.spans

@@ -45,7 +45,7 @@ class Translated(NamedTuple):
     guessed: frozenset[tuple[str, str]]
 
 
-def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
+def translate(raw_spans: Iterable[RawSpan], now_ns: int, *, exported: bool = True) -> Translated:
     """Every span translated. ``now_ns`` is nanoseconds UTC."""
     spans: list[Span] = []
     reasons: list[str] = []
@@ -63,7 +63,7 @@ def translate(raw_spans: Iterable[RawSpan], now_ns: int) -> Translated:
             resource, project = raw.resource, _project(raw.resource)
         span = _span(raw, attributes, reading, project)
         spans.append(span)
-        if SPANS_LOST in raw.resource:
+        if exported and SPANS_LOST in raw.resource:
             exports.setdefault(id(raw.resource), _Export(len(spans) - 1, raw.resource)).sent += 1
         if not reading.kind and span.kind == "chain":
             guessed.add((span.trace_id, span.span_id))

@@ -8,7 +8,7 @@ recorded it died or its exporter did.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -36,24 +36,37 @@ class Arrival(NamedTuple):
 
 
 class _Waiting:
-    """A trace until it is whole or given up. ``span`` is the newest one."""
+    """A trace until it is whole or given up. ``span`` is the newest one, ``heard_ns`` the time when the last came, and
+    ``first_ns`` when the first did."""
 
-    __slots__ = ("ids", "parents", "root", "span")
+    __slots__ = ("first_ns", "heard_ns", "ids", "parents", "root", "span")
 
     def __init__(self, span: Span) -> None:
-        self.span, self.root = span, False
+        self.span, self.root, self.first_ns, self.heard_ns = span, False, 0, 0
         self.ids: set[str] = set()
         self.parents: set[str] = set()
+
+    @property
+    def size(self) -> int:
+        """What it takes to wait for it, in spans."""
+        return max(len(self.ids), len(self.parents))
 
 
 class Arrivals:
     """The values of both signals, from spans in the order they were committed."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, _Waiting] = {}
-        self._done: dict[str, None] = {}
+        # The first one of a dictionary that ever loses its first is long looked for; of these it is not.
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._done: OrderedDict[str, None] = OrderedDict()
         self._held = 0
         self._times: deque[int] = deque(maxlen=_CLOCKS)
+        #: Traces heard of before this time may have had spans that an earlier run read.
+        self._unsure_until = -math.inf
+
+    def resumed(self) -> None:
+        """An earlier run read the spans before."""
+        self._unsure_until = math.inf
 
     def read(self, traces: Mapping[str, Sequence[Span]]) -> list[Arrival]:
         """Take spans by trace, those of the gateway's own requests left out; return the values."""
@@ -71,47 +84,54 @@ class Arrivals:
             touched[trace_id] = self._take(trace_id, waiting, spans)
         if not touched:
             return found
+        now = round(median(self._times))
         for trace_id, waiting in touched.items():
+            waiting.first_ns, waiting.heard_ns = waiting.first_ns or now, now
             if waiting.root and waiting.parents <= waiting.ids:
                 found.append(Arrival(CONNECTED, waiting.span, 1.0))
                 self._end(trace_id)
-            elif len(waiting.ids) > _MOST_OF_ONE:
+            elif waiting.size > _MOST_OF_ONE:
                 self._end(trace_id)
-        return found + self._given_up()
+        return found + self._given_up(now)
 
     def _take(self, trace_id: str, waiting: _Waiting | None, spans: Sequence[Span]) -> _Waiting:
         # The one that was heard of last comes last.
         known = self._waiting.pop(trace_id, None) or waiting or _Waiting(spans[0])
         self._waiting[trace_id] = known
-        before = len(known.ids)
+        before = known.size
         for span in spans:
             known.ids.add(span.span_id)
             if span.parent_id:
                 known.parents.add(span.parent_id)
             else:
                 known.root = True
-        self._held += len(known.ids) - before
+        self._held += known.size - before
         known.span = max((known.span, *spans), key=lambda span: span.end_ns)
         return known
 
-    def _given_up(self) -> list[Arrival]:
+    def _given_up(self, now: int) -> list[Arrival]:
         found = []
-        now = median(self._times)
-        for trace_id, waiting in list(self._waiting.items()):
+        self._unsure_until = min(self._unsure_until, now + _QUIET_NS)
+        while self._waiting:
+            trace_id, waiting = next(iter(self._waiting.items()))
+            # While few clocks are known the time may be wrong too; nobody waits for what it said then.
+            waiting.heard_ns = min(waiting.heard_ns, now)
             if self._held > _MOST:
                 self._end(trace_id)  # nobody knows whether it would have become whole
-            elif waiting.span.end_ns + _QUIET_NS < now:
-                found.append(Arrival(CONNECTED, waiting.span, 0.0))
+            # A trace's own clock does not count: it may be wrong, or the trace may have come late and in parts.
+            elif waiting.heard_ns + _QUIET_NS < now:
+                if waiting.first_ns >= self._unsure_until:
+                    found.append(Arrival(CONNECTED, waiting.span, 0.0))
                 self._end(trace_id)
             else:
                 break
         return found
 
     def _end(self, trace_id: str) -> None:
-        self._held -= len(self._waiting.pop(trace_id).ids)
+        self._held -= self._waiting.pop(trace_id).size
         self._done[trace_id] = None
         if len(self._done) > _DONE:
-            del self._done[next(iter(self._done))]
+            self._done.popitem(last=False)
 
 
 def _sent(span: Span) -> Iterable[Arrival]:

@@ -51,7 +51,7 @@ class Bets:
         #: When the first value of the batch under way was answered.
         self.since_ns = 0
         self._groups: list[Group] = []
-        self._hot: list[Part] = []
+        self._hot: dict[Part, None] = {}
         self._mixed = self._mixed_ns = 0
         self._stale = False
 
@@ -67,6 +67,19 @@ class Bets:
         """How much more sums of neighbouring values vary than those of independent ones, over all armed slices."""
         n = sum(part.reference.n for part in self.armed)
         return sum(part.reference.crowded * part.reference.n for part in self.armed) / n if n else 1.0
+
+    def told(self, name: str) -> bool:
+        """Whether the detector of this slice ("": of all) has fired."""
+        if not name:
+            return self.every.fired
+        return any(part.name == name and part.detector is not None and part.detector.fired for part in self.armed)
+
+    def follow(self) -> None:
+        """Follow the failures of the armed slices from here on: they were kept over a restart, and a long reference has
+        no next bound at which that would begin."""
+        total = sum([part.recent for part in self.armed])
+        for part in self.armed:
+            part.losses.begin(part.taken, part.recent / total)
 
     def demand(self, threshold: float) -> None:
         """Ask for so much evidence from now on."""
@@ -147,7 +160,7 @@ class Bets:
             rate = losses.rate(clustering.at, position)
             if not losses.hot:
                 losses.hot = True
-                self._hot.append(part)
+                self._hot[part] = None
         losses.lose(position, 1.0 - value)
         return rate
 
@@ -227,6 +240,7 @@ class Bets:
         """No slice has a reference any more."""
         self.armed.clear()
         self._groups.clear()
+        self._hot.clear()
         self._drop()
         self.every.reset()
 
@@ -307,7 +321,7 @@ class Bets:
         if self._hot:
             for part in self._hot:
                 self.wait(part, part.taken)
-            self._hot = [part for part in self._hot if part.losses.hot]
+            self._hot = {part: None for part in self._hot if part.losses.hot}
         waiting = [group for group in self._groups if any(group.ones)]
         if not waiting:
             return

@@ -142,6 +142,8 @@ class Losses:
         """By how much together the bounds of the ones up to this position must be lower that this was not asked for
         yet, where ``usual`` is what a value may lose."""
         since, ones = self._cooled, position - self._cooled
+        if ones < 0:  # somebody looks at the evidence while a batch that goes farther is under way
+            return 0.0
         self._cooled = position
         at, share = clustering.at, clustering.share
         rate = self.rate(at, since + 1)

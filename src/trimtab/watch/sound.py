@@ -69,9 +69,17 @@ class SoundVerdicts:
         """The alarms as those of the whole signal: how far all its verdicts fell since then."""
         found = []
         for alarm in alarms:
+            if whole is not None and whole.told(alarm.slice):
+                continue  # all verdicts have said so
             n, now, baseline = _since(whole, alarm) if whole is not None else (0, 0.0, 0.0)
-            found.append(replace(alarm, n_since=n, now=now, baseline=baseline) if n else alarm)
+            # Where fewer answers fail a check meanwhile all verdicts may even rise: then the sound ones say how far.
+            found.append(replace(alarm, n_since=n, now=now, baseline=baseline) if now < baseline else alarm)
         return found
+
+    def news(self, alarms: Sequence[Alarm]) -> list[Alarm]:
+        """Of alarms of all verdicts those that sound answers did not raise before: a fall is told once."""
+        own = self.stream
+        return [alarm for alarm in alarms if own is None or not own.told(alarm.slice)]
 
     def state(self) -> dict[str, Any]:
         """What survives a restart; nothing where it was not used."""
@@ -97,7 +105,7 @@ def _since(whole: Stream, alarm: Alarm) -> tuple[int, float, float]:
     n, total, expected = 0, 0.0, 0.0
     for seen in reversed(whole.evidence):
         if seen.time_ns < alarm.onset_ns:
-            break
+            continue  # answers do not come in the order of their times
         usual = known.get(seen.slice) or known.get(REST)
         if usual is not None and alarm.slice in ("", usual.slice):
             n += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trimtab.stats import delay
 
@@ -43,6 +43,18 @@ class Standing:
     def n(self) -> int:
         """Values in the references of all slices."""
         return sum(part.n for part in self.slices)
+
+    def joined(self, closer: Standing) -> Standing:
+        """With the evidence of detectors that look at the same signal more closely; the references stay its own."""
+        known = {part.slice: part for part in closer.slices}
+        slices = tuple(
+            replace(part, e_value=max(part.e_value, other.e_value), fired=part.fired or other.fired)
+            if (other := known.get(part.slice)) is not None
+            else part
+            for part in self.slices
+        )
+        evidence, fired = max(self.e_value, closer.e_value), self.fired or closer.fired
+        return replace(self, e_value=evidence, fired=fired, slices=slices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,6 +120,10 @@ class Stream:
         if bets.armed:
             bets.aim()
 
+    def told(self, name: str) -> bool:
+        """Whether the detector of this slice ("": of all) has fired."""
+        return self._bets.told(name)
+
     def inside(self, name: str, value: float) -> float | None:
         """A measured value as the stream keeps it: for a level 1 inside its slice's band and 0 outside, None before it
         has one."""
@@ -167,18 +171,14 @@ class Stream:
         bets = self._bets
         if bets.touched:
             bets.step()
-        if not bets.fired:
-            return []
-        fired = bets.fired[:]
-        bets.fired.clear()
+        fired, bets.fired = bets.fired, []
         return [alarm for detector, name in fired for alarm in self._alarm(detector, name)]
 
     def _each(self, seen: Sequence[Observation]) -> list[Alarm]:
         """Take a few values one by one."""
         self._room -= len(seen)
-        bets, alarms = self._bets, []
-        if bets.touched or bets.fired:
-            alarms += self.due()
+        bets = self._bets
+        alarms = self.due() if bets.touched or bets.fired else []
         for one in seen:
             value, served = one.value, one.served
             part = self._slices.get(one.slice) or self._new(one.slice)
@@ -328,6 +328,7 @@ class Stream:
 
     def refreeze(self) -> None:
         """Start new references from the observations to come."""
+        self._room = 0
         self._slices.clear()
         self._bets.disarm()
 
@@ -348,6 +349,7 @@ class Stream:
             self._slices[name] = part
             if part.reference.n:
                 self._bets.arm(part)
+        self._bets.follow()
 
     def _new(self, name: str) -> Part:
         """The slice under which ``name`` is watched: itself, or REST once the cap is reached."""
@@ -364,8 +366,7 @@ class Stream:
         level = self._level
         assert level is not None
         part.band = band_of(part.values, level.worse or "either", level.tolerance, first_share(), level.least)
-        part.values = []
-        part.reference = Reference(self._first, part.band)
+        part.values, part.reference = [], Reference(self._first, part.band)
         self._room = 0
         self._bets.arm(part)
 
@@ -395,5 +396,4 @@ class Stream:
         monitor = self.watchers.of(name)
         if monitor is None:
             return ()
-        seen = self._bets.seen
-        return (alarm_of(monitor, name, detector, evidence=self.evidence, seen=seen, place=self._place),)
+        return (alarm_of(monitor, name, detector, evidence=self.evidence, seen=self._bets.seen, place=self._place),)

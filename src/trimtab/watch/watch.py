@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
@@ -185,7 +184,8 @@ class Watch:
             stream = self._streams.get(name)
             if stream is not None and box and project == stream.project:
                 self._silences.hear(name, scores[-1].time_ns, len(box))
-                alarms += stream.take(box, more=more)
+                taken = stream.take(box, more=more)
+                alarms += self._sound.news(taken) if name == VERDICT else taken
                 if name == VERDICT and self._checked(boxes):
                     alarms += self._sound.take(box, stream, more=more)
         self._judged = self._judged or any(name == VERDICT for _, name in boxes)
@@ -225,7 +225,10 @@ class Watch:
 
     def due(self) -> list[Alarm]:
         """Bet on what waits for more to come; return the alarms."""
-        found = [alarm for stream in self._streams.values() for alarm in stream.due()]
+        found: list[Alarm] = []
+        for name, stream in self._streams.items():
+            raised = stream.due()
+            found += self._sound.news(raised) if name == VERDICT else raised
         return [*found, *self._sound.due(self._streams.get(VERDICT))]
 
     def inside(self, signal: str, slice: str, value: float) -> float | None:
@@ -238,9 +241,7 @@ class Watch:
         """How the detectors of a signal stand. Raises NotFound for one that is not watched."""
         found = self._stream(signal).standing()
         if signal == VERDICT and (sound := self._sound.stream) is not None:
-            closer = sound.standing()
-            evidence = max(found.e_value, closer.e_value)
-            found = replace(found, e_value=evidence, fired=found.fired or closer.fired)
+            found = found.joined(sound.standing())
         return found
 
     def silent(self) -> list[Silence]:
@@ -313,6 +314,7 @@ class Watch:
             except (KeyError, TypeError, ValueError) as error:
                 what, mend = "the kept references of sound answers are broken", "Delete them: they are learnt anew."
                 raise BadInput(what, field="sound", mend=mend) from error
+        self._arrivals.resumed()
         self._set_thresholds()
 
     def _stream(self, signal: str) -> Stream:

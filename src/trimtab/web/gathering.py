@@ -10,6 +10,7 @@ in circles for the garbage collector to find.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ from trimtab.providers import outbox
 
 #: Bytes that are not held back any longer.
 ENOUGH = 64 * 1024
+#: Targets longer than this many bytes are not remembered: anybody may send them, and as long as they like.
+REMEMBERED = 256
 
 
 class Gathered(asyncio.Transport):
@@ -86,6 +89,15 @@ class Wire:
         self.gone: Callable[[], object] | None = None
         #: The task that serves it.
         self.task: asyncio.Task[None] | None = None
+
+    def hang_up(self) -> None:
+        """The client is gone: whoever still works for it, or waits for it, hears of it."""
+        cycle = self._cycle
+        if not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.gone is not None:
+            self.gone()
 
     def body(self) -> bytes | None:
         """The whole body, if it has arrived; it is given once."""
@@ -157,7 +169,8 @@ class GatheringProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 over gathered writes, with a Wire in the scope of each request.
 
     What each request of a connection has in common is made once, and one timer closes a connection that rests, looked
-    at when it runs out: uvicorn's own starts and stops one for each request.
+    at when it runs out: uvicorn's own starts and stops one for each request. No request sees the context variables that
+    another one has set.
     """
 
     _serving: Wire | None = None
@@ -172,6 +185,7 @@ class GatheringProtocol(HttpToolsProtocol):
         super().connection_made(Gathered(transport, self.loop))
         super().on_message_begin()
         self._common = self.scope
+        self._context = contextvars.copy_context()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -183,7 +197,7 @@ class GatheringProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is whole. One that needs a closer look goes uvicorn's way."""
         url, before, scope = self.url, self.cycle, self.scope
-        path, parser = _plain_path(url), self.parser
+        path, parser = _plain_path(url) if len(url) <= REMEMBERED else "", self.parser
         if not path or self.root_path or self.limit_concurrency is not None or parser.should_upgrade():
             super().on_headers_complete()
             return
@@ -227,6 +241,11 @@ class GatheringProtocol(HttpToolsProtocol):
             cycle.more_body = False
             if cycle.event is not None:
                 cycle.event.set()
+        if cycle.response_complete:
+            self._rest()  # it was answered before it was whole, and what came since ended the rest
+        if self.flow.read_paused and not self.pipeline:
+            # It was paused for the size of a body that is whole now. Who does not read does not see a client hang up.
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: whoever still works for it hears of it."""
@@ -236,8 +255,8 @@ class GatheringProtocol(HttpToolsProtocol):
         if due is not None and not due.done():
             due.set_result(None)
         wire, self._serving = self._serving, None
-        if wire is not None and wire.gone is not None:
-            wire.gone()
+        if wire is not None:
+            wire.hang_up()  # uvicorn has told only the request that came last
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Serve a request: in the connection's own task, or in another where that is still busy with what an earlier
@@ -250,15 +269,16 @@ class GatheringProtocol(HttpToolsProtocol):
             due.set_result(None)
         elif task is None:
             self._next = (cycle, app)
-            task = self._task = self.loop.create_task(self._serve())
+            task = self._task = self.loop.create_task(self._serve(), context=self._context.copy())
         else:
-            task = self.loop.create_task(_served(cycle, app))
+            task = self.loop.create_task(_served(cycle, app), context=self._context.copy())
             task.add_done_callback(self.tasks.discard)
         wire.task = task
         self.tasks.add(task)  # type: ignore[arg-type]
 
     async def _serve(self) -> None:
-        """The requests of this connection, as they come, until it is closed or somebody cancels."""
+        """The requests of this connection, as they come, until it is closed, somebody cancels, or one of them leaves a
+        context variable set."""
         task: Any = self._task
         tasks = self.tasks
         try:
@@ -267,7 +287,7 @@ class GatheringProtocol(HttpToolsProtocol):
                 self._next = None
                 await _served(cycle, app)
                 tasks.discard(task)
-                if task.cancelling() or self.transport.is_closing():
+                if task.cancelling() or self.transport.is_closing() or _differs(self._context):
                     return
                 due = self._due = self.loop.create_future()
                 await due
@@ -283,7 +303,10 @@ class GatheringProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-            return
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
         self._rests_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._look)
@@ -314,6 +337,12 @@ def _plain_path(url: bytes) -> str:
     few."""
     plain = url.startswith(b"/") and b"?" not in url and b"%" not in url and b"#" not in url
     return url.decode("ascii") if plain and url.isascii() else ""
+
+
+def _differs(before: contextvars.Context) -> bool:
+    """Whether the running task has set context variables since this copy."""
+    now = contextvars.copy_context()
+    return len(now) != len(before) or any(now.get(name, now) is not value for name, value in before.items())
 
 
 async def _served(cycle: RequestResponseCycle, app: Any) -> None:

@@ -24,7 +24,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: States of an incident in which somebody still has to do something.
 #: Told to everybody: whether there is anybody.
 OPEN = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from trimtab.core import BadInput, digest_of, text_in
+from trimtab.core import OWN_WORDS, BadInput, digest_of, text_in
 
 #: Messages, tools and results of one conversation that are looked at.
 MOST = 2000
@@ -141,9 +141,9 @@ def history_of(messages: Sequence[Mapping[str, Any]], **more: Any) -> History:
     for message in messages[-MOST:]:
         role = message.get("role")
         if role in SYSTEM_ROLES:
-            system.append(text_in(message.get("content")))
+            system.append(text_in(message.get("content"), OWN_WORDS))
         elif role == "user":
-            said += [text] if (text := text_in(message.get("content"))) else []
+            said += [text] if (text := text_in(message.get("content"), OWN_WORDS)) else []
         elif role == "assistant":
             asked |= _calls_in(message)
         for key, text in _results_in(message, role):
