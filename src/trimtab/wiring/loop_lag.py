@@ -10,7 +10,7 @@ from collections import deque
 #: Seconds between two measurements, and for how long one counts.
 EVERY_S, KEPT_S = 0.5, 60.0
 #: Seconds after which a thread that computes, such as a scan of a long text, lets the event loop have its turn.
-SWITCH_S = 0.001
+SWITCH_S = 0.0005
 
 
 def rest_collector() -> None:

@@ -123,6 +123,15 @@ def row_of(text: str, limit: int) -> Row:
     return row(words, lanes)
 
 
+def _listed(each: Iterable[float]) -> list[float]:
+    """All of them, in steps: a thread gives way to others only between two of them."""
+    found: list[float] = []
+    every = iter(each)
+    while some := list(islice(every, _STEP)):
+        found += some
+    return found
+
+
 def _each(table: Any, keys: Sequence[Any]) -> Sequence[Any]:
     """What a table holds for each key, at once."""
     if len(keys) > 1:
@@ -154,17 +163,17 @@ class Linear:
             each: Iterable[float] = _each(self.known, row.words)
         except KeyError:
             each = _each(self._learn(row), row.words)
-        each = list(each)
+        each = _listed(each)
         for at in repeated(row.lanes, row.starts, apart=apart):
             each[at] = NOTHING
         for features in (row.pairs, row.skips, row.triples):
             each = map(add, each, _each(weights, features))
         pairs = concept_pairs(row.concepts, row.starts, apart=apart)
         if pairs:
-            each = list(each)
+            each = _listed(each)
             for at, feature in pairs:
                 each[at] += weights[feature] - ZERO
-        return list(accumulate(each, initial=0.0))
+        return _listed(accumulate(each, initial=0.0))
 
     def _learn(self, row: Row) -> dict[str, float]:
         """Remember what tokens add by themselves."""
