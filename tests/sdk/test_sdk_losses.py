@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -165,7 +164,6 @@ def test_a_full_queue_and_a_server_that_is_away_count(losses: Losses) -> None:
     exporter.close(10)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
 def test_a_child_of_a_fork_begins_without_losses() -> None:
     program = """
 import os

@@ -9,24 +9,12 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from words_world import found_in, segment_of
 
 from trimtab.store import pairs
-from trimtab.store.words import Group, Maker, Segment, groups_of, neighbours_in, places_of
+from trimtab.store.words import neighbours_in, places_of
 
 COMMON = ["the", "of", "class", "if", "object", "return", "is", "a"]
-
-
-def segment_of(groups: Sequence[Sequence[str]]) -> Segment:
-    maker = Maker()
-    for place, texts in enumerate(groups):
-        maker.add(Group(10 * place, 10 * place + 9, place, place), texts)
-    return maker.made(0)
-
-
-def found_in(segment: Segment, needle: str) -> set[int]:
-    open_ = zstandard.ZstdDecompressor().decompress
-    found = places_of(needle.casefold(), open_(segment.words), lambda: open_(segment.places))
-    return set(range(len(groups_of(segment.first, open_(segment.groups))))) if found is None else found
 
 
 def shuffled(groups: int, seed: int) -> list[list[str]]:

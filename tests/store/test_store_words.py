@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 from moving_clock import DAY_NS, NOON, Clock
-from words_world import rows, world
+from words_world import found_in, rows, segment_of, world
 
 from trimtab.core import Breakdown, Filter, Span, SpanQuery
 from trimtab.store import SpanStore, dayfile, indexing, reader, words
 from trimtab.store.ledger import Ledger
-from trimtab.store.words import GROUPS, Group, Maker, Segment, groups_of, pieces_of, places_of
+from trimtab.store.words import GROUPS, Segment, pieces_of
 
 pytestmark = pytest.mark.usefixtures("only_when_asked")
 
@@ -26,20 +26,6 @@ OpenStore = Callable[..., SpanStore]
 #: Letters that fold to several or to other ones, that are words by themselves, that stand between words.
 LETTERS = 'aAbBzs1 9_-."\\\n\x00ßẞſKkﬁİıÉé\u0301退款政策のカไทย한글𝄞ΣςσЖж'
 tricky = st.text(st.sampled_from(LETTERS), max_size=14)
-
-
-def segment_of(groups: Sequence[Sequence[str]]) -> Segment:
-    maker = Maker()
-    for place, texts in enumerate(groups):
-        maker.add(Group(10 * place, 10 * place + 9, place, place), texts)
-    return maker.made(0)
-
-
-def found_in(segment: Segment, needle: str) -> set[int]:
-    """The places of the groups that may hold a text."""
-    open_ = zstandard.ZstdDecompressor().decompress
-    found = places_of(needle.casefold(), open_(segment.words), lambda: open_(segment.places))
-    return set(range(len(groups_of(segment.first, open_(segment.groups))))) if found is None else found
 
 
 @given(st.lists(st.lists(tricky, max_size=3), min_size=1, max_size=5), tricky, st.data())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import zstandard
 from moving_clock import NOON
 
 from trimtab.core import Span
+from trimtab.store.words import Group, Maker, Segment, groups_of, places_of
 
 SAID = (
     "Where is my refund", "The REFUND is made", "prefunding", "die Straße", "退款政策适用于", "order 17", "ORDER 18",
@@ -37,3 +39,18 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
         found += connection.execute(sql).fetchall()
         connection.close()
     return found
+
+
+def segment_of(groups: Sequence[Sequence[str]]) -> Segment:
+    """A segment of groups that hold these texts."""
+    maker = Maker()
+    for place, texts in enumerate(groups):
+        maker.add(Group(10 * place, 10 * place + 9, place, place), texts)
+    return maker.made(0)
+
+
+def found_in(segment: Segment, needle: str) -> set[int]:
+    """The places of the groups that may hold a text."""
+    open_ = zstandard.ZstdDecompressor().decompress
+    found = places_of(needle.casefold(), open_(segment.words), lambda: open_(segment.places))
+    return set(range(len(groups_of(segment.first, open_(segment.groups))))) if found is None else found

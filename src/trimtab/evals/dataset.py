@@ -12,6 +12,8 @@ import msgspec
 from trimtab.core import BadInput, Conflict, Version, digest_of
 from trimtab.registry import PRODUCTION, Registry
 
+from .lines import objects_in
+
 _TEXTS = ("input", "id", "expected", "source_trace", "note", "answer", "group", "split", "origin")
 _OBJECTS = ("variables", "expects")
 _FIELDS = (*_TEXTS, "tags", *_OBJECTS, "passages", "criteria", "scorers")
@@ -255,13 +257,7 @@ def to_jsonl(cases: Iterable[Case]) -> str:
 def from_jsonl(text: str) -> list[Case]:
     """Cases from one JSON object a line; empty lines are passed over. Raises BadInput naming the line."""
     cases: list[Case] = []
-    for number, line in enumerate(text.split("\n"), 1):  # JSON text may hold the other line ends
-        if not line.strip():
-            continue
-        try:
-            value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise BadInput(f"is not JSON: {error}.", field=f"line {number}", mend="Write one object a line.") from error
-        _validate_case(value, f"line {number}")
+    for where, value in objects_in(text, '{"input": "..."}'):
+        _validate_case(value, where)
         cases.append(_case(value))
     return cases
