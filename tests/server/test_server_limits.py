@@ -76,13 +76,15 @@ def rows(server: Any, key: str) -> list[tuple[str, int]]:
 
 
 def check_equal(server: Any, key: str) -> None:
-    """Counter, sums and rows are one and the same."""
-    counter, sums = counted(server, key)
-    assert counter == sums == pytest.approx(sum(spent or 0 for _, spent in rows(server, key)) / 1e9, abs=1e-12)
+    """Counter, sums and rows come to be one and the same: they are three reads, and the last answer's row may be written
+    between two of them."""
 
+    def spent() -> tuple[float, float, float]:
+        return (*counted(server, key), sum(cost or 0 for _, cost in rows(server, key)) / 1e9)
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    wait_for(lambda: len({round(each, 12) for each in spent()}) == 1)
+    counter, sums, listed = spent()
+    assert counter == sums == pytest.approx(listed, abs=1e-12)
 
 
 def wait_for(true: Callable[[], object]) -> None:
