@@ -76,8 +76,7 @@ def rows(server: Any, key: str) -> list[tuple[str, int]]:
 
 
 def check_equal(server: Any, key: str) -> None:
-    """Counter, sums and rows come to be one and the same: they are three reads, and the last answer's row may be written
-    between two of them."""
+    """Counter, sums and rows come to be one and the same: the last row may be written between the reads."""
 
     def spent() -> tuple[float, float, float]:
         return (*counted(server, key), sum(cost or 0 for _, cost in rows(server, key)) / 1e9)
@@ -85,6 +84,10 @@ def check_equal(server: Any, key: str) -> None:
     wait_for(lambda: len({round(each, 12) for each in spent()}) == 1)
     counter, sums, listed = spent()
     assert counter == sums == pytest.approx(listed, abs=1e-12)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def wait_for(true: Callable[[], object]) -> None:
