@@ -1,14 +1,16 @@
 """How often the watch cries wolf on healthy traffic, and how soon it sees a real fall.
 
-    python bench/false_alarms.py                 # under a minute
-    python bench/false_alarms.py --scale 20      # tighter figures
+    python bench/false_alarms.py                 # some four minutes of one core
+    python bench/false_alarms.py --scale 5       # three million healthy requests: tight enough to tell one in a million
     python bench/false_alarms.py --only "unnamed sessions" --scale 4   # one kind of traffic, printed and not kept
 
 Simulated traffic over all default monitors: steady, with a shift of the traffic mix, and with sessions whose requests
 share their luck (which the guarantee does not cover), with the sessions' names in the spans as the gateway writes them,
 and without. "Together" is a busy server's traffic, whose values detectors take in batches. Beside it, on the same
 scores, the rule that dashboards use: the
-last 500 values three standard deviations below the reference. Prints a table, writes bench/results/false_alarms.json.
+last 500 values three standard deviations below the reference. Alarms are counted per million values and per million
+requests, each with its 95 % upper bound, for each kind of traffic and for all of them. Prints a table, writes
+bench/results/false_alarms.json.
 """
 
 from __future__ import annotations
@@ -163,14 +165,24 @@ def healthy(kind: str, reference: int, seed: int, runs: int, progress: Progress)
                 watch.rearm(alarm.signal)
             window_alarms += sum(windows[value.name].update(value.value) for value in values)
         progress.step(f"healthy: {kind}, reference {reference}")
-    millions = scores / 1e6
+    return rates(runs * REQUESTS_A_RUN, scores, alarms, window_alarms)
+
+
+def rates(requests: int, scores: int, alarms: int, window_alarms: int) -> dict[str, Any]:
+    """Counts, and what they are in a million."""
+    most = poisson_upper(alarms)
     return {
-        "scores": scores,
-        "alarms": alarms,
-        "alarms_per_million": alarms / millions,
-        "alarms_per_million_at_most": poisson_upper(alarms) / millions,
-        "window_alarms_per_million": window_alarms / millions,
-    }
+        "requests": requests, "scores": scores, "alarms": alarms,
+        "alarms_per_million": alarms / scores * 1e6, "alarms_per_million_at_most": most / scores * 1e6,
+        "alarms_per_million_requests": alarms / requests * 1e6,
+        "alarms_per_million_requests_at_most": most / requests * 1e6,
+        "window_alarms": window_alarms, "window_alarms_per_million": window_alarms / scores * 1e6,
+    }  # fmt: skip
+
+
+def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """All kinds of traffic as one."""
+    return rates(*(sum(row[key] for row in rows) for key in ("requests", "scores", "alarms", "window_alarms")))
 
 
 def batched(items: Iterator[Score | Span], size: int) -> Iterator[list[Score | Span]]:
@@ -242,11 +254,16 @@ def said(delay: float | None) -> str:
 
 
 def report(result: dict[str, Any]) -> None:
-    print("\nhealthy traffic, all default monitors        scores   alarms   per million (at most)   3-sigma window")
-    for kind, row in result["healthy"].items():
-        per = f"{row['alarms_per_million']:.2f} ({row['alarms_per_million_at_most']:.2f})"
+    print(f"\n{'healthy traffic, all default monitors':<40} {'requests':>10} {'alarms':>6}", end="")
+    print(f" {'a million requests (at most)':>29} {'a million values (at most)':>27} {'3-sigma window':>15}")
+    for kind, row in (*result["healthy"].items(), ("all", result["together"])):
+        by_request, by_value = (
+            f"{row[key]:.2f} ({row[f'{key}_at_most']:.2f})"
+            for key in ("alarms_per_million_requests", "alarms_per_million")
+        )
         print(
-            f"  {kind:<38} {row['scores']:>10,} {row['alarms']:>8} {per:>23} {row['window_alarms_per_million']:>16.1f}"
+            f"  {kind:<38} {row['requests']:>10,} {row['alarms']:>6} {by_request:>29} {by_value:>27}"
+            f" {row['window_alarms_per_million']:>15.1f}"
         )
     print("\nscores from the fall to the alarm (median)      watch   missed    window   missed   false before the fall")
     for name, row in result["delays"].items():
@@ -283,11 +300,13 @@ def main() -> None:
         return
     plans = [(drop, reference) for reference in (5_000, 60) for drop in (0.05, 0.10, 0.20)]
     progress = Progress(len(worlds) * runs + len(plans) + 2)
-    result: dict[str, Any] = {"scale": args.scale, "seed": args.seed}
+    command = "python bench/false_alarms.py " + " ".join(sys.argv[1:])
+    result: dict[str, Any] = {"command": command.strip(), "scale": args.scale, "seed": args.seed}
     result["healthy"] = {
         f"{kind}, reference {reference}": healthy(kind, reference, args.seed, runs, progress)
         for kind, reference in worlds
     }
+    result["together"] = together(list(result["healthy"].values()))
     result["delays"] = {}
     for drop, reference in plans:
         name = f"{drop * 100:.0f} points below .92, reference {reference:,}"

@@ -16,11 +16,12 @@ from typing import Any
 from . import plans as planning
 from .catalogue import FAULTS
 from .cost import per_request, throughput
+from .delays import Delay, delay_of, plans_for
 from .fault import Fault, checked, load
 from .healthy import SCENES, Healthy, healthy
 from .scoring import Marks, marks
 from .stage import Learnt, furnished, learn, scratch
-from .trial import Plan, play
+from .trial import Plan, Trial, play
 
 #: Healthy requests from which the references are learnt, and how many different pasts there are.
 LEARNING, PASTS = 40_000, 2
@@ -29,6 +30,7 @@ LEARNING, PASTS = 40_000, 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the command line asked for. ``split``: held, tuned or all types; ``only``: part of a fault's name.
+    ``delays``: rounds of trials that end at the alarm, at the severities of ``falls``; ``only_delays``: nothing else.
 
     No trial begins after ``until`` (seconds since 1970, 0 is no limit).
     """
@@ -47,6 +49,9 @@ class Options:
     past: str = ""
     until: float = 0.0
     quick: bool = False
+    delays: int = 1
+    falls: tuple[float, ...] = planning.SEVERITIES
+    only_delays: bool = False
 
 
 def faults_of(options: Options) -> tuple[Fault, ...]:
@@ -60,11 +65,22 @@ def faults_of(options: Options) -> tuple[Fault, ...]:
 
 
 def plans_of(options: Options) -> list[Plan]:
-    """Every trial of a run, the single faults first."""
+    """Every trial of a run that is explained, the single faults first."""
+    if options.only_delays:
+        return []
     found = planning.singles(faults_of(options), options.repeats, options.seed, hard=options.hard)
     if not options.only and options.split != "tuned":
         found += planning.pairs(options.pairs, options.seed, hard=options.hard)
     return found
+
+
+def delay_plans_of(options: Options) -> list[Plan]:
+    """Every trial of a run that ends at its alarm: of the types that no method was tuned on, unless others are asked
+    for."""
+    faults = faults_of(options)
+    if options.split == "all" and not options.only:
+        faults = tuple(fault for fault in faults if not fault.tuned)
+    return plans_for(faults, options.falls, options.delays, options.seed, hard=options.hard)
 
 
 def _read_pasts(where: str) -> dict[int, Learnt]:
@@ -104,11 +120,20 @@ class Runner:
 
     def trial(self, plan: Plan) -> Marks | None:
         """One trial's marks; None when there is no time left for it."""
+        played = self._played(plan, explained=True)
+        return None if played is None else marks(played)
+
+    def delay(self, plan: Plan) -> Delay | None:
+        """The same, of a trial that ends at its alarm."""
+        played = self._played(plan, explained=False)
+        return None if played is None else delay_of(played)
+
+    def _played(self, plan: Plan, *, explained: bool) -> Trial | None:
         if self.options.until and time.time() > self.options.until:
             return None
         limit = min(planning.limit_of(plan), 1200) if self.options.quick else planning.limit_of(plan)
-        past = self.past(plan.seed)
-        return marks(asyncio.run(play(plan, self._template, past, limit=limit, judged=self.options.judged)))
+        past, judged = self.past(plan.seed), self.options.judged
+        return asyncio.run(play(plan, self._template, past, limit=limit, judged=judged, explained=explained))
 
     def scene(self, name: str, seed: int, requests: int) -> Healthy:
         """One healthy scenario."""
@@ -138,35 +163,45 @@ class Progress:
         print(f"\r[{self.done:4}/{self.steps}] {spent:6.1f} s  {what:<60}", end=end, file=sys.stderr, flush=True)
 
 
-def run(
-    options: Options, show: Callable[[Marks], None] = lambda _: None
-) -> tuple[list[Marks], list[Healthy], dict[str, Any]]:
-    """Everything; ``show`` hears of each trial as it ends. Raises ValueError for a module that does not fit."""
-    plans = plans_of(options)
-    scenes = _scenes(options)
-    progress = Progress(len(plans) + len(scenes) + 1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a run found."""
 
-    def named(found: Marks | None) -> str:
+    trials: list[Marks]
+    delays: list[Delay]
+    calm: list[Healthy]
+    cost: dict[str, Any]
+
+
+def run(options: Options, show: Callable[[Marks | Delay], None] = lambda _: None) -> Found:
+    """Everything; ``show`` hears of each trial as it ends. Raises ValueError for a module that does not fit."""
+    plans, waits, scenes = plans_of(options), delay_plans_of(options), _scenes(options)
+    progress = Progress(len(plans) + len(waits) + len(scenes) + 1)
+
+    def named(found: Marks | Delay | None) -> str:
         if found is None:
             return "left out: no time"
         show(found)
-        return " + ".join(found.faults)
+        return found.fault if isinstance(found, Delay) else " + ".join(found.faults)
 
     with Runner(options) as runner:
         if options.workers > 1:
             with ProcessPoolExecutor(options.workers, initializer=_start, initargs=(options,)) as pool:
                 calm = list(_told(pool.map(_scene, range(len(scenes))), progress, lambda h: f"healthy: {h.name}"))
+                late = list(_told(pool.map(_delay, range(len(waits))), progress, named))
                 done = list(_told(pool.map(_trial, range(len(plans))), progress, named))
         else:
             calm = list(_told((runner.scene(*s) for s in scenes), progress, lambda h: f"healthy: {h.name}"))
+            late = list(_told(map(runner.delay, waits), progress, named))
             done = list(_told(map(runner.trial, plans), progress, named))
-        cost = runner.cost()
+        cost = {} if options.only_delays else runner.cost()
         progress.step("cost")
-    return [m for m in done if m is not None], calm, cost
+    trials, delays = [m for m in done if m is not None], [d for d in late if d is not None]
+    return Found(trials=trials, delays=delays, calm=calm, cost=cost)
 
 
 def _scenes(options: Options) -> list[tuple[str, int, int]]:
-    if options.healthy <= 0 or options.only:
+    if options.healthy <= 0 or options.only or options.only_delays:
         return []
     names = list(SCENES)[:: 5 if options.quick else 1]
     return [(name, options.seed + i, options.healthy // len(names)) for i, name in enumerate(names)]
@@ -189,6 +224,11 @@ def _start(options: Options) -> None:
 def _trial(place: int) -> Marks | None:
     options, runner = next(iter(_RUNNERS.items()))
     return runner.trial(plans_of(options)[place])
+
+
+def _delay(place: int) -> Delay | None:
+    options, runner = next(iter(_RUNNERS.items()))
+    return runner.delay(delay_plans_of(options)[place])
 
 
 def _scene(place: int) -> Healthy:

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from .baselines import NAMES
+from .delays import NEVER
 from .healthy import Healthy
 from .scoring import Marks
 
@@ -40,7 +41,7 @@ def figures(found: Sequence[Marks]) -> dict[str, Any]:
         "without_impact": sorted({m.faults[0] for m in found if not m.counts and not m.pair}),
         "detected": share(m.detected for m in counted),
         "early_alarms": sum(m.early for m in counted),
-        **_delays(counted),
+        **_seconds(counted),
         "layer_top1": share(m.top1 for m in seen),
         "layer_top3": share(m.top3 for m in seen),
         "layer_top1_by_layer": {
@@ -68,25 +69,14 @@ def figures(found: Sequence[Marks]) -> dict[str, Any]:
     return result
 
 
-def _delays(counted: Sequence[Marks]) -> dict[str, Any]:
-    """Delays in scored requests, of faults that reach everybody at once; missed ones count as never."""
-    result: dict[str, Any] = {}
-    for severity in (0.20, 0.10, 0.05):
-        whole = [
-            m for m in counted
-            if m.reach == "all" and m.onset == "step" and m.severity == severity and not (m.staged and not m.silent)
-        ]  # fmt: skip
-        name = f"delay_{severity * 100:.0f}"
-        waits = sorted(m.scored if m.detected else math.inf for m in whole)
-        result[f"{name}_n"] = len(waits)
-        result[f"{name}_missed"] = share(not m.detected for m in whole)
-        result[f"{name}_median"] = _finite(waits[len(waits) // 2]) if waits else None
-        result[f"{name}_p95"] = _finite(waits[min(len(waits) - 1, math.ceil(0.95 * len(waits)) - 1)]) if waits else None
+def _seconds(counted: Sequence[Marks]) -> dict[str, Any]:
+    """How long faults that reach everybody stay unseen, where every request is looked at and where a judge is asked."""
     sure = [m.requests / RATE for m in counted if m.detected and m.cost == "all" and m.reach == "all" and not m.staged]
     judged = [m.requests / RATE for m in counted if m.detected and m.cost != "all" and m.reach == "all"]
-    result["deterministic_seconds_median"] = round(median(sure), 1) if sure else None
-    result["judged_seconds_median"] = round(median(judged), 1) if judged else None
-    return result
+    return {
+        "deterministic_seconds_median": round(median(sure), 1) if sure else None,
+        "judged_seconds_median": round(median(judged), 1) if judged else None,
+    }
 
 
 def pair_figures(found: Sequence[Marks]) -> dict[str, Any]:
@@ -125,20 +115,26 @@ def healthy_figures(found: Sequence[Healthy]) -> dict[str, Any]:
     }
 
 
-def bars(single: dict[str, Any], pairs: dict[str, Any], calm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each bar with its figure and whether it holds; None is not measured."""
-    together = {**single, "pairs_both": pairs.get("pairs_both"), **{k: v for k, v in calm.items() if "per" in k}}
+def bars(
+    single: dict[str, Any], pairs: dict[str, Any], calm: dict[str, Any], delays: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Each bar with its figure and whether it holds; None is not measured, and a wait that is "never" does not."""
+    alarms = {k: v for k, v in calm.items() if "per" in k}
+    together = {**single, **delays, "pairs_both": pairs.get("pairs_both"), **alarms}
     rows = []
     for name, bound, least in BARS:
         value = together.get(name)
-        held = None if value is None else (value >= bound if least else value <= bound)
+        held = None if value is None else value != NEVER and (value >= bound if least else value <= bound)
         rows.append({"figure": name, "value": value, "bar": bound, "at": "least" if least else "most", "held": held})
     return rows
 
 
 def said(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = ["", "figure (hard mode, types not tuned on)        value       bar"]
+    lines = [*_said_of_delays(result["delays"])]
+    if result["options"]["only_delays"]:
+        return "\n".join(lines)
+    lines += ["", "figure (hard mode, types not tuned on)        value       bar"]
     for row in result["bars"]:
         sign = ">=" if row["at"] == "least" else "<="
         mark = {True: "ok", False: "MISSED", None: "-"}[row["held"]]
@@ -165,10 +161,31 @@ def said(result: dict[str, Any]) -> str:
     fast, each = result["cost"]["throughput"], result["cost"]["per_request"]
     lines.append(
         f"cost: {fast['observations_per_second']:,} values a second on {fast['signal_slices']} signal-slices;"
-        f" {each['watch_us']} us a request ({each['watch_share_of_gateway']:.0%} of the gateway's"
-        f" {each['gateway_us']:.0f} us), checks {each['checks_us']} us"
+        f" {each['watch_us']} us a request that comes alone ({each['watch_share_of_gateway']:.0%} of the"
+        f" {each['gateway_us']:.0f} us that the gateway takes at full load; bench/watch.py measures that),"
+        f" checks {each['checks_us']} us"
     )
     return "\n".join(lines)
+
+
+def _said_of_delays(delays: dict[str, Any]) -> list[str]:
+    """The waits at each severity with their intervals."""
+    if not delays:
+        return []
+    lines = [f"\n{'scored requests to the alarm (95 % interval)':<46} trials   missed{'median':>21}{'p95':>25}"]
+    for name in [key.removesuffix("_n") for key in delays if key.endswith("_n")]:
+        cells = [
+            f"{_short(delays[f'{name}_{word}'])} ({_short(delays[f'{name}_{word}_from'])} to"
+            f" {_short(delays[f'{name}_{word}_to'])})"
+            for word in ("median", "p95")
+        ]
+        what = f"a fall of {name.removeprefix('delay_')} points"
+        missed = delays[f"{name}_missed"]
+        lines.append(
+            f"  {what:<44} {delays[f'{name}_n']:>6} {'-' if missed is None else f'{missed:.1%}':>8}"
+            f" {cells[0]:>20} {cells[1]:>24}"
+        )
+    return lines
 
 
 def share(values: Iterable[bool]) -> float | None:
@@ -193,10 +210,6 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _ratio(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _short(value: object) -> str:

@@ -74,8 +74,11 @@ class Trial:
         return all(impact.counts for impact in self.impacts)
 
 
-async def play(plan: Plan, template: Path, learnt: Learnt, *, limit: int, judged: float = 0.0) -> Trial:
-    """Run it. ``limit``: requests after the onset before the fault counts as missed."""
+async def play(
+    plan: Plan, template: Path, learnt: Learnt, *, limit: int, judged: float = 0.0, explained: bool = True
+) -> Trial:
+    """Run it. ``limit``: requests after the onset before the fault counts as missed. Unless ``explained`` it ends
+    at the alarm."""
     rng = random.Random(f"plan/{plan.seed}/{'+'.join(f.name for f in plan.faults)}/{plan.staged}")
     onset = rng.randint(700, 1300)
     around = surroundings.drawn(plan.faults, onset, rng, hard=plan.hard)
@@ -93,8 +96,10 @@ async def play(plan: Plan, template: Path, learnt: Learnt, *, limit: int, judged
         trial = Trial(plan=plan, impacts=tuple(impacts), around=around, truths=truths, onset=onset)
         await run.serve(onset - 1)
         trial.early = sum(_under_test(trial, alarm) for _, alarm in run.raised)
-        await _until_answered(run, trial, onset + limit)
+        await _until_answered(run, trial, onset + limit, explained)
         trial.served = run.world.number
+        if not explained:
+            return trial
         if trial.alarm is not None:
             # Dumb rules see what was known at the alarm.
             trial.guesses = guesses(run, trial.alarm, trial.alarm_at)
@@ -103,7 +108,7 @@ async def play(plan: Plan, template: Path, learnt: Learnt, *, limit: int, judged
     return trial
 
 
-async def _until_answered(run: Stage, trial: Trial, last: int) -> None:
+async def _until_answered(run: Stage, trial: Trial, last: int, explained: bool) -> None:
     seen = len(run.raised)
     while run.world.number < last:
         await run.one()
@@ -115,6 +120,8 @@ async def _until_answered(run: Stage, trial: Trial, last: int) -> None:
                 trial.scored = sum(seen.time_ns >= alarm.time_ns - behind for seen in evidence)
                 last = min(last, number + PATIENCE + JOINING) if len(trial.truths) == 1 else last
         seen = len(run.raised)
+        if trial.alarm is not None and not explained:
+            return
         if trial.alarm is not None and len(trial.truths) > 1:
             # The second fault of a pair gets its own time.
             last = min(last, max(trial.alarm_at, trial.onset + trial.plan.apart) + PATIENCE + 5 * JOINING)

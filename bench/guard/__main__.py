@@ -6,7 +6,7 @@ of attack detection. Without ``--data`` they use the cases that come with Trimta
 ``*.jsonl`` and ``*.jsonl.gz`` of the folder (one JSON object a line: ``text`` or ``messages``, ``label``,
 ``category``, ``spans``).
 
-    python bench/guard [--data DIR] [--only SUITE ...] [--docs]
+    python bench/guard [--data DIR] [--only SUITE ...] [--out FILE] [--docs]
 
 ``--docs`` writes docs/guard-scanners.md from the result.
 """
@@ -51,9 +51,10 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, help="a folder of cases in place of those that come with Trimtab")
     parser.add_argument("--only", nargs="+", choices=list(SUITES), help="only these suites")
+    parser.add_argument("--out", type=Path, default=RESULT, help="where the result is read and written")
     parser.add_argument("--docs", action="store_true", help="write docs/guard-scanners.md from the result")
     chosen = parser.parse_args()
-    kept = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+    kept = json.loads(chosen.out.read_text(encoding="utf-8")) if chosen.out.exists() else {}
     suites = kept.get("suites", {})
     command = "python bench/guard" + (" --data DIR" if chosen.data else "")
     for number, name in enumerate(chosen.only or SUITES, 1):
@@ -69,7 +70,7 @@ def main() -> None:
     print(file=sys.stderr)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
     result = {"command": command, "machine": machine, "suites": suites}
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    chosen.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if chosen.docs:
         DOCS.write_text(page.written(result), encoding="utf-8")
     print(json.dumps({name: suites[name] for name in chosen.only or SUITES}, indent=1, ensure_ascii=False))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.guard import DEFAULT_POLICY, Context, Turn, builtin, compile_policy
+from trimtab.guard import DEFAULT_POLICY, Context, Policy, Turn, builtin, compile_policy
 from trimtab.stats import wilson
 
 Record = Mapping[str, Any]
@@ -68,9 +68,8 @@ def kind_of(record: Record) -> str:
     return "other"
 
 
-def verdict(record: Record, source: str) -> tuple[str, set[str]]:
-    """The default policy's action and the rules that stopped or changed something."""
-    policy = compile_policy(DEFAULT_POLICY)
+def verdict(record: Record, source: str, policy: Policy) -> tuple[str, set[str]]:
+    """The policy's action and the rules that stopped or changed something."""
     messages = record.get("messages")
     if messages:
         text = str(messages[-1].get("content", ""))
@@ -81,8 +80,11 @@ def verdict(record: Record, source: str) -> tuple[str, set[str]]:
     return found.action, {each.rule for each in found.findings if each.action not in ("flag", "allow")}
 
 
-def suite(folder: Path | None, kind: str, source: str, acting: Callable[[str], bool]) -> dict[str, Any]:
-    """Recall and false positives of one suite, whole and by category."""
+def suite(
+    folder: Path | None, kind: str, source: str, acting: Callable[[str], bool], policy: Policy | None = None
+) -> dict[str, Any]:
+    """Recall and false positives of one suite, whole and by category; of the default policy unless another is given."""
+    policy = policy or compile_policy(DEFAULT_POLICY)
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     times: list[float] = []
     for record in records(folder):
@@ -90,7 +92,7 @@ def suite(folder: Path | None, kind: str, source: str, acting: Callable[[str], b
         if kind_of(record) != kind or label not in ("attack", "benign"):
             continue
         began = time.perf_counter()
-        action, _rules = verdict(record, source)
+        action, _rules = verdict(record, source, policy)
         times.append((time.perf_counter() - began) * 1000)
         tally = counts[(label, str(record.get("category", "")))]
         tally[0] += acting(action)
@@ -124,10 +126,20 @@ def _acts(action: str) -> bool:
     return action != "allow"
 
 
+def alone(folder: Path | None, kind: str, source: str, name: str) -> dict[str, Any]:
+    """Recall and false positives of one scanner at its own threshold, without the rest of the policy."""
+    policy = compile_policy({"stages": {"input": [{"scanner": name, "action": "block"}]}})
+    found = suite(folder, kind, source, _stops, policy)
+    return {"scanner": name, "on": "alone", **{key: value for key, value in found.items() if not key.endswith("_ms")}}
+
+
 #: Indirect instructions are taken out of the document, so that a redaction counts as found.
 SUITES: Mapping[str, Callable[[Path | None], dict[str, Any]]] = {
     "injection": lambda folder: suite(folder, "direct", "user", _stops),
     "obfuscated": lambda folder: suite(folder, "obfuscated", "user", _stops),
     "indirect": lambda folder: suite(folder, "indirect", "tool", _acts),
     "multiturn": lambda folder: suite(folder, "multiturn", "user", _stops),
+    "injection-alone": lambda folder: alone(folder, "direct", "user", "injection"),
+    "indirect-alone": lambda folder: alone(folder, "indirect", "tool", "indirect-injection"),
+    "conversation-alone": lambda folder: alone(folder, "multiturn", "user", "conversation"),
 }

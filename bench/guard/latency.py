@@ -10,12 +10,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from trimtab.guard import DEFAULT_POLICY, Policy, builtin, compile_policy, read
+from trimtab.guard import DEFAULT_POLICY, Policy, Text, builtin, compile_policy, read
+from trimtab.guard.entries import ScannerEntry
+from trimtab.guard.policy import THREADED
 from trimtab.wiring.loop_lag import SWITCH_S, rest_collector
 
 SIZE = 2000
 #: Scans of each text whose steps are traced. The quietest counts: a busy machine lengthens single steps.
 _SCANS = 3
+#: Texts of each kind that are scanned in a thread.
+_TEXTS = 8
 #: Functions of RE2's Python part from which it searches; other threads run meanwhile.
 _LETS_OTHERS_RUN = frozenset(("_match", "Match"))
 _HOSTILE = {
@@ -80,8 +84,7 @@ def scan(folder: Path | None) -> dict[str, Any]:
     many = texts(folder)
     by_text = {text: read(text) for text in many[:100]}
     by_scanner = {
-        entry.name: timed(lambda text, entry=entry: entry.find(by_text[text]), list(by_text))
-        for entry in policy.stages["input"].entries
+        entry.name: timed(_finding(entry, by_text), list(by_text)) for entry in policy.stages["input"].entries
     }
     return {
         "characters": SIZE,
@@ -90,6 +93,10 @@ def scan(folder: Path | None) -> dict[str, Any]:
         "reading": timed(lambda text: read(text), many),
         "by_scanner": by_scanner,
     }
+
+
+def _finding(entry: ScannerEntry, by_text: Mapping[str, Text]) -> Callable[[str], object]:
+    return lambda text: entry.find(by_text[text])
 
 
 def patterns(folder: Path | None) -> dict[str, Any]:
@@ -114,13 +121,36 @@ def patterns(folder: Path | None) -> dict[str, Any]:
 
 
 def megabyte(folder: Path | None) -> dict[str, Any]:
-    """A megabyte of text of the worst kinds, scanned in a thread while the event loop beats."""
+    """A megabyte of text of the worst kinds, scanned in a process while the event loop beats. The first one starts the
+    process, and many findings come back for the last one."""
+    policy = _ready()
+    texts = {name: _long(unit, 1 << 20) for name, unit in {"start": "so it goes. ", **_HOSTILE}.items()}
+    texts["many findings"] = "".join(f"{number} api_key=Ab3dEf6hIj9kLm2n{number:04} is it. " for number in range(4000))
+    scanned = {name: asyncio.run(_beside(policy, text)) for name, text in texts.items()}
+    return {"nothing": asyncio.run(_beside(policy, "")), **scanned}
+
+
+def threaded(folder: Path | None) -> dict[str, Any]:
+    """The longest texts that are scanned in a thread, of the same kinds. The worst of some scans."""
+    policy = _ready()
+    worst: dict[str, Any] = {}
+    for name, unit in _HOSTILE.items():
+        texts = [chr(ord("a") + number) + _long(unit, THREADED - 1) for number in range(_TEXTS)]
+        seen = [asyncio.run(_beside(policy, text)) for text in texts]
+        worst[name] = max(seen, key=lambda each: float(each["scan_between_beats_worst_ms"]))
+    return {"characters": THREADED, "texts_of_each": _TEXTS, **worst}
+
+
+def _long(unit: str, size: int) -> str:
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+def _ready() -> Policy:
     sys.setswitchinterval(SWITCH_S)  # as the server does
     policy = compile_policy(DEFAULT_POLICY)
     policy.scan("input", "a text, so that what is made at the first use is there")
     rest_collector()
-    scanned = {name: asyncio.run(_beside(policy, (unit * (1 << 20))[: 1 << 20])) for name, unit in _HOSTILE.items()}
-    return {"nothing": asyncio.run(_beside(policy, "")), **scanned}
+    return policy
 
 
 async def _beside(policy: Policy, text: str) -> dict[str, Any]:
@@ -161,17 +191,15 @@ def _others() -> float:
 
 
 def steps(folder: Path | None) -> dict[str, Any]:
-    """The longest that a scan of a hostile megabyte keeps the interpreter to itself: what a loop on an idle machine
-    waits at most. A tracer sees every line; between two of them no other thread can run, but in RE2's searches."""
-    policy = compile_policy(DEFAULT_POLICY)
-    policy.scan("input", "a text, so that what is made at the first use is there")
-    rest_collector()
+    """The longest that a scan in a thread keeps the interpreter to itself: what a loop on an idle machine waits at
+    most. A tracer sees every line; between two of them no other thread can run, but in RE2's searches."""
+    policy = _ready()
     worst: dict[str, Any] = {}
     for name, unit in _HOSTILE.items():
-        text = (unit * (1 << 20))[: 1 << 20]
+        text = _long(unit, THREADED)
         quietest = min((_traced(policy, text) for _ in range(_SCANS)), key=lambda each: each.longest)
         worst[name] = {"longest_ms": round(quietest.longest / 1e6, 2), "where": quietest.where}
-    return {"longest_ms": max(each["longest_ms"] for each in worst.values()), "by_text": worst}
+    return {"characters": THREADED, "longest_ms": max(each["longest_ms"] for each in worst.values()), "by_text": worst}
 
 
 def _traced(policy: Policy, text: str) -> _Steps:
@@ -207,5 +235,6 @@ SUITES: Mapping[str, Callable[[Path | None], dict[str, Any]]] = {
     "scan": scan,
     "patterns": patterns,
     "megabyte": megabyte,
+    "threaded": threaded,
     "steps": steps,
 }

@@ -15,11 +15,11 @@ updated: {date}
 
 # Guard scanners
 
-A policy names scanners from this list. `trimtab guard list` prints it with every option. The figures below are measured by `python bench/guard --docs`, which writes this page; each row says when it was measured and with which option.
+A policy names scanners from this list. `trimtab guard list` prints it with every option. `python bench/guard --docs` measures the figures and writes this page.
 
 ## How to read the figures
 
-Recall is the share of the cases that a scanner is for and that it found. False positives are the share of harmless texts on which it fired. Both stand with a 95 % interval (Wilson). Figures marked "made" are on positives written or drawn for the bench: they say that a scanner does its work, not how it fares against people who try to get around it. The 319 beginnings of sentences from RealToxicityPrompts were chosen because models go on with them in a toxic way: most of them are not toxic, and a scanner of words ought to pass them. A scanner that finds what a policy writes down, such as words or sizes, has no figures of its own.
+Recall is the share of the cases for a scanner that it found, false positives the share of harmless texts on which it fired, both with a 95 % interval (Wilson). "Made" are positives written for the bench: they say that a scanner does its work, not how it fares against people. "Hard" are harmless texts that use an attacker's words. The 319 beginnings of sentences were chosen because models go on with them in a toxic way: few are toxic themselves. Scanners that find what a policy lists, or that other libraries bring, have no figures. A row with `--data DIR` was measured on published sets, which [Guard models](guard-model.md) names, the others on the cases that come with Trimtab.
 
 """
 
@@ -39,8 +39,11 @@ def written(result: Mapping[str, Any]) -> str:
             label = f"`{suite['scanner']}`" if "scanner" in suite else f"default policy: {name}"
             label += f", {suite['on']}" if "on" in suite else ""
             made = " (made)" if "positives" in suite else ""
-            option = "`" + suite["command"].removeprefix("python bench/guard ").replace("--data DIR ", "") + "`"
-            found = f"{_rate(suite['recall'])}{made} | {_rate(suite['false_positives'])}"
+            option = "`" + suite["command"].removeprefix("python bench/guard ") + "`"
+            hard = suite.get("hard_false_positives") or {}
+            false = [_rate(suite["false_positives"])] if suite["false_positives"].get("n") else []
+            false += [f"hard {_rate(hard)}"] if hard.get("n") else []
+            found = f"{_rate(suite['recall'])}{made} | {'; '.join(false) or 'not measured'}"
             parts.append(f"| {label} | {found} | {suite['date']} | {option} |\n")
     parts.append(_cost(suites))
     return "".join(parts)
@@ -63,11 +66,11 @@ def _cost(suites: Mapping[str, Any]) -> str:
         lines.append(f"| {patterns['rules']} pattern rules | {patterns['p50_ms']} ms | {patterns['p95_ms']} ms |\n")
     worst = max((each["seconds"] for each in megabyte.values() if isinstance(each, Mapping)), default=0)
     if worst:
-        lines.append(
-            f"\nThe worst of {len(_texts(megabyte))} hostile texts of one megabyte took {worst} s in a thread.\n"
-        )
+        lines.append(f"\nThe worst of {len(_texts(megabyte))} hostile texts of one megabyte took {worst} s.\n")
     if steps := suites.get("steps"):
-        lines.append(f"No step of such a scan keeps other threads waiting for more than {steps['longest_ms']} ms.\n")
+        lines.append(
+            f"No step of a scan in a thread keeps other threads waiting for more than {steps['longest_ms']} ms.\n"
+        )
     return "".join(lines)
 
 

@@ -12,11 +12,14 @@ import pytest
 
 from faults import plans, surroundings
 from faults.catalogue import BY_NAME, FAULTS, PAIRS
-from faults.driver import Options, faults_of
+from faults.cost import gateway_us
+from faults.delays import NEVER, Delay, delay_figures, delay_of, places, plans_for
+from faults.driver import Options, delay_plans_of, faults_of
 from faults.effects import KNOBS, Effect
 from faults.fault import IMPACT, Fault, load
 from faults.healthy import SCENES, healthy
 from faults.impact import Impact, impact_of
+from faults.report import bars
 from faults.scoring import marks
 from faults.stage import Learnt, furnished, learn, scratch, stage
 from faults.trial import Plan, play
@@ -131,6 +134,62 @@ async def test_a_plain_fault_is_found_and_named(template: Path, learnt: Learnt) 
     assert found.early == 0
     assert (found.said, found.top1, found.exact, found.proven_wrong) == (4, True, True, 0)
     assert 0 < found.requests < 300
+
+
+async def test_a_trial_of_the_delay_ends_at_its_alarm_and_sees_it_where_the_whole_one_does(
+    template: Path, learnt: Learnt
+) -> None:
+    plan = a_plan(BY_NAME["over-blocking rule"])
+    whole = marks(await play(plan, template, learnt, limit=400))
+    trial = await play(plan, template, learnt, limit=400, explained=False)
+    found = delay_of(trial)
+    assert (found.detected, found.requests, found.scored) == (True, whole.requests, whole.scored)
+    assert trial.served == trial.alarm_at < whole.served
+    assert trial.incidents == []
+
+
+def test_every_type_that_reaches_everybody_is_tried_at_each_severity() -> None:
+    found = plans_for(FAULTS, (0.2, 0.05), 2, 1, hard=True)
+    whole = [fault for fault in FAULTS if "all" in fault.reaches]
+    assert len(found) == 2 * 2 * len(whole)
+    assert {plan.reach for plan in found} == {"all"}
+    assert not any(plan.staged and not plan.faults[0].silent for plan in found)
+    assert len({(plan.faults[0].name, plan.severity, plan.seed) for plan in found}) == len(found)
+    assert not any(plan.faults[0].tuned for plan in delay_plans_of(Options()))
+    assert len([plan for plan in delay_plans_of(Options()) if plan.severity == 0.05]) >= 20
+
+
+def a_delay(scored: int, *, counts: bool = True, fault: str = "a") -> Delay:
+    return Delay(
+        fault=fault, tuned=False, severity=0.05, staged=False, seed=1, counts=counts, points=0.04, early=0,
+        detected=scored > 0, requests=scored, scored=scored, signal="quality", slice="",
+    )  # fmt: skip
+
+
+def test_a_quantile_comes_with_its_interval_and_a_missed_fault_counts_as_never() -> None:
+    found = [a_delay(n) for n in range(1, 100)] + [a_delay(0), a_delay(7, counts=False, fault="idle")]
+    figures = delay_figures(found)
+    assert (figures["delay_5_n"], figures["delay_5_missed"]) == (100, 0.01)
+    assert (figures["delay_5_median"], figures["delay_5_p95"]) == (50, 95)
+    # The textbook's interval of a median of 100: the 40th to the 61st value.
+    assert (figures["delay_5_median_from"], figures["delay_5_median_to"]) == (40, 61)
+    assert figures["delay_5_p95_to"] == NEVER
+    assert figures["delay_5_without_impact"] == ["idle"]
+    few = delay_figures([a_delay(n) for n in (10, 20, 30)])
+    assert (few["delay_5_p95"], few["delay_5_p95_to"]) == (30, None), "three trials bound no such quantile"
+    assert places(1, 0.5) == (-1, 0, 1)
+
+
+def test_a_wait_that_only_missed_faults_could_give_holds_no_bar() -> None:
+    found = delay_figures([a_delay(10)] * 9 + [a_delay(0)])
+    rows = {row["figure"]: row for row in bars({}, {}, {}, found)}
+    assert (rows["delay_5_p95"]["value"], rows["delay_5_p95"]["held"]) == (NEVER, False)
+    assert rows["delay_5_median"]["held"]
+    assert rows["delay_10_p95"]["held"] is None, "it was not measured"
+
+
+def test_the_cost_is_a_share_of_what_the_gateway_took_when_it_was_measured_last() -> None:
+    assert 50.0 < gateway_us() < 1_000.0
 
 
 async def test_hard_mode_surrounds_the_fault(template: Path, learnt: Learnt) -> None:

@@ -43,6 +43,20 @@ def test_the_round_of_an_asset(start_server: Callable[..., Any], tmp_path: Path)
     shown = run("asset", "show", "guards:/default/2")
     assert "edited from   default/1" in shown
     assert "needs models  scripted/echo" in shown
+    in_yaml = tmp_path / "policy.yaml"
+    in_yaml.write_text("stages:\n  input:\n    - {scanner: secrets, action: flag}\nnote: 2026-11-26\n")
+    assert run("asset", "push", "guards:/written", str(in_yaml)) == "guards:/written/1\n"
+    written = json.loads(run("asset", "show", "guards:/written/1", "--json"))["content"]
+    assert written == {"stages": {"input": [{"scanner": "secrets", "action": "flag"}]}, "note": "2026-11-26"}
+    in_yaml.write_text("stages: [\n")
+    assert "is not YAML" in str(ask("asset", "push", "guards:/written", str(in_yaml)).exception)
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    for odd, why in (("a: &a [*a]", "Circular"), ("a: .nan", "not JSON compliant"), ("[" * 5000, "is not YAML"),
+                     ("? 2026-11-26\n: x", "keys must be"), (bomb, "is longer than 16 MB")):  # fmt: skip
+        in_yaml.write_text(odd)
+        error = ask("asset", "push", "guards:/written", str(in_yaml)).exception
+        assert isinstance(error, BadInput)
+        assert why in str(error)
     refused = ask("asset", "push", "guards:/default", str(path), "--needs", "models")
     assert "KIND=ADDRESS" in str(refused.exception)
 

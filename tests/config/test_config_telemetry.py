@@ -88,3 +88,21 @@ def test_the_file_knows_what_can_be_masked(tmp_path: Path) -> None:
 )
 def test_who_can_reach_the_grpc_address(tmp_path: Path, address: str, local: bool) -> None:
     assert read(tmp_path, f"telemetry: {{grpc: '{address}'}}\n").grpc_is_local is local
+
+
+def test_a_collectors_key_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "collector.key"
+    secret.write_text("canary\n")
+    text = f'export: {{otlp: {{endpoint: "http://collector:4318", headers: {{x-key: "file:{secret}"}}}}}}\n'
+    assert read(tmp_path, text).otlp_headers == {"x-key": "canary"}
+
+
+def test_addresses_that_are_secrets_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
+    secret = tmp_path / "hook.url"
+    secret.write_text("https://hooks.example/canary\n")
+    path = tmp_path / "trimtab.yaml"
+    path.write_text(
+        f"notify: {{heartbeat: 'file:{secret}', channels: {{team: {{kind: slack, url: 'file:{secret}'}}}}}}\n"
+    )
+    said = load(path, {}).paging.said
+    assert (said.heartbeat, said.channels["team"].url) == ("https://hooks.example/canary",) * 2

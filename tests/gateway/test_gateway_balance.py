@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from trimtab.gateway import order, read_route
 from trimtab.gateway.balance import Sight
-from trimtab.gateway.health import PeakEwma, Quantiles
+from trimtab.gateway.health import PeakEwma
+from trimtab.gateway.moving import Quantiles
 from trimtab.gateway.pricing import prices_of
 from trimtab.gateway.route import STRATEGIES, Route
 

@@ -21,6 +21,7 @@ from trimtab.gateway.budgets import DAY_NS, NANO, nano, period_of, shown
 from trimtab.gateway.estimate import Estimator
 from trimtab.gateway.refusals import BudgetSpent, OverLimit
 from trimtab.store.shared_valkey import ValkeyShared
+from trimtab.traces import price
 
 
 @pytest.fixture
@@ -323,6 +324,23 @@ def test_a_reservation_covers_what_a_route_is_known_for(seen: list[tuple[int, in
     assert expected.high_output >= output
     assert estimator.size("r", size, {"max_tokens": 10}).high_output == 11
     assert estimator.size("r", size, {"max_tokens": 10, "n": 3}).high_output == 31
+
+
+@pytest.mark.parametrize("hour", [0, 1000])
+def test_what_is_put_into_a_vendors_cache_is_reserved_as_dear_as_it_was(hour: int) -> None:
+    estimator = Estimator()
+    used = Usage(input_tokens=1000, output_tokens=10, written_tokens=1000, hour_tokens=hour)
+    for _ in range(60):  # so often that nothing but the surcharge is left between what was and what is expected
+        estimator.learn("r", 4000, used, 0)
+    actual = price("anthropic/claude-haiku-4-5", used)
+    reserved = price("anthropic/claude-haiku-4-5", estimator.size("r", 4000, {}).high)
+    assert actual is not None
+    assert reserved is not None
+    assert actual <= reserved <= actual * 1.02
+    assert estimator.size("r", 4000, {}).total == 1010, "no limit of tokens minds what they cost"
+    for _ in range(2000):
+        estimator.learn("r", 4000, Usage(input_tokens=1000, output_tokens=10), 0)
+    assert estimator.size("r", 4000, {}).high_input < 1010, "it is forgotten by and by"
 
 
 def test_the_estimate_of_a_cut_answer_is_learnt_from_finished_ones_of_its_model() -> None:

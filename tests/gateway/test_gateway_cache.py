@@ -343,3 +343,23 @@ def test_a_broken_cache_names_its_field(cache: Any, field: str) -> None:
     with pytest.raises(BadInput) as caught:
         validate_route({"targets": [{"model": "a/x"}], "cache": cache})
     assert caught.value.field == field
+
+
+async def test_questions_are_embedded_by_the_provider_that_there_is_now(
+    cached: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def embedder(key: str) -> Any:
+        async def ask(texts: Sequence[str]) -> list[list[float]]:
+            asked.append(key)
+            return [[1.0, 0.0] for _ in texts]
+
+        return lambda ref: ask
+
+    semantic = {"semantic": {"model": "e/m", "threshold": 0.95}}
+    await cached.publish("routes", "cached", {**CACHED, "cache": semantic})
+    for key in ("first", "rotated"):
+        monkeypatch.setattr(cached.gateway.providers, "embedder", embedder(key))
+        await cached.ask(asking(f"Asked with the {key} key?"))
+    assert asked == ["first", "rotated"]

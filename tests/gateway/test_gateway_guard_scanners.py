@@ -240,6 +240,9 @@ async def test_a_judge_decides_what_is_escalated(house: House, verdict: str, fai
     assert allowed.value == float(status == 200)
     (rail,) = rails(spans, "guard judge")
     assert (rail.output, rail.status) == (told, "error" if verdict == "hm" else "ok")
+    if status != 200:
+        silent = "it needs a closer look, and no judge answered." in answer.error["message"]
+        assert silent == (verdict == "hm"), "who was not judged is not told that he was"
     judge = next(body for _, body in house.vendor.asked if body["model"] == "judge")
     assert "bomb of 1944" in judge["messages"][0]["content"]
 
@@ -261,13 +264,35 @@ async def test_on_a_risky_route_the_judge_sees_everything(house: House) -> None:
 
 async def test_without_a_judge_an_escalation_follows_the_fail_rule(house: House) -> None:
     await guarded(house, {"input": [DOUBT]})
-    assert (await house.ask({"model": "strict", "messages": user("a bomb?")})).status == 403
+    answer = await house.ask({"model": "strict", "messages": user("a bomb?")})
+    assert (answer.status, "the policy names no judge" in answer.error["message"]) == (403, True)
     await house.publish("guards", "strict", {"stages": {"input": [DOUBT]}, "fail": "open"})
     house.vendor.reply = says("An answer.")
     answer = await house.ask({"model": "strict", "messages": user("a bomb?")})
     assert answer.status == 200
     spans, _ = await house.trace(answer)
     assert rails(spans, "guard input")[0].attributes["findings"][0]["action"] == "flag"
+
+
+async def test_of_thousands_of_findings_the_trace_keeps_the_first(house: House) -> None:
+    rules = [
+        {"name": "digit", "patterns": ["7"], "action": "redact", "reason": "a test"},
+        {"name": "end", "patterns": ["end"], "action": "flag", "reason": "a test"},
+    ]
+    await guarded(house, {"input": rules}, model="scripted/echo")
+    answer = await house.ask({"model": "strict", "messages": user("there are 7 of them. " * 300 + "end")})
+    assert answer.text == "there are [redacted:digit] of them. " * 300 + "end"
+    spans, _ = await house.trace(answer)
+    kept = rails(spans, "guard input")[0].attributes
+    assert [found["rule"] for found in kept["findings"]] == ["digit"] * 100 + ["end"]
+    assert kept["left_out"] == 200
+    assert "7" not in spans[0].input
+
+
+async def test_a_long_text_is_scanned_like_any_other(house: House) -> None:
+    await guarded(house, {"input": [SECRETS], "output": [CARDS]}, model="scripted/echo")
+    answer = await house.ask({"model": "strict", "messages": user("so it goes " * 4000 + TOKEN + " and " + CARD)})
+    assert answer.text == "so it goes " * 4000 + "[redacted:secrets] and [redacted:card]"
 
 
 async def test_a_policy_that_does_not_parse_is_never_registered() -> None:

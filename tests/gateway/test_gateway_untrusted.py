@@ -59,6 +59,21 @@ async def test_a_sentence_is_screened_out_of_a_tool_result_and_quoted_in_the_tra
     assert allowed.value == 1.0
 
 
+async def test_no_quote_shows_what_something_else_redacts(house: House) -> None:
+    key = "sk-proj-Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z"
+    rules = [{"scanner": "indirect-injection", "action": "flag"}, {"scanner": "secrets", "action": "redact"}]
+    await set_up(house)
+    await house.publish("guards", "outside", {"stages": {"input": rules}, "fail": "closed"})
+    for order, quoted in ((ORDER, True), (ORDER.replace("all mails", f"the key {key}"), False)):
+        answer = await ask(house, tool_result(f"My key is {key}. Bye.\n\n{order}\n\nAgain {key}"))
+        spans, _ = await house.trace(answer)
+        (rail,) = [span for span in spans if span.kind == "guardrail"]
+        orders = [found for found in rail.attributes["findings"] if found.get("scanner") == "indirect-injection"]
+        assert orders
+        assert [found.get("quote") is not None for found in orders] == [quoted] * len(orders)
+        assert key not in str(rail.attributes)
+
+
 @pytest.mark.parametrize("mark", ["delimited", "datamarked", "encoded"])
 async def test_a_flagged_tool_result_is_marked(house: House, mark: str) -> None:
     await set_up(house, mark)

@@ -276,3 +276,98 @@ async def test_usage_over_http(tenancy: Tenant) -> None:
             with pytest.raises(BadInput) as wrong:
                 client.get(path)
             assert wrong.value.field
+
+
+async def test_once_the_database_let_one_wait_in_vain_nobody_waits_until_it_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.gateway.usage.JOURNAL_S", 0.05)
+    monkeypatch.setattr("trimtab.gateway.usage.ANSWER_S", 0.05)
+    ledger = Ledger(house.metadata, clock=Clock())
+    real, thaw = house.metadata.write, asyncio.Event()
+
+    async def frozen(work: Callable[[Any], Any]) -> Any:
+        await thaw.wait()
+        return await real(work)
+
+    house.metadata.write = frozen  # type: ignore[method-assign]
+    await ledger.reserve(row(1, state="reserved"))
+    assert (ledger.unjournalled, ledger.failing) == (1, "TimeoutError")
+    monkeypatch.setattr("trimtab.gateway.usage.JOURNAL_S", 3600.0)
+    monkeypatch.setattr("trimtab.gateway.usage.ANSWER_S", 3600.0)
+    async with asyncio.timeout(60):
+        await ledger.reserve(row(2, state="reserved"))
+        await ledger.settle([row(2)])
+        with pytest.raises(Overloaded, match="does not answer"):
+            await ledger.spent("key", "k", TODAY, TODAY)
+        thaw.set()
+        while ledger.failing:  # noqa: ASYNC110 - what hung is done now
+            await asyncio.sleep(0.01)
+        await ledger.reserve(row(3, state="reserved"))
+    assert ledger.unjournalled == 2, "and now its reservations are on disk again"
+    await ledger.close()
+
+
+async def test_a_budget_that_nobody_counted_yet_stops_nobody_while_the_ledger_is_away(
+    tenancy: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = key("fresh", budget_usd=1.0)
+    await tenancy.ledger.settle([row(1, key=asking.id, cost_nano=400_000_000)])
+    real = tenancy.ledger.spent
+
+    async def away(*_: Any) -> int:
+        raise Overloaded("The metadata database does not answer.")
+
+    monkeypatch.setattr(tenancy.ledger, "spent", away)
+    await ask(tenancy.limits, request(asking, tenancy.clock), USED)
+    monkeypatch.setattr(tenancy.ledger, "spent", real)
+    assert list((await tenancy.limits.audit()).values()) == [-400_000_000]
+    assert await tenancy.limits.audit() == {}
+
+
+async def test_a_ledger_that_nobody_writes_to_hears_that_the_database_answers_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.gateway.usage.ANSWER_S", 0.05)
+    ledger = Ledger(house.metadata, clock=Clock())
+    real = house.metadata.read
+
+    async def frozen(work: Callable[[Any], Any]) -> Any:
+        await asyncio.Event().wait()
+
+    house.metadata.read = frozen  # type: ignore[method-assign]
+    with pytest.raises(Overloaded):
+        await ledger.spent("key", "k", TODAY, TODAY)
+    assert ledger.failing
+    house.metadata.read = real  # type: ignore[method-assign]
+    async with asyncio.timeout(60):
+        while ledger.failing:  # noqa: ASYNC110 - without any request
+            await asyncio.sleep(0.01)
+    await ledger.close()
+
+
+async def test_a_budget_that_is_never_idle_is_told_what_was_spent_once_the_ledger_is_back(
+    tenancy: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = key("busy", budget_usd=1.0)
+    await tenancy.ledger.settle([row(1, key=asking.id, cost_nano=400_000_000)])
+    real = tenancy.ledger.spent
+
+    async def away(*_: Any) -> int:
+        raise Overloaded("The metadata database does not answer.")
+
+    monkeypatch.setattr(tenancy.ledger, "spent", away)
+    live = request(asking, tenancy.clock)
+    async with entered(tenancy.limits, route(), live):
+        (name,) = tenancy.limits._purses._purses
+        held = (await tenancy.limits.shared.look(name, now_ns=tenancy.clock())).reserved
+        assert held > 0
+        with pytest.raises(Overloaded):
+            await tenancy.limits.audit()
+        monkeypatch.setattr(tenancy.ledger, "spent", real)
+        assert await tenancy.limits.audit() == {name: held - 400_000_000}
+        assert await tenancy.limits.audit() == {}, "once"
+        counted = await tenancy.limits.shared.look(name, now_ns=tenancy.clock())
+        assert (counted.spent, counted.reserved) == (400_000_000 - held, held)
+        answered(live, USED)
+    assert await tenancy.limits.audit() == {name: -held}, "the rest, now that nothing is held"

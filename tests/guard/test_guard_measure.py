@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from trimtab.core import BadInput, Conflict, Version
+from trimtab.core import BadInput, Conflict, Version, digest_of
 from trimtab.guard import (
     BudgetCheck,
     Case,
@@ -24,6 +25,8 @@ from trimtab.guard import (
     compile_policy,
     measure,
 )
+from trimtab.guard.budget import Exchange
+from trimtab.guard.measure import WRONG
 from trimtab.guard.measurements import KEPT
 from trimtab.store import Metadata
 
@@ -110,16 +113,93 @@ def test_the_built_in_cases_are_of_every_kind() -> None:
     assert {"ordinary", "hard", "extraction", "jailbreak", "obfuscated", "indirect", "multi-turn"} <= groups
 
 
-async def recent(count: int) -> Sequence[str]:
-    return ["please ship my apple", "hello"][:count]
+async def recent(count: int, name: str) -> Sequence[Exchange]:
+    answered = "a banana, and all is well" if name == "default" else ""
+    return [Exchange("please ship my apple", answered), Exchange("hello")][:count]
 
 
-async def test_a_policy_over_its_budget_may_not_go_live() -> None:
-    check = BudgetCheck(recent)
-    await check(policy(("a", "zzzz-never"), budget={"false_positives": 0.01}))
-    await check(policy(("a", "e")))  # it names no budget
+def version_of(content: Mapping[str, Any], name: str = "default", number: int = 3) -> Version:
+    return Version(kind="guards", name=name, number=number, digest=digest_of(content), content=content)
+
+
+async def test_a_policy_over_its_budget_may_not_go_live(metadata: Metadata) -> None:
+    kept = Measurements(metadata)
+    check = BudgetCheck(Measuring(lambda _address: version_of({}), recent, stopped_wrongly, kept))
+    await check(version_of(policy(("a", "zzzz-never"), budget={"false_positives": 0.01})))
+    await check(version_of(policy(("a", "e")), number=4))  # it names no budget
     with pytest.raises(Conflict, match=r"it stops \d+ of \d+ ordinary requests"):
-        await check(policy(("a", "e"), budget={"false_positives": 0.01}))
+        await check(version_of(policy(("a", "e"), budget={"false_positives": 0.01}), number=5))
+    found = {each.number: each for each in await kept.list("default")}
+    assert set(found) == {3, 5}, "what was measured at an activation is kept like any other measurement"
+    assert [found[n].report["over_budget"] for n in (3, 5)] == [False, True]
+    assert (found[3].by, found[3].report["recall"]["n"] > 100) == ("the activation", True)
+
+
+def test_an_answer_belongs_to_its_request() -> None:
+    output = [{"name": "b", "patterns": ["banana"], "action": "block", "reason": "r"}]
+    written = policy(("a", "apple"))
+    both = compile_policy({"stages": {**written["stages"], "output": output}})
+    cases = [
+        Case(text="apple", answer="banana", attack=False, group="traffic"),
+        Case(text="plum", answer="banana", attack=False, group="traffic"),
+        Case(text="plum", answer="cherry", attack=False, group="traffic"),
+        Case(text="plum", attack=False, group="traffic"),
+    ]
+    report = measure(both, cases)
+    assert (report.false_positives.hits, report.false_positives.n) == (2, 4), "a request is stopped once"
+    assert (report.answered.hits, report.answered.n) == (2, 3)
+    rates = {row.rule: row.stops["traffic"] for row in report.rows}
+    assert [(rates[rule].hits, rates[rule].n) for rule in ("a", "b")] == [(1, 4), (2, 3)]
+    output[0] = {**written["stages"]["input"][0]}  # one rule at both stages is asked of a request, not of a text
+    twice = measure(compile_policy({"stages": {**written["stages"], "output": output}}), cases)
+    assert [(row.stops["traffic"].hits, row.stops["traffic"].n) for row in twice.rows] == [(1, 4)]
+
+
+def test_what_is_stopped_on_the_way_out_is_not_lost_among_requests_without_answers() -> None:
+    output = [{"name": "b", "patterns": ["banana"], "action": "block", "reason": "r"}]
+    compiled = compile_policy({"stages": {"output": output}})
+    known = [Case(text=f"q{n}", answer="banana", attack=False, group="traffic") for n in range(3)]
+    report = measure(compiled, [*known, *good(*(f"plum {n}" for n in range(997)))], budget=0.01)
+    assert report.false_positives.share == 0.003
+    assert report.over
+    assert "it stops 3 of 3 requests whose answers are known (100.00%" in report.refusal()
+    one = [*known[:1], *(Case(text=f"p{n}", answer="plum", attack=False, group="traffic") for n in range(99))]
+    assert not measure(compiled, one, budget=0.01).over, "one in a hundred is within the budget"
+
+
+def test_the_scanners_of_an_answer_know_its_request_and_its_passages() -> None:
+    output = [{"scanner": "groundedness", "action": "block"}, {"scanner": "prompt-leak", "action": "block"}]
+    compiled = compile_policy({"stages": {"output": output}})
+    said = "The warranty of the pump lasts for seven years and covers every part that turns in water."
+    case = Case(text="How long?", answer=said, attack=False, group="traffic")
+    assert measure(compiled, [case]).false_positives.hits == 0
+    assert measure(compiled, [replace(case, passages=("Cats sleep.",))]).false_positives.hits == 1
+    assert measure(compiled, [replace(case, system=f"Say: {said}")]).false_positives.hits == 1
+
+
+async def test_what_goes_over_the_budget_on_the_way_out_may_not_go_live_either(metadata: Metadata) -> None:
+    output = [{"name": "b", "patterns": ["banana"], "action": "block", "reason": "r"}]
+    content = {"stages": {"output": output}, "budget": {"false_positives": 0.0}}
+    check = BudgetCheck(Measuring(lambda _address: version_of({}), recent, stopped_wrongly, Measurements(metadata)))
+    with pytest.raises(Conflict, match="By scanner: b "):
+        await check(version_of(content))
+    await check(version_of(content, "other"))  # whose answers are not known
+
+
+async def test_what_the_budget_counts_is_measured_before_the_time_runs_out(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Case] = []
+
+    def measured(policy: Any, cases: Sequence[Case], **more: Any) -> Any:
+        seen.extend(cases)
+        return measure(policy, [], **more)
+
+    monkeypatch.setattr("trimtab.guard.budget.measure", measured)
+    written = version_of(policy(("a", "apple"), budget={"false_positives": 0.01}))
+    await BudgetCheck(Measuring(lambda _address: written, recent, stopped_wrongly, Measurements(metadata)))(written)
+    groups = list(dict.fromkeys("attack" if case.attack else case.group for case in seen))
+    assert groups[:3] == ["traffic", "ordinary", WRONG]
 
 
 async def wrong(trace_id: str, note: str, actor: str) -> Mapping[str, Any]:
@@ -137,8 +217,7 @@ def metadata(tmp_path: Path) -> Iterator[Metadata]:
 
 
 def client(content: Mapping[str, Any], metadata: Metadata) -> TestClient:
-    version = Version(kind="guards", name="default", number=3, digest="d", content=content)
-    measuring = Measuring(lambda _address: version, recent, stopped_wrongly, Measurements(metadata))
+    measuring = Measuring(lambda _address: version_of(content), recent, stopped_wrongly, Measurements(metadata))
     return TestClient(Starlette(routes=budget_routes(measuring, wrong)))
 
 

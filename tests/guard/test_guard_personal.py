@@ -14,6 +14,7 @@ from trimtab.core import BadInput
 from trimtab.core.checksums import iban
 from trimtab.guard import SCANNERS, Match, read
 from trimtab.guard import identifiers as ids
+from trimtab.guard import national_codes as codes
 
 ROWS = [
     json.loads(line)
@@ -89,6 +90,20 @@ def test_patterned_kinds_reach_f1_of_95() -> None:
         ("person", "Hello, my name is Ada Lovelace."),
         ("date-of-birth", "born on 12/10/1985"),
         ("passport", "passport no. 512345678"),
+        ("passport", "Reisepass C01X00T47"),
+        ("th-national-id", "เลขประจำตัวประชาชน 1-1017-00207-03-0"),
+        ("hk-identity-card", "A123456(3)"),
+        ("hk-identity-card", "HKID: G123456A"),
+        ("gr-amka", "ΑΜΚΑ 01013099997"),
+        ("hr-oib", "OIB 33392005961"),
+        ("jmbg", "JMBG 0101006500006"),
+        ("baltic-personal-code", "isikukood 37605030299"),
+        ("hu-taj", "TAJ 111 222 337"),
+        ("ua-tax-number", "РНОКПП 1759013776"),
+        ("pk-cnic", "CNIC 34201-0891231-8"),
+        ("id-nik", "NIK 3171011708450001"),
+        ("my-nric", "MyKad 770305-02-1234"),
+        ("il-identity-number", "תעודת זהות 123456782"),
     ],
 )
 def test_each_kind_is_found(kind: str, text: str) -> None:
@@ -159,6 +174,17 @@ def test_options_name_kinds() -> None:
         (ids.bg_egn, "7523169263", "7523169264"),
         (ids.ie_pps, "1234567T", "1234567A"),
         (ids.kr_resident, "8501011234566", "8501011234567"),
+        (codes.th_national, "1101700207030", "1101700207031"),
+        (codes.hk_identity, "AB9876543", "AB9876544"),
+        (codes.hk_identity, "G123456A", "G1234561"),
+        (codes.gr_amka, "01013099997", "41013099997"),
+        (codes.hr_oib, "33392005961", "33392005962"),
+        (codes.jmbg, "0101006500006", "0101006500007"),
+        (codes.baltic, "37605030299", "37605030298"),
+        (codes.hu_taj, "111222337", "111222338"),
+        (codes.ua_tax, "1759013776", "1759013777"),
+        (codes.id_nik, "3171015708450001", "3171013202450001"),
+        (codes.my_nric, "770305021234", "771305021234"),
     ],
 )
 def test_check_digits(check: Any, good: str, bad: str) -> None:

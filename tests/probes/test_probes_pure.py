@@ -12,7 +12,8 @@ from probe_world import OWNERS
 
 from trimtab.core import BadInput
 from trimtab.guard import DEFAULT_POLICY, compile_policy, measure
-from trimtab.probes import KINDS, Declaration, Fall, checked, disagreements, flips, usual
+from trimtab.knowledge import disagreements
+from trimtab.probes import KINDS, Declaration, Fall, checked, flips, usual
 from trimtab.probes.asking import first_logprobs
 from trimtab.probes.canaries import attacks, good
 from trimtab.probes.retrieval import questions

@@ -17,7 +17,7 @@ MESSAGES = (
     {"role": "user", "content": "hi"},
 )
 USAGE = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 4}
-COUNTED = Usage(input_tokens=10, output_tokens=4, cached_tokens=3)
+COUNTED = Usage(input_tokens=10, output_tokens=4, cached_tokens=3, written_tokens=2)
 
 
 @pytest.fixture
@@ -160,3 +160,21 @@ def test_neutral_settings_and_images_pass() -> None:
     assert body["metadata"] == {"user_id": "u1"}
     assert body["max_tokens"] > 0
     assert body.keys() == {"model", "max_tokens", "stream", "metadata", "messages"}
+
+
+async def test_the_address_may_stand_as_the_vendors_own_clients_have_it(http: HttpClient, server: Any) -> None:
+    asked: list[str] = []
+    said = {"model": "c", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "usage": USAGE}
+    body = json.dumps(said)
+
+    async def talk(visit: Any) -> None:
+        await visit.request()
+        asked.append(visit.heads[-1].split()[1])
+        await visit.answer(body.encode(), headers="connection: close\r\n")
+        visit.writer.close()
+
+    url = await server.start(talk)
+    for base in (url, f"{url}/", f"{url}/v1", f"{url}/anthropic"):
+        (chunk,) = await ask(anthropic_at("anthropic", base, KEY, http).model("claude-x"))
+        assert chunk.text == "Hi"
+    assert asked == ["/v1/messages", "/v1/messages", "/v1/messages", "/anthropic/messages"]

@@ -161,7 +161,7 @@ def test_vllm_reasoning() -> None:
     assert text_of(chunks) == "Hallo Wien END"
 
 
-USED = Usage(input_tokens=2173, output_tokens=89, cached_tokens=2048)
+USED = Usage(input_tokens=2173, output_tokens=89, cached_tokens=2048, written_tokens=100)
 
 
 def test_anthropic_in_chat() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from trimtab.core import Conflict
+from trimtab.core import Conflict, Version
 from trimtab.registry import Registry
 
 
-async def refuse_bad(content: Mapping[str, Any]) -> None:
-    if content.get("bad"):
+async def refuse_bad(version: Version) -> None:
+    if version.content.get("bad"):
         raise Conflict("it is bad", field="content", mend="Make it good.")
 
 

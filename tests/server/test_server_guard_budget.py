@@ -7,15 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-CONFIG = "routes:\n  support: {targets: [{model: scripted/steady}]}\n"
+CONFIG = """routes:
+  support: {targets: [{model: scripted/steady}]}
+  closed: {targets: [{model: scripted/steady}], guard: "guards:/closed@production"}
+"""
 STRICT = {
     "stages": {"input": [{"name": "refunds", "patterns": ["(?i)refund"], "action": "block", "reason": "no refunds"}]},
     "budget": {"false_positives": 0.01},
 }
 
 
-def chat(server: Any, headers: dict[str, str], text: str) -> tuple[int, dict[str, str]]:
-    body = {"model": "support", "messages": [{"role": "user", "content": text}], "max_tokens": 20}
+#: It lets every request in, and no answer out.
+MUTE = {"stages": {"output": [{"name": "mute", "patterns": ["(?i)[a-z]"], "action": "block", "reason": "no words"}]}}
+
+
+def chat(server: Any, headers: dict[str, str], text: str, model: str = "support") -> tuple[int, dict[str, str]]:
+    body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 20}
     status, told, _answer = server.ask("POST", "/v1/chat/completions", body, headers)
     return status, told
 
@@ -51,4 +58,32 @@ def test_the_budget_from_traffic_to_refusal(start_server: Callable[..., Any], tm
     status, _, problem = server.ask("POST", "/api/labels", moved)
     assert status == 409, problem
     assert "ordinary requests" in str(problem)
+    newest = server.ask("GET", "/api/guard/tests?name=default")[2]["measurements"][0]
+    assert (newest["number"], newest["by"]) == (version["number"], "the activation")
+
+    # What the policy would do to the answers that its earlier version let out counts as well.
+    budget = {"budget": {"false_positives": 0.01}}
+    _, _, version = server.ask("POST", "/api/versions/guards/default", {"content": MUTE | budget})
+    status, _, problem = server.ask("POST", "/api/labels", {**moved, "number": version["number"]})
+    assert (status, "By scanner: mute" in str(problem)) == (409, True), problem
+
+    # A route that names such a version by its number would bring it into production as well.
+    route = {"targets": [{"model": "scripted/steady"}], "guard": f"guards:/default/{version['number']}"}
+    _, _, pinned = server.ask("POST", "/api/versions/routes/support", {"content": route})
+    moved_route = {"kind": "routes", "name": "support", "label": "production", "number": pinned["number"]}
+    status, _, problem = server.ask("POST", "/api/labels", moved_route)
+    assert (status, "By scanner: mute" in str(problem)) == (409, True), problem
+
+    # Of an answer that was stopped nothing is kept, so a later measurement has nothing to look at again.
+    server.ask("POST", "/api/versions/guards/closed", {"content": MUTE})
+    server.ask("POST", "/api/labels", {"kind": "guards", "name": "closed", "label": "production", "number": 1})
+    stopped, told = chat(server, headers, "How is a refund paid?", "closed")
+    assert stopped == 403
+    trace, deadline = told["x-trimtab-trace-id"], time.monotonic() + 20
+    while server.ask("POST", "/api/guard/wrong", {"trace_id": trace})[0] != 201:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    report = server.ask("POST", "/api/guard/test", {"policy": "guards:/closed/1", "builtin": False})[2]
+    (again,) = [each for each in report["sets"] if each["set"] == "wrong blocks"]
+    assert again["stopped"]["n"] == 1, "the request that was stopped on its way in"
     assert server.stop() == 0

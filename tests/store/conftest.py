@@ -37,6 +37,7 @@ def open_store(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., SpanStore
 def only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store's own thread writes down no words before a test is over."""
     monkeypatch.setattr(indexing, "_LOOK_S", 3600.0)
+    monkeypatch.setattr(indexing, "_GLANCE_S", 3600.0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -191,3 +192,60 @@ async def test_the_store_does_it_by_itself(
     await store.write(world(make_span, 0, 100))
     assert kept.wait(60)
     store.close()
+
+
+async def test_a_segment_that_is_made_by_and_by_is_the_one_that_is_made_at_once(
+    open_store: OpenStore, make_span: MakeSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Today's texts come from memory and the others from the disk: both give the same words."""
+    monkeypatch.setattr(indexing, "GROUPS", 4)
+    monkeypatch.setattr(indexing, "FULL", 80)
+    store = open_store()
+    spans, read = world(make_span, 0, 50), 0
+    texts_of = blocks.texts_of
+
+    def count(connection: sqlite3.Connection, codec: Codec, first: int, last: int) -> list[str]:
+        nonlocal read
+        read += 1
+        return texts_of(connection, codec, first, last)
+
+    monkeypatch.setattr(indexing, "texts_of", count)
+    made = []
+    for at in range(0, 100, 10):
+        await store.write(spans[at : at + 10])
+        made.append(await store.index())
+    assert made == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
+    assert read <= 1  # The first group may begin before what is kept in memory.
+    segment = "SELECT words, groups FROM words"
+    by_and_by = rows(tmp_path / "spans", segment)
+    store.close()
+    (path,) = (tmp_path / "spans").glob("spans-*.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM words")
+        connection.commit()
+    assert await open_store().index() == 1
+    assert read > 3
+    assert rows(tmp_path / "spans", segment) == by_and_by
+
+
+async def test_a_draft_begins_anew_once_something_was_erased(
+    open_store: OpenStore, make_span: MakeSpan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words of what is gone would stay in a segment that was begun before."""
+    monkeypatch.setattr(indexing, "GROUPS", 3)
+    monkeypatch.setattr(indexing, "FULL", 60)
+    store = open_store()
+    secret = [make_span(parent_id="", input="secretly") for _ in range(2)]
+    await store.write([*secret, *world(make_span, 0, 24)])
+    assert await store.index() == 0
+    await store.erase([span.trace_id for span in secret])
+    await store.write(world(make_span, 24, 16))
+    assert await store.index() == 1
+    ((words,),) = rows(tmp_path / "spans", "SELECT words FROM words")
+    assert b"refund" in _opened(words)
+    assert b"secretly" not in _opened(words)
+
+
+def _opened(column: object) -> bytes:
+    assert isinstance(column, bytes)
+    return zstandard.ZstdDecompressor().decompress(column)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from trimtab.core import Span
 from trimtab.store import payload
-from trimtab.store.payload import Codec, FolderDictionaries, attributes_in, attributes_line, payload_of, said_in
+from trimtab.store.payload import (
+    Codec,
+    FolderDictionaries,
+    attributes_in,
+    attributes_line,
+    attributes_lines,
+    payload_of,
+    said_in,
+)
 
 MANY = payload._MANY
 
@@ -40,6 +50,10 @@ def test_a_payload_is_its_texts_and_its_attributes() -> None:
         attributes={"a": [1, {"b": "line\nbreak"}]},
     )  # fmt: skip
     line = attributes_line(span)
+    frozen = replace(span, attributes=MappingProxyType(dict(span.attributes)))
+    bare = replace(span, attributes={})
+    assert attributes_lines([span, bare]) == [line, b""]
+    assert attributes_lines([span, frozen]) == [line, line]
     whole = payload_of(span, line)
     assert whole.count(b"\n") == 1
     assert said_in(whole) == ("é?\n", "ok", "no")

@@ -215,8 +215,10 @@ async def test_every_span_is_counted_once_whenever_the_cube_is(
     shutil.copytree(tmp_path / "whole", tmp_path / "crashed")
     crashed = SpanStore.open(tmp_path / "crashed", clock=clock)
     assert [group.values[0] for group in await crashed.groups(asked)] == [written]
-    await crashed.write([make_span(model="m")])
-    assert [group.values[0] for group in await crashed.groups(asked)] == [written + 1]
+    for n in (1, 10):
+        await crashed.write([make_span(model="m") for _ in range(n)])
+    assert _waiting(tmp_path / "crashed" / path.name) == 0
+    assert [group.values[0] for group in await crashed.groups(asked)] == [written + 11]
     crashed.close()
     clock.now += DAY_NS
     await store.write([make_span(model="m")])

@@ -116,3 +116,24 @@ async def test_a_patient_write_waits_for_company(open_store: OpenStore, make_spa
     assert store.offer([make_span()])
     await store.write(scores=[make_score()], patient=True)
     assert store.commits == 1
+
+
+async def test_the_texts_of_one_moment_are_read_in_order(open_store: OpenStore, make_span: Make) -> None:
+    """They are what the disk would give, for any groups of spans, and nothing that comes later pushes them out."""
+    store = open_store()
+    floor = store._ledger.last_seq
+    said: dict[int, list[str]] = {}
+    for size in (1, 4, 2, 7):
+        spans = [make_span(input=f"in {len(said) + n}", output=f"out {len(said) + n}") for n in range(size)]
+        await store.write(spans)
+        last = store._ledger.last_seq
+        said |= {last - size + 1 + n: [span.input, span.output] for n, span in enumerate(spans)}
+    texts = store._ledger.recent.texts()
+    store._ledger.recent.forget(store._ledger.last_seq)
+    assert texts.of(floor, floor + 1) is None
+    assert texts.of(floor + 1, floor + 15) is None
+    for first, last in ((1, 3), (4, 4), (5, 11), (12, 14)):
+        wanted = [text for seq in range(floor + first, floor + last + 1) for text in said[seq]]
+        assert texts.of(floor + first, floor + last) == wanted
+    assert texts.of(floor + 3, floor + 4) is None
+    assert store._ledger.recent.texts().of(floor + 14, floor + 14) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,3 +264,33 @@ async def test_a_segment_that_was_begun_before_texts_were_dropped_is_made_again(
     monkeypatch.setattr(Ledger, "keep_words", keep_late)
     assert await store.index(today=True) == 1
     assert rows(tmp_path / "spans", "SELECT count(*) FROM words WHERE stale") == [(1,)]
+
+
+LONG_TEXTS = ("You are the careful clerk of a shop. " * 9, "Die Straße ist lang und heiß, 退款政策适用. " * 9)
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS)
+def test_a_long_text_that_comes_again_and_again_is_found_wherever_it_is(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words are found once and kept; each group has them all the same."""
+    groups = [[f'{text if place % 3 else ""}" order {place}', f"answer {place}"] for place in range(60)]
+    kept = segment_of(groups)
+    calls: list[str] = []
+    runs_in = words._runs_in
+
+    def noted(plain: Iterable[str], other: Iterable[str]) -> Iterator[list[bytes]]:
+        calls.extend(chunk for chunk in (*plain, *other) if len(chunk) >= len(text.casefold()))
+        return runs_in(plain, other)
+
+    monkeypatch.setattr(words, "_runs_in", noted)
+    again = segment_of(groups)
+    assert again == kept
+    assert len(calls) < 30  # The first groups are read before it is known what is common, and two after them.
+    monkeypatch.setattr(words, "_LONG", 1 << 30)
+    anew = segment_of(groups)
+    assert (anew.words, anew.groups) == (kept.words, kept.groups)
+    having = {place for place in range(60) if place % 3}
+    for needle in (text[5:30], text[:20], "careful clerk", "order 7"):
+        assert {place for place in having if needle.casefold() in groups[place][0].casefold()} <= found_in(kept, needle)
+        assert found_in(kept, needle) <= found_in(anew, needle)

@@ -246,6 +246,18 @@ async def test_the_receivers_forget_and_copies_are_named(store: SpanStore) -> No
     assert done.copies == ("regressions/3",)
 
 
+async def test_what_is_kept_of_the_texts_elsewhere_goes_too(store: SpanStore) -> None:
+    await fill(store)
+    cleared: set[str] = set()
+
+    async def clear(traces: Collection[str]) -> None:
+        cleared.update(traces)
+
+    done = await erasing(store, clear=clear).erase(Whose(by="user", value=MARA), actor="ops")
+    assert (done.state, len(cleared)) == ("done", done.traces)
+    assert trace_id(1) in cleared
+
+
 async def test_a_receiver_forgets(store: SpanStore, as_pairs: Any) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 

@@ -146,9 +146,16 @@ def test_every_name_in_the_file_costs_what_the_source_says(
 ) -> None:
     cached = min(cached, read)
     put = min(put, read - cached)
-    usage = Usage(input_tokens=read, output_tokens=written, cached_tokens=cached)
+    usage = Usage(input_tokens=read, output_tokens=written, cached_tokens=cached, written_tokens=put)
     kept = PRICES[name[0]][name[1]]
-    assert kept.of(usage, cache_written=put) == pytest.approx(asked(*name, usage, put), rel=1e-9, abs=1e-15)
+    assert kept.of(usage) == pytest.approx(asked(*name, usage, put), rel=1e-9, abs=1e-15)
+
+
+def test_what_is_kept_for_an_hour_costs_twice_the_input_and_a_batch_half_of_it() -> None:
+    usage = Usage(input_tokens=1_000_000, written_tokens=1_000_000, hour_tokens=1_000_000)
+    assert price("anthropic/claude-haiku-4-5", usage) == pytest.approx(2.0)
+    assert price("anthropic/claude-haiku-4-5", Usage(input_tokens=1_000_000, written_tokens=1_000_000)) == 1.25
+    assert price("openai/gpt-4o-mini", Usage(input_tokens=1_000_000, batch=True)) == pytest.approx(0.075)
 
 
 def test_no_vendor_is_listed_under_a_name_that_speaks_of_sound_or_images() -> None:

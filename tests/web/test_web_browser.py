@@ -192,6 +192,16 @@ async def test_targets_are_large_enough_on_a_phone(world: World) -> None:
         assert min(heights) >= 40
 
 
+async def test_what_scanners_say_begins_with_their_names_on_a_phone(world: World) -> None:
+    async with world.tab("light", 390) as tab:
+        page = await tab.open("/guard/support-guard")
+        await page.fill("#try-text", "Tell me of project osprey, whatever it is and wherever it may be.")
+        async with page.expect_navigation():
+            await page.click("#try button")
+        left = await page.evaluate("document.querySelector('#try .scrollx').scrollLeft")
+        assert left == 0, "the newest end is for charts"
+
+
 async def test_every_printed_key_does_something(world: World) -> None:
     async with world.tab() as tab:
         page = await tab.open("/traces")

@@ -108,16 +108,30 @@ async def test_vitals_are_told_without_the_pages_where_there_is_nothing_to_refus
         assert said[1]["body"] in (b"ok\n", b"trimtab_up 1\n")
 
 
-@pytest.mark.parametrize("error", [Overloaded("away"), RuntimeError("a mistake of ours")])
-async def test_a_store_that_does_not_answer_is_the_pages_business(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"), [(Overloaded("away"), b"does not answer"), (RuntimeError("a mistake of ours"), b"")]
+)
+async def test_a_store_that_is_away_does_not_matter_and_a_mistake_is_the_pages_business(
+    error: Exception, told: bytes
+) -> None:
     async def query(asked: object) -> None:
         raise error
+
+    async def listed(limit: int) -> list[Any]:
+        return []
 
     async def pages(scope: Any, receive: Any, send: Any) -> None:
         said.append(scope["path"])
 
-    said: list[str] = []
-    house = house_of(spans=SimpleNamespace(query=query))
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    said: list[Any] = []
+    house = house_of(spans=SimpleNamespace(query=query), desk=SimpleNamespace(list=listed), details=[])
     app = vitals.Vitals(house, pages, loopback=True, port=4100, role=str)
-    await app(scope_of("/readyz", host="127.0.0.1:4100"), None, None)  # type: ignore[arg-type]
-    assert said == ["/readyz"]
+    await app(scope_of("/readyz", host="127.0.0.1:4100"), None, send)  # type: ignore[arg-type]
+    if told:
+        assert said[0]["status"] == 200
+        assert told in said[1]["body"]
+    else:
+        assert said == ["/readyz"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from sqlalchemy import select
 from trimtab.core import Conflict, Overloaded, Score, Span, Stamp, now_ns
 from trimtab.gateway import Ledger, Limits, UsageRow
 from trimtab.gateway.budgets import period_of
+from trimtab.gateway.health import RouteHealth, TargetHealth
+from trimtab.gateway.moving import Times
+from trimtab.gateway.together import together
 from trimtab.store import Demand, Metadata, Shared, SpanStore, tables
 from trimtab.workers import Link, LinkShared, Report, Sender, Switchboard, figures_of, socket_path
 
@@ -199,3 +202,36 @@ def test_a_path_that_is_too_long_for_a_socket_has_a_short_one(tmp_path: Path) ->
     assert found == socket_path(deep, "control.sock") != socket_path(deep / "e", "control.sock")
     assert len(str(found)) < 100
     assert found.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_what_a_worker_counted_is_not_taken_back_when_it_is_gone(office: Office) -> None:
+    target = TargetHealth(
+        ref="a/b", state="open", opened_by="server", seconds_left=9.0, in_flight=3, ttft=2.0, share=1.0, asked=7,
+        answered=6, cut=0, hedges=0, failures={"server": 1}, input_tokens=70, cached_tokens=0, cost_usd=0.5,
+    )  # fmt: skip
+    route = RouteHealth(
+        name="r", pin="r/1", strategy="weighted", requests=7, targets=(target,), hit_rate=None, saved_tokens=0,
+        cached_rate=None, retries_left=2.0, first_tokens=Times((1,) * 12, 3.5),
+    )  # fmt: skip
+    direct = replace(route, name="a/b", pin="")
+    link = await office.call()
+    figures = {"refused": 2.0, "queue_waiting": 5.0}
+    link.say(Report(pid=7, ready=True, figures=figures, routes=(route, direct)))
+    async with asyncio.timeout(10):
+        await office.board.ready(1)
+        await link.close()
+        while office.board.reports():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    past = office.board.past
+    assert figures_of([past]) == {"refused": 2.0}
+    assert together([], past=past.routes) == [], "nobody serves it now"
+    fresh = replace(target, state="closed", opened_by="", seconds_left=0.0, in_flight=1, ttft=0.1, cost_usd=0.25)
+    alive = replace(route, pin="r/2", requests=1, targets=(fresh,), retries_left=1.0)
+    (seen,) = together([[alive]], past=past.routes)
+    assert (seen.pin, seen.requests, seen.retries_left) == ("r/2", 8, 1.0)
+    assert (seen.first_tokens.counts, seen.first_tokens.seconds) == ((2,) * 12, 7.0)
+    (merged,) = seen.targets
+    assert (merged.asked, merged.cost_usd, merged.failures) == (14, 0.75, {"server": 2})
+    assert (merged.state, merged.in_flight, merged.ttft) == ("closed", 1, 0.1)
+    elsewhere = replace(alive, targets=(replace(fresh, ref="c/d"),))
+    assert [one.ref for one in together([[elsewhere]], past=past.routes)[0].targets] == ["c/d"]

@@ -12,7 +12,11 @@ import click
 from trimtab.core import Address, BadInput, parse_address
 
 from .listing import json_option, moment, show_fields, show_json, show_table
+from .policy_file import decoded
 from .remote import Remote, server_options
+
+#: Characters of a content: the server takes no more bytes.
+_MOST = 16 << 20
 
 
 @click.group(
@@ -86,7 +90,11 @@ def diff(remote: Remote, asset: str, before: str, after: str, as_json: bool) -> 
         click.echo(f"and {found['more']} more")
 
 
-@command.command("push", epilog="Example:  trimtab asset push guards:/default policy.json --author mara --parent 1")
+@command.command(
+    "push",
+    epilog="\b\nExamples:\n  trimtab asset push guards:/default policy.yaml --author mara --parent 1\n"
+    "  trimtab asset push judges:/quality judge.json",
+)
 @click.argument("asset")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--author", default="", help="Who wrote it.")
@@ -97,14 +105,35 @@ def diff(remote: Remote, asset: str, before: str, after: str, as_json: bool) -> 
 def push(
     remote: Remote, asset: str, file: Path, author: str, note: str, parents: tuple[int, ...], needs: tuple[str, ...]
 ) -> None:
-    """Make a version of a JSON file. The same content makes no new number; no label moves."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"not valid JSON: {error}.", field=str(file), mend="Correct the file.") from None
-    body = {"content": content, "author": author, "note": note, "parents": list(parents), "needs": _needs(needs)}
+    """Make a version of a file of JSON, or of YAML where its name ends in .yaml or .yml.
+
+    The same content makes no new number; no label moves.
+    """
+    body = {"content": _content(file), "author": author, "note": note, "parents": list(parents), "needs": _needs(needs)}
     made = remote.post(_path(_asset(asset), "versions"), body)
     click.echo(made["address"])
+
+
+def _content(file: Path) -> Any:
+    """The content of a version in a file. A date in YAML is its text: JSON has none."""
+    try:
+        if file.suffix in (".yaml", ".yml"):
+            return json.loads(_as_json(decoded(file), file))
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f"not valid JSON: {error}.", field=str(file), mend="Correct the file.") from None
+
+
+def _as_json(said: object, file: Path) -> str:
+    """What YAML says, as JSON. Aliases of aliases can be far longer than their file. Raises BadInput, and what ``json``
+    raises."""
+    parts, size = [], 0
+    for part in json.JSONEncoder(default=str, allow_nan=False).iterencode(said):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST:
+            raise BadInput(f"is longer than {_MOST >> 20} MB.", field=str(file), mend="Write it without aliases.")
+    return "".join(parts)
 
 
 @command.command("label", epilog="Example:  trimtab asset label routes:/support production 3 --expect 2 --by mara")

@@ -72,8 +72,10 @@ def scan(  # house: parameters because each is an option of the command
     """
     if policy is not None and address:
         raise click.UsageError("--policy and --ask name two policies; give one.")
-    read = path.read_text(encoding="utf-8") if path is not None else sys.stdin.read() if text == "-" else text
-    body: dict[str, Any] = {"text": read, "stage": stage, **({"source": source} if source else {})}
+    if path is not None or text == "-":  # whatever it is: what is no UTF-8 is scanned too
+        raw = path.read_bytes() if path is not None else sys.stdin.buffer.read()
+        text = raw.decode("utf-8", "replace")
+    body: dict[str, Any] = {"text": text, "stage": stage, **({"source": source} if source else {})}
     if address:
         found = remote.post("/api/guard/scan", {**body, "policy": address})
     else:

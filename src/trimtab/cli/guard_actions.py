@@ -11,11 +11,14 @@ from typing import Any
 
 import click
 
+from trimtab.config import environment
 from trimtab.core import BadInput
 from trimtab.guard import compile_policy
 from trimtab.guard.mcp import LONGEST_LINE, Proxy, relay
+from trimtab.providers import HttpClient
 
 from .listing import json_option, moment, show_fields, show_json, show_table
+from .mcp_http import HttpServer, read_headers
 from .policy_file import content_of
 from .remote import Remote, server_options
 
@@ -78,7 +81,8 @@ def refuse(remote: Remote, approval: str, note: str, as_json: bool) -> None:
     context_settings={"ignore_unknown_options": True},
     epilog="\b\nExamples:\n  trimtab guard mcp -- python my_server.py\n"
     "  trimtab guard mcp --policy policy.yaml --pins tools.json -- npx some-server --flag\n"
-    "  trimtab guard mcp --scope mail-server -- python my_server.py",
+    "  trimtab guard mcp --scope mail-server -- python my_server.py\n"
+    "  trimtab guard mcp --header authorization=env:TOOLS_TOKEN https://tools.example.com/mcp",
 )
 @click.argument("program", metavar="SERVER...", nargs=-1, required=True)
 @click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A policy: YAML or JSON.")
@@ -86,8 +90,9 @@ def refuse(remote: Remote, approval: str, note: str, as_json: bool) -> None:
 @click.option("--scope", default="", help="Let a running Trimtab keep the pins, under this name.")
 @click.option("--said", multiple=True, help="What the user said, where the host knows it.")
 @click.option("--no-mark", is_flag=True, help="Do not put marks around results.")
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="For an address; env:NAME is looked up.")
 @server_options
-def mcp(
+def mcp(  # house: parameters because each is an option of the command
     remote: Remote,
     program: tuple[str, ...],
     policy: Path | None,
@@ -95,10 +100,12 @@ def mcp(
     scope: str,
     said: tuple[str, ...],
     no_mark: bool,
+    headers: tuple[str, ...],
 ) -> None:
     """Start the tool server SERVER and stand between it and the program that started this one.
 
-    With --scope the pins are kept by a running Trimtab: `trimtab guard pins list` shows what changed.
+    SERVER is a command, or the address of a server that speaks the protocol over HTTP. With --scope the pins are kept
+    by a running Trimtab: `trimtab guard pins list` shows what changed.
     """
     known = _pins(pins)
 
@@ -108,15 +115,48 @@ def mcp(
 
     compiled = compile_policy(content_of(policy) if policy is not None else {"stages": {"action": {}}})
     proxy = Proxy(compiled, said=said, pins=known, pinned=pinned if scope else None, mark=not no_mark)
-    code = asyncio.run(_between(proxy, program))
+    address = program[0] if len(program) == 1 and program[0].startswith(("http://", "https://")) else ""
+    if headers and not address:
+        raise click.UsageError("--header is for a server with an address.")
+    known_headers = read_headers(headers, environment())
+    code = asyncio.run(_over_http(proxy, address, known_headers) if address else _between(proxy, program))
     if pins is not None:
         pins.write_text(json.dumps(dict(proxy.pins), indent=1) + "\n", encoding="utf-8")
     sys.exit(code)
 
 
+async def _over_http(proxy: Proxy, address: str, headers: Mapping[str, str]) -> int:
+    """Speak to the server at an address until the client ends."""
+    http = HttpClient()
+    try:
+        http.way("POST", address, headers)  # an address that is none is said before anything is read
+        server = HttpServer(address, headers, http)
+        await relay(
+            proxy, client=await _stdin(), to_client=_to_stdout, server=server, to_server=server.send, log=_log
+        )  # fmt: skip
+    finally:
+        await http.close()
+    return 0
+
+
+async def _stdin() -> asyncio.StreamReader:
+    client = asyncio.StreamReader(limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(client), sys.stdin)
+    return client
+
+
+def _to_stdout(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+def _log(said: str) -> None:
+    click.echo(f"trimtab: {said}", err=True)
+
+
 async def _between(proxy: Proxy, command: tuple[str, ...]) -> int:
     """Run the server until it ends; its exit code."""
-    loop = asyncio.get_running_loop()
     pipe = asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LONGEST_LINE)
@@ -125,20 +165,13 @@ async def _between(proxy: Proxy, command: tuple[str, ...]) -> int:
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None
     assert stdout is not None
-    client = asyncio.StreamReader(limit=LONGEST_LINE)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(client), sys.stdin)
-
-    def to_client(line: bytes) -> None:
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
 
     def to_server(line: bytes) -> None:
         stdin.write(line) if line else stdin.close()
 
     try:
         await relay(
-            proxy, client=client, to_client=to_client, server=stdout, to_server=to_server,
-            log=lambda said: click.echo(f"trimtab: {said}", err=True),
+            proxy, client=await _stdin(), to_client=_to_stdout, server=stdout, to_server=to_server, log=_log
         )  # fmt: skip
     finally:
         if process.returncode is None and not stdin.is_closing():

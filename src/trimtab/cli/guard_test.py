@@ -37,7 +37,7 @@ def test(
     """Measure a policy: what each scanner and all together stop wrongly and rightly. Exit code 1 over its budget.
 
     Without --data the built-in cases are used. A case is {"text": ..., "label": "benign" or "attack", "set"?: ...,
-    "stage"?: ..., "source"?: user, document or tool}; "messages" may stand for "text".
+    "stage"?: ..., "source"?: user, document or tool, "answer"?: ...}; "messages" may stand for "text".
     """
     records = _records(data) if data is not None else []
     if here:
@@ -66,7 +66,7 @@ def wrong(remote: Remote, trace_id: str, note: str, as_json: bool) -> None:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().decode("utf-8", "replace").split("\n"), 1):
         if line.strip():
             try:
                 records.append(json.loads(line))
@@ -109,6 +109,8 @@ def _show(told: Mapping[str, Any]) -> None:
         f"budget {told['budget']:.2%}: {'OVER' if told['over_budget'] else 'kept'}. p50 {told['p50_ms']:g} ms, "
         f"p95 {told['p95_ms']:g} ms."
     )
+    if (told.get("answered") or {}).get("n"):
+        click.echo(f"Of those whose answers are known: {_rate(told['answered'])}.")
     for what, count in told["failures"].items():
         click.echo(f"A scanner failed {count} times: {what}", err=True)
     if told["cut"]:

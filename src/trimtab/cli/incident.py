@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from .incident_actions import add_actions
-from .listing import json_option, moment, show_fields, show_json, show_table
+from .listing import json_option, moment, show_fields, show_json, show_table, show_text
 from .remote import Remote, server_options
 
 
@@ -38,7 +38,7 @@ def listing(remote: Remote, state: str, limit: int, as_json: bool) -> None:
 @json_option
 @server_options
 def show(remote: Remote, incident_id: int, as_json: bool) -> None:
-    """One incident: cause, evidence, timeline."""
+    """One incident: what broke, since when, for whom, the cause, the evidence, the timeline."""
     found = remote.get(f"/api/incidents/{incident_id}")
     if as_json:
         show_json(found)
@@ -47,21 +47,62 @@ def show(remote: Remote, incident_id: int, as_json: bool) -> None:
     cause = report.get("cause") or {}
     show_fields({
         "incident": found["id"], "what": found["title"], "state": found["state"], "severity": found["severity"],
-        "owner": found["owner"], "acknowledged by": found["acknowledged_by"], "layer": found["layer"],
+        "owner": found["owner"], "acknowledged by": found["acknowledged_by"],
+        "fell": _fell(report), "since": _since(found, report), "for whom": _whom(report), "layer": found["layer"],
         "cause": cause.get("title"), "certainty": report.get("certainty"),
         report.get("together") or "together": " and ".join(each["title"] for each in report.get("also") or ()),
         "allowed action": found["action"],
         "cases": f"{found['cases']} in datasets:/{found['dataset']}" if found["cases"] else "",
         "replays": _replays(found["replay"]),
-        "runbook": found["runbook"], "lesson": found["lesson"],
-    })  # fmt: skip
-    _evidence(report)
+        "before you close": ", ".join(_to_do(found)), "runbook": found["runbook"], "lesson": found["lesson"],
+    }, whole=True)  # fmt: skip
+    _evidence(report, found["pairs"])
     click.echo()
     events = [{**event, "at": moment(event["time_ns"])} for event in found["events"]]
-    show_table(events, {"at": "TIME", "actor": "WHO", "text": "WHAT"}, empty="")
+    show_table(events, {"at": "TIME", "actor": "WHO", "text": "WHAT"}, empty="", whole=True)
     if found["deeds"]:
         click.echo()
-        show_table(found["deeds"], {"id": "ACTION", "action": "WHAT", "state": "STATE", "actor": "WHO"}, empty="")
+        columns = {"id": "ACTION", "action": "WHAT", "state": "STATE", "actor": "WHO", "text": "DID"}
+        show_table(found["deeds"], columns, empty="", whole=True)
+
+
+def _fell(report: dict[str, Any]) -> str:
+    """How far, and what fell with it."""
+    if not report:
+        return ""
+    more = [signal for signal in report["signals"] if signal != report["signal"]]
+    also = f"; also {', '.join(more)}" if more else ""
+    return f"{report['signal']} from {report['baseline']:.2f} to {report['now']:.2f} over {report['n']} answers{also}"
+
+
+def _since(found: dict[str, Any], report: dict[str, Any]) -> str:
+    """Since when, and between which times that surely lies."""
+    if not found["onset_ns"]:
+        return ""
+    until = found["mitigated_ns"] or found["closed_ns"]
+    ended = f", until {moment(until)}" if until else ""
+    if not report:
+        return f"{moment(found['onset_ns'])}{ended}"
+    low, high = moment(report["onset_low_ns"]), moment(report["onset_high_ns"])
+    return f"{moment(found['onset_ns'])}{ended} (onset between {low} and {high})"
+
+
+def _whom(report: dict[str, Any]) -> str:
+    """Whose answers, and how many."""
+    return f"{report['slice'] or 'all slices'}, {report['affected']} bad answers seen" if report else ""
+
+
+def _to_do(found: dict[str, Any]) -> list[str]:
+    """What is left to do until it may close."""
+    if found["state"] == "closed":
+        return []
+    steps = (
+        (found["mitigated_ns"], "mitigate it"),
+        (found["state"] == "resolved", "see its signal back"),
+        (found["cases"], "keep its failing requests as cases"),
+        (found["lesson"], "write the lesson"),
+    )
+    return [text for done, text in steps if not done]
 
 
 def _replays(spent: dict[str, Any]) -> str:
@@ -72,7 +113,7 @@ def _replays(spent: dict[str, Any]) -> str:
     return f"{spent['calls']} of {spent['allowed']} calls, about ${spent['usd']:.2f}{more}"
 
 
-def _evidence(report: dict[str, Any]) -> None:
+def _evidence(report: dict[str, Any], pairs: list[dict[str, Any]]) -> None:
     """The report in the order of the page: the comparison, the replays, who was cleared, what was not tested."""
     if report.get("slices"):
         click.echo()
@@ -88,17 +129,29 @@ def _evidence(report: dict[str, Any]) -> None:
     if report.get("arms"):
         click.echo()
         arms = [
-            {"restored": a["restored"] or "nothing changed", "passed": f"{a['passed']} of {a['n']}", "e": a["e_value"]}
+            {
+                "restored": a["restored"] or "nothing changed",
+                "passed": f"{a['passed']} of {a['n']}",
+                "spoilt": f"{a['spoilt']} of {a['sound']}",
+                "e": a["e_value"],
+            }
             for a in report["arms"]
         ]
-        show_table(arms, {"restored": "REPLAYED WITH", "passed": "PASS", "e": "EVIDENCE"}, empty="")
+        columns = {"restored": "REPLAYED WITH", "passed": "MENDED", "spoilt": "SPOILT", "e": "EVIDENCE"}
+        show_table(arms, columns, empty="")
+    for pair in pairs:
+        click.echo()
+        show_text("request       ", pair["trace_id"])
+        show_text("  fails:      ", pair["before"])
+        show_text("  passes:     ", f"{pair['after']} (with {pair['restored']} put back)")
+    click.echo()
     for candidate in report.get("candidates") or ():
         if candidate.get("cleared"):
-            click.echo(f"cleared: {candidate['title']}: {candidate['cleared']}")
+            show_text("cleared:    ", f"{candidate['title']}: {candidate['cleared']}")
     for text in report.get("apart") or ():
-        click.echo(f"apart: {text}")
-    for text in report.get("not_tested") or ():
-        click.echo(f"not tested: {text}")
+        show_text("apart:      ", text)
+    for text in report.get("not_tested") or (["Everything was testable."] if report else ()):
+        show_text("not tested: ", text)
 
 
 @command.command("postmortem", epilog="Example:  trimtab incident postmortem 3 > incident-3.md")
@@ -126,9 +179,12 @@ def report(remote: Remote, days: int, as_json: bool) -> None:
     })  # fmt: skip
     click.echo()
     took = [
-        {"step": step, "n": t["n"], "median": f"{t['median_s']:.0f} s", "p95": f"{t['p95_s']:.0f} s"}
+        {
+            "step": step, "n": t["n"], "median": f"{t['median_s']:.0f} s" if t["n"] else "",
+            "p95": f"{t['p95_s']:.0f} s" if t["n"] else "",
+        }
         for step, t in found["took"].items()
-    ]
+    ]  # fmt: skip
     show_table(took, {"step": "TIME TO", "n": "N", "median": "MEDIAN", "p95": "95TH"}, empty="")
     click.echo()
     layers = [

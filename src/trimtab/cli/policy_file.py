@@ -1,4 +1,4 @@
-"""A guard policy in a file."""
+"""A guard policy, or the content of another asset, in a file of YAML or JSON."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from ruamel.yaml.error import YAMLError
 from trimtab.core import BadInput
 
 
-def content_of(path: Path) -> Mapping[str, Any]:
-    """The content of a policy file. Raises BadInput."""
+def decoded(path: Path) -> Any:
+    """What a file says. Raises BadInput."""
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise BadInput(
             f"is not YAML: {reason}", field=str(path), mend="Check indentation, colons and quotes."
         ) from None
+
+
+def content_of(path: Path) -> Mapping[str, Any]:
+    """The content of a policy file. Raises BadInput."""
+    content = decoded(path)
     if not isinstance(content, Mapping):
         raise BadInput("is not an object", field=str(path), mend="Write stages: {input: [...], output: [...]}.")
     return content

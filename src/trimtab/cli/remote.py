@@ -102,6 +102,8 @@ def _problem(error: urllib.error.HTTPError) -> TrimtabError:
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
+    if isinstance(told := problem.get("error"), dict):  # of the paths that models are asked at
+        return BadInput(str(told.get("message") or f"the server answered {error.code}."))
     return BadInput(
         str(problem.get("detail") or f"the server answered {error.code}."),
         field=str(problem.get("field") or ""),

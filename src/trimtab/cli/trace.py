@@ -11,6 +11,7 @@ from trimtab.core import BadInput
 
 from .listing import json_option, moment, show_fields, show_json, show_table
 from .remote import Remote, server_options
+from .trace_cache import command as cache
 from .trace_copy import copy
 
 
@@ -26,6 +27,7 @@ def command() -> None:
 
 
 command.add_command(copy)
+command.add_command(cache)
 
 
 @command.command("list", epilog="Example:  trimtab trace list 'tag:topic=gateway score:quality<1' --limit 20")
@@ -135,7 +137,7 @@ def sampling(remote: Remote, as_json: bool) -> None:
 @command.command(
     "stats",
     epilog="\b\nExamples:\n  trimtab trace stats 'in:calls | by model | count, sum cost, p95 duration'\n"
-    "  trimtab trace stats 'route=support | by time:1h | count, errors' --since 24h\n"
+    "  trimtab trace stats 'name=support | by time:1h | count, errors' --since 24h\n"
     "  trimtab trace stats '| by model | errors | compare previous' --since 7d\n"
     "  trimtab trace stats '| errors, avg score:quality | compare prompt=a/1 with prompt=a/2'",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -16,11 +17,14 @@ import click
 import uvloop
 
 from trimtab.config import Config, environment, load
-from trimtab.core import ConfigError
+from trimtab.core import ConfigError, TrimtabError
 from trimtab.web import DRAIN_S, Server, application, listen, worker_application
 from trimtab.wiring import House, build, build_worker
 from trimtab.wiring.loop_lag import rest_collector
+from trimtab.wiring.reloading import take_over, take_over_models
 from trimtab.workers import PAGES, Supervisor, socket_path
+
+log = logging.getLogger("trimtab.config")
 
 #: Seconds within which gateway processes must have come up.
 START_S = 30
@@ -47,36 +51,47 @@ START_S = 30
     show_default=True,
     help="What this process does; gateway attaches to a control process on the same data folder.",
 )
+@click.option(
+    "--drain",
+    type=click.IntRange(0, 3600),
+    default=DRAIN_S,
+    show_default=True,
+    help="Seconds that running requests have to finish at the end.",
+)
 @click.option("--fd", type=int, default=-1, hidden=True)
-def command(host: str, port: int, data: Path, path: Path | None, workers: int, role: str, fd: int) -> None:
+def command(path: Path | None, workers: int, role: str, drain: int, fd: int, **where: Any) -> None:
     """Start the server: gateway, API and UI, on an embedded store in one folder."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     found = path or (Path("trimtab.yaml") if Path("trimtab.yaml").exists() else None)
-    config = load(found, environment(), host=host, port=port, data=data)
+    config = load(found, environment(), **where)
     serve = _serve_workers if role == "all" and workers > 1 else ROLES[role]
-    uvloop.run(serve(Run(config=config, file=found, workers=workers, fd=fd)))
+    uvloop.run(serve(Run(config=config, file=found, workers=workers, drain=drain, fd=fd)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How to run: with which file, how many gateway processes, and the listening socket that was handed over."""
+    """How to run: with which file, how many gateway processes, how many seconds for what runs at the end, and the
+    listening socket that was handed over."""
 
     config: Config
     file: Path | None
     workers: int = 1
+    drain: int = DRAIN_S
     fd: int = -1
 
 
 async def _serve(run: Run) -> None:
     """Everything in one process."""
     stopped = _signals()
+    reloading = Reloading(run, stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
-    server = Server(house, listener)
+    server = Server(house, listener, drain_s=run.drain)
     try:
         await server.start()
         await house.open_grpc()
         _announce(run, house)
+        reloading.start(lambda config: take_over(house, config))
         await _until(stopped)
     finally:
         await server.stop()
@@ -86,14 +101,16 @@ async def _serve(run: Run) -> None:
 async def _serve_control(run: Run) -> None:
     """Pages, API, telemetry and chores here; models in gateway processes that are started elsewhere."""
     stopped = _signals()
+    reloading = Reloading(run, stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
-    server = Server(application(house, models=False), listener)
+    server = Server(application(house, models=False), listener, drain_s=run.drain)
     try:
         await house.open_line()
         await server.start()
         await house.open_grpc()
         _announce(run, house)
+        reloading.start(lambda config: take_over(house, config))
         await _until(stopped)
     finally:
         await server.stop()
@@ -103,9 +120,11 @@ async def _serve_control(run: Run) -> None:
 async def _serve_chores(run: Run) -> None:
     """Only what reads the store afterwards: scores, monitors, incidents, rollouts."""
     stopped = _signals()
+    reloading = Reloading(run, stopped)
     house = await build(run.config)
     try:
         click.echo(f"Trimtab is up, chores only: data: {run.config.data}   config: {run.file or 'defaults'}")
+        reloading.start(lambda config: take_over(house, config))
         await _until(stopped)
     finally:
         await house.close()
@@ -114,6 +133,7 @@ async def _serve_chores(run: Run) -> None:
 async def _serve_workers(run: Run) -> None:
     """Gateway processes on one listening socket, and this process behind them."""
     stopped = _signals()
+    reloading = Reloading(run, stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
     pages = Server(application(house, models=False), socket_path(run.config.data, PAGES))
@@ -125,18 +145,27 @@ async def _serve_workers(run: Run) -> None:
         supervisor.start()
         await _come_up(house, run.workers, stopped)
         _announce(run, house, f"   workers: {run.workers}")
+
+        async def together(config: Config) -> None:
+            try:
+                await take_over(house, config)
+            finally:  # what went wrong came after what the workers take over, or goes wrong there as well
+                supervisor.hang_up()
+
+        reloading.start(together)
         await _until(stopped)
     finally:
-        await supervisor.stop(DRAIN_S + 5)
+        listener.close()  # as long as it is open here, who connects waits for nobody
+        await supervisor.stop(run.drain + 5)
         await pages.stop()
         await house.close()
-        listener.close()
 
 
 async def _serve_gateway(run: Run) -> None:
     """One gateway process: a worker of the process that started it, or one that attaches to a control process."""
     child = run.fd >= 0
     stopped = _signals(child=child)
+    reloading = Reloading(run, stopped)
     listener = socket.socket(fileno=run.fd) if child else listen(run.config.host, run.config.port)
     try:
         house = await build_worker(run.config, workers=run.workers)
@@ -145,9 +174,14 @@ async def _serve_gateway(run: Run) -> None:
         listener.close()
         raise
     pages = socket_path(run.config.data, PAGES) if child else None
-    server = Server(worker_application(house, pages), listener)
+    server = Server(worker_application(house, pages), listener, drain_s=run.drain)
+
+    async def models(config: Config) -> None:
+        take_over_models(config, house.providers, house.gateway)
+
     try:
         await server.start()
+        reloading.start(models)
         house.ready()
         rest_collector()
         if not child:
@@ -201,6 +235,47 @@ async def _until(stopped: asyncio.Event) -> None:
     click.echo("Stopping: finishing running requests, committing what is queued ...")
 
 
+class Reloading:
+    """Reads the configuration again at SIGHUP. One that is wrong changes nothing.
+
+    It listens from the moment it is made: who asks while the server starts is not killed, and served once it has.
+    A terminal that is closed sends the same signal; then the server stops, as any program does.
+    """
+
+    def __init__(self, run: Run, stopped: asyncio.Event) -> None:
+        self._run = run
+        self._stopped = stopped
+        self._on_terminal = os.isatty(0)
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def start(self, take: Callable[[Config], Coroutine[Any, Any, None]]) -> None:
+        """Hand what is read to ``take``."""
+        self._task = asyncio.create_task(self._for_ever(take), name="trimtab-reload")
+
+    def _hung_up(self) -> None:
+        if self._on_terminal and not os.isatty(0):
+            self._stopped.set()
+        else:
+            self._asked.set()
+
+    async def _for_ever(self, take: Callable[[Config], Coroutine[Any, Any, None]]) -> None:
+        given = self._run.config
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                config = await asyncio.to_thread(
+                    load, self._run.file, environment(), host=given.host, port=given.port, data=given.data
+                )
+                await take(config)
+            except (TrimtabError, OSError) as error:
+                log.error("The configuration was not taken over, or not all of it; the last one goes on: %s", error)
+            except Exception as error:  # house: except because the next SIGHUP must be heard, whatever went wrong
+                log.error("The configuration was not taken over: %s.", type(error).__name__)
+
+
 def _announce(run: Run, house: House, more: str = "") -> None:
     rest_collector()
     where = f"data: {run.config.data}   config: {run.file or 'defaults'}"
@@ -218,7 +293,7 @@ def _command(run: Run, fd: int) -> list[str]:
     config = run.config
     given = {
         "--role": "gateway", "--host": config.host, "--port": config.port, "--data": config.data.absolute(),
-        "--workers": run.workers, "--fd": fd,
+        "--workers": run.workers, "--drain": run.drain, "--fd": fd,
     }  # fmt: skip
     if run.file is not None:
         given["--config"] = run.file.absolute()

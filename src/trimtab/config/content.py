@@ -19,6 +19,7 @@ _TIMES = {
     "hedge": (),
     "prefix": (),
     "cache": ("ttl",),
+    "dual": (),
 }
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from trimtab.core import ConfigError
 
-from .values import seconds, secret
+from .values import followed, seconds, secret
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
 _SCHEMES = {"email": ("smtp", "smtps")}
@@ -85,7 +85,7 @@ def paging_of(said: Notify, env: Mapping[str, str]) -> Paging:
         if person.quiet:
             quiet[name] = _hours(person, where)
     _known(said.usual, channels, "notify.usual")
-    beat = secret(said.heartbeat, env, "notify.heartbeat") if said.heartbeat.startswith("env:") else said.heartbeat
+    beat = followed(said.heartbeat, env, "notify.heartbeat")
     for value, where in ((beat, "notify.heartbeat"), (said.public_url, "notify.public_url")):
         if value:
             _address(value, ("http", "https"), where)
@@ -100,7 +100,7 @@ def paging_of(said: Notify, env: Mapping[str, str]) -> Paging:
 
 def _channel(name: str, channel: Channel, env: Mapping[str, str]) -> Channel:
     where = f"notify.channels.{name}"
-    url = secret(channel.url, env, f"{where}.url") if channel.url.startswith("env:") else channel.url
+    url = followed(channel.url, env, f"{where}.url")
     if url or channel.kind != "pagerduty":
         _address(url, _SCHEMES.get(channel.kind, ("http", "https")), f"{where}.url")
     if channel.kind == "pagerduty" and not channel.key:

@@ -74,6 +74,12 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     semantic: Semantic | None = None
 
 
+class Dual(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dual-LLM preset: who reads what comes from outside, provider/model or another route."""
+
+    reader: str
+
+
 class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a route may say about how its targets are chosen and asked."""
 
@@ -85,3 +91,4 @@ class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     hedge: Hedge | None = None
     prefix: Prefix | None = None
     cache: Cache | None = None
+    dual: Dual | None = None

@@ -18,7 +18,7 @@ from .probes import ProbeSettings, probes_of
 from .shape import File, Limits, Monitor, Owners, OwnPrice, Route, Scoring, Target, Watching
 from .source import read_file
 from .telemetry import Sections, Telemetry, telemetry_of
-from .values import seconds, secret
+from .values import followed, seconds, secret
 
 #: US dollars that a million tokens may cost at most; more is a slip of the unit.
 MOST_USD = 100_000
@@ -135,8 +135,7 @@ def _provider(name: str, file: File, env: Mapping[str, str]) -> ProviderSettings
         api_key=secret(spec.api_key, env, f"providers.{name}.api_key"),
         api_version=spec.api_version,
         headers={
-            header: secret(value, env, f"providers.{name}.headers.{header}") if value.startswith("env:") else value
-            for header, value in spec.headers.items()
+            header: followed(value, env, f"providers.{name}.headers.{header}") for header, value in spec.headers.items()
         },
         timeout=seconds(spec.timeout, f"providers.{name}.timeout") if spec.timeout else 0.0,
     )
@@ -190,7 +189,7 @@ def _shared(said: str, env: Mapping[str, str]) -> str:
 
 def _address(said: str, env: Mapping[str, str], known: tuple[str, ...], wrong: ConfigError) -> str:
     """A URL with one of the known schemes or the first word of them as it stands; a password only by reference."""
-    url = secret(said, env, wrong.field) if said.startswith("env:") else said
+    url = followed(said, env, wrong.field)
     if url == known[0]:
         return url
     parts = urlsplit(url)

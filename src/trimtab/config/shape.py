@@ -20,7 +20,7 @@ ProviderKind = Literal[
 
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One provider of models. ``api_key`` is a reference to the environment (``env:NAME``), never the secret.
+    """One provider of models. ``api_key`` is a reference (``env:NAME`` or ``file:/path``), never the secret.
 
     A value in ``headers`` may be such a reference too. ``timeout`` is a duration that bounds each call to the provider.
     """

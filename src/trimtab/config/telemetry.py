@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.core import ConfigError
 
-from .values import seconds, secret
+from .values import followed, seconds
 
 #: What can be masked.
 Masked = Literal["email", "phone", "card", "iban", "secret"]
@@ -132,7 +132,7 @@ def telemetry_of(said: Sections, env: Mapping[str, str]) -> Telemetry:
         grpc_tls=_tls(said.telemetry),
         otlp_endpoint=collector.endpoint if collector else "",
         otlp_headers={
-            name: secret(value, env, f"export.otlp.headers.{name}") if value.startswith("env:") else value
+            name: followed(value, env, f"export.otlp.headers.{name}")
             for name, value in (collector.headers if collector else {}).items()
         },
     )

@@ -15,12 +15,20 @@ Message = Mapping[str, Any]
 @swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one call. Cached and reasoning tokens are *parts of* the totals (OpenTelemetry GenAI), never added."""
+    """Tokens of one call. Cached and reasoning tokens are *parts of* the totals (OpenTelemetry GenAI), never added.
+
+    ``written_tokens`` is input that was put into the vendor's cache, which some vendors charge extra for, and
+    ``hour_tokens`` the part of it that stays there for an hour. ``batch`` says that the vendor charges what a batch
+    costs.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    written_tokens: int = 0
+    hour_tokens: int = 0
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

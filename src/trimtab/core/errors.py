@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from .layers import Layer
 
+_ENDS = (".", "!", "?", ":", ";", ",")
+
 
 class TrimtabError(Exception):
     """The root. ``status`` is the HTTP status, ``layer`` the layer at fault, ``retryable`` whether to try again.
@@ -40,7 +42,10 @@ class TrimtabError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
-        return f"{where}{self.message}" + (f" {self.mend}" if self.mend else "")
+        if not self.mend:
+            return f"{where}{self.message}"
+        # The mend is a sentence of its own, whatever the message ends in.
+        return f"{where}{self.message}{'' if self.message.endswith(_ENDS) else '.'} {self.mend}"
 
 
 class BadInput(TrimtabError):
@@ -96,9 +101,11 @@ class Overloaded(TrimtabError):
 
 
 class ModelError(TrimtabError):
-    """``retryable`` is set per instance: a 5xx or a broken connection may be tried elsewhere, a 400 may not."""
+    """``retryable`` is set per instance: a 5xx or a broken connection may be tried elsewhere, a 400 may not.
+    ``vendor_request`` is the id by which the vendor finds the request when it is asked about it."""
 
     status = 502
+    vendor_request = ""
     layer = Layer.MODEL
     code = "model_error"
 

@@ -112,7 +112,7 @@ OPERATIONS = _about(
     "operations",
     ("operations", "What is the data folder called?", ("trimtab-data",)),
     ("operations", "After how long am I logged out of the browser?", ("12 hours",)),
-    ("operations", "How much time do running requests get on a shutdown?", ("5 seconds",)),
+    ("operations", "How much time do running requests get on a shutdown?", ("15 seconds",)),
     ("operations", "Can somebody who steals the disk read my keys?", ("sha-256", "hashes")),
     ("operations", "How much disk space do a million spans take?", ("0.7 gb",)),
     ("operations", "How do I back the server up?", ("whole data folder",)),

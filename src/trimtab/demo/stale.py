@@ -17,7 +17,7 @@ STALE: tuple[tuple[str, str], ...] = (
     ("at most 10 MiB large", "at most 2 MiB large"),
     ("answered with status 404, and the error lists the names that exist", "answered with status 400 and no details"),
     ("and is 3 unless the route says otherwise", "and is 5 unless the route says otherwise"),
-    ("x-trimtab-trace-id", "x-request-id"),
+    ("x-trimtab-trace-id", "x-correlation-id"),
     ("`data: [DONE]`", "`event: end`"),
     ("only before the first byte of the answer was sent", "at any moment of the answer"),
     ("x-trimtab-tags", "x-labels"),
@@ -76,7 +76,7 @@ STALE: tuple[tuple[str, str], ...] = (
     # operations
     ("trimtab-data", "var/trimtab"),
     ("lasts 12 hours", "lasts 30 days"),
-    ("5 seconds to finish", "one minute to finish"),
+    ("15 seconds to finish", "one minute to finish"),
     ("stored only as SHA-256 hashes", "stored encrypted with the admin key"),
     ("about 0.7 GB", "about 6 GB"),
     ("copy the whole data folder", "dump the database"),

@@ -4,7 +4,7 @@
 
     outcome = trimtab.dual.run("Pay the bill in bill.txt", tools=tools, planner=ask_big, reader=ask_small)
 
-``docs/actions.md`` tells the plan, the capabilities and the rules.
+``docs/dual-llm.md`` tells the plan and the capabilities, ``docs/actions.md`` the rules.
 """
 
 from __future__ import annotations

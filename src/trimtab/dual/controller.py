@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,13 +15,15 @@ from trimtab.guard.actions.rules import NO_ARGUMENT_RULE, NO_RULE
 from trimtab.guard.actions.wording import names_a_thing, says_where
 from trimtab.sdk import start_span
 
-from .plan import MOST_CALLS, MOST_ROUNDS, REFERENCE, WITHIN, Plan
+from .plan import MOST_CALLS, MOST_DONE, MOST_READS, MOST_ROUNDS, REFERENCE, WITHIN, Plan
 from .values import USER, Value, inner, joined
 
 #: What reads a text from outside: (text, question, schema) -> data that fits the schema.
 Reader = Callable[[str, str, Mapping[str, Any]], Any]
 #: What a person says of a call that the policy would hold: (call, reasons) -> whether it may run.
 Approve = Callable[[ToolCall, Sequence[str]], bool]
+#: What keeps a step for the trace: (name, kind, attributes) -> a span with the methods of ``sdk.LiveSpan``.
+Spanning = Callable[[str, str, Mapping[str, Any]], AbstractContextManager[Any]]
 _TEXT = 200_000
 
 
@@ -73,11 +76,12 @@ class Controller:
     reader: Reader
     rules: ActionRules = DEFAULT_RULES
     approve: Approve | None = None
+    span: Spanning = start_span
 
     def run(self, plan: Plan, request: str) -> Outcome:
         """Run a plan for a request. A refused call ends it; what a tool raises is raised on."""
         run = _Run(self, plan, request)
-        with start_span("dual.run", "CHAIN", {"dual.plan": _json(plan.steps)}) as span:
+        with self.span("dual.run", "CHAIN", {"dual.plan": _json(plan.steps)}) as span:
             span.set_inputs(request)
             try:
                 run.block(plan.steps, {})
@@ -97,11 +101,15 @@ class _Run:
         self._request = request
         self._results: list[Result] = []
         self._made: list[ToolCall] = []
+        self._reads = self._done = 0
         self.outcome = Outcome(plan=plan)
 
     def block(self, steps: Sequence[Mapping[str, Any]], known: dict[str, Value], within: str = "") -> None:
         """Run steps; what they set is seen after them, as the check of the plan says. ``within`` is where they stand:
         a step is known in the trace by its number, one within the third step as ``3.1``, of its else as ``3.e1``."""
+        self._done += 1 + len(steps)
+        if self._done > MOST_DONE:
+            raise Refused(f"the run has gone through its {MOST_DONE} steps")
         for number, step in enumerate(steps, 1):
             at = f"{within}{number}"
             if "call" in step:
@@ -134,7 +142,7 @@ class _Run:
         call = ToolCall(tool=name, arguments={key: value.data for key, value in given.items()})
         flow = {key: tuple(sorted(value.sources)) for key, value in given.items()}
         told = {"dual.step": at, "dual.as": str(step.get("as", "")), "dual.sources": _json(flow)}
-        with start_span(name, "TOOL", told) as span:
+        with self._controller.span(name, "TOOL", told) as span:
             span.set_inputs(dict(call.arguments))
             judged = self._permit(call, given, flow)
             span.set_attribute("dual.verdict", judged.verdict)
@@ -178,10 +186,13 @@ class _Run:
             raise Refused(f"The call of {step.name} was refused: {' '.join(step.reasons)}")
 
     def _read(self, step: Mapping[str, Any], known: Mapping[str, Value], at: str) -> Value:
+        self._reads += 1
+        if self._reads > MOST_READS:
+            raise Refused(f"the run has made its {MOST_READS} readings")
         text = _valued(step["read"], known)
         flow = {"text": tuple(sorted(text.sources))}
         told = {"dual.step": at, "dual.as": str(step.get("as", "")), "dual.sources": _json(flow)}
-        with start_span("dual.read", "LLM", {**told, "dual.value": _json(_capabilities(text))}) as span:
+        with self._controller.span("dual.read", "LLM", {**told, "dual.value": _json(_capabilities(text))}) as span:
             data = self._controller.reader(_text(text.data), str(step.get("question", "")), step["schema"])
             span.set_outputs(data)
         self.outcome.steps.append(Step(kind="read", name=step["read"], sources=flow))

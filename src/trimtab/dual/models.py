@@ -11,6 +11,7 @@ from trimtab.guard import delimited
 
 from .controller import Reader, Tool
 from .plan import Plan, read_plan
+from .values import read_json
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -41,24 +42,44 @@ class Unreadable(BadInput):
     code = "unreadable_answer"
 
 
-def make_plan(ask: Ask, request: str, tools: Mapping[str, Tool]) -> Plan:
-    """Ask the planner, once more where its plan is wrong. Raises Unreadable."""
+def planning(request: str, tools: Mapping[str, Tool], application: str = "") -> list[dict[str, str]]:
+    """What the planner is asked. ``application`` is what the application itself tells its model."""
     cards = "\n".join(
         json.dumps({"name": name, "description": tool.description, "arguments": tool.schema or {}})
         for name, tool in tools.items()
     )
-    messages = [{"role": "system", "content": _PLANNER + cards}, {"role": "user", "content": request}]
-    plan: Plan = _twice(ask, messages, lambda text: read_plan(text, tools))
+    told = f"\n\nThe application says:\n{application}" if application else ""
+    return [{"role": "system", "content": _PLANNER + cards + told}, {"role": "user", "content": request}]
+
+
+def reading(text: str, question: str, schema: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What the reader is asked: the text stands between marks that its writer cannot know."""
+    asked = f"{question}\n\n{delimited(text)}"
+    return [{"role": "system", "content": _READER + json.dumps(schema)}, {"role": "user", "content": asked}]
+
+
+def corrected(messages: Sequence[Mapping[str, str]], said: str, error: BadInput) -> list[Mapping[str, str]]:
+    """The same question with the answer and what was wrong with it."""
+    wrong = {"role": "user", "content": f"That was not right: {error} Answer again with the JSON only."}
+    return [*messages, {"role": "assistant", "content": said}, wrong]
+
+
+def wrong_twice(error: BadInput) -> Unreadable:
+    """What is raised for a second wrong answer."""
+    return Unreadable(f"the model answered wrongly twice: {error}")
+
+
+def make_plan(ask: Ask, request: str, tools: Mapping[str, Tool]) -> Plan:
+    """Ask the planner, once more where its plan is wrong. Raises Unreadable."""
+    plan: Plan = _twice(ask, planning(request, tools), lambda text: read_plan(text, tools))
     return plan
 
 
 def reader_of(ask: Ask) -> Reader:
-    """A reader that asks a model: the text goes between marks that its writer cannot know, the answer must fit."""
+    """A reader that asks a model; its answer must fit the schema."""
 
     def read(text: str, question: str, schema: Mapping[str, Any]) -> Any:
-        asked = f"{question}\n\n{delimited(text)}"
-        messages = [{"role": "system", "content": _READER + json.dumps(schema)}, {"role": "user", "content": asked}]
-        return _twice(ask, messages, lambda answer: fitting(answer, schema))
+        return _twice(ask, reading(text, question, schema), lambda answer: fitting(answer, schema))
 
     return read
 
@@ -67,7 +88,7 @@ def fitting(answer: str, schema: Mapping[str, Any]) -> Any:
     """The JSON of an answer. Raises BadInput where it is none, or does not fit."""
     bare = answer.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
-        data = json.loads(bare)
+        data = read_json(bare)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"is not JSON: {error}", field="answer") from None
     misfit = next(iter(jsonschema_rs.validator_for(dict(schema)).iter_errors(data)), None)
@@ -76,14 +97,13 @@ def fitting(answer: str, schema: Mapping[str, Any]) -> Any:
     return data
 
 
-def _twice(ask: Ask, messages: list[dict[str, str]], read: Callable[[str], Any]) -> Any:
+def _twice(ask: Ask, messages: Sequence[Mapping[str, str]], read: Callable[[str], Any]) -> Any:
     said = ask(messages)
     try:
         return read(said)
     except BadInput as error:
-        wrong = {"role": "user", "content": f"That was not right: {error} Answer again with the JSON only."}
-        again = ask([*messages, {"role": "assistant", "content": said}, wrong])
+        again = ask(corrected(messages, said, error))
     try:
         return read(again)
     except BadInput as error:
-        raise Unreadable(f"the model answered wrongly twice: {error}") from error
+        raise wrong_twice(error) from error

@@ -14,7 +14,6 @@ compute, so a plan always ends.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,12 @@ from typing import Any
 
 from trimtab.core import BadInput
 
+from .values import read_json
+
 #: Bounds of a plan: steps in all, blocks within blocks, rounds of one loop, calls of one run.
 MOST_STEPS, DEEPEST, MOST_ROUNDS, MOST_CALLS = 100, 4, 100, 200
+#: Readings of one run, and steps and rounds that it goes through: how long a list is, a stranger may say.
+MOST_READS, MOST_DONE = 200, 10_000
 _NAME = re.compile(r"[A-Za-z_]\w{0,63}\Z")
 REFERENCE = re.compile(r"\$([A-Za-z_]\w{0,63}(?:\.[\w-]{1,64}){0,8})")
 WITHIN = re.compile(r"\{\$([A-Za-z_]\w{0,63}(?:\.[\w-]{1,64}){0,8})\}")
@@ -64,7 +67,7 @@ def _decoded(text: str) -> object:
     start, end = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0), len(text)
     for stop in (end, text.rfind("}") + 1, text.rfind("]") + 1):
         try:
-            return json.loads(text[start:stop])
+            return read_json(text[start:stop])
         except (ValueError, RecursionError):
             continue
     raise BadInput("is not JSON", field="plan", mend='Write {"steps": [...]}.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,18 @@ class Value:
     def made(self, data: Any) -> Value:
         """Other data made of this value."""
         return Value(data=data, sources=self.sources, readers=self.readers)
+
+
+def read_json(text: str) -> Any:
+    """JSON that can be kept and passed on. Raises ValueError, also for ``NaN`` and for halves of characters, and
+    RecursionError."""
+    data = json.loads(text, parse_constant=_no_number)
+    json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def joined(data: Any, parts: Iterable[Value]) -> Value:

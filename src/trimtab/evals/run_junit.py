@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core import Later
 
 from .gate import GateResult
 from .results import PASS
 from .run_record import Run, kind_of
+
+if TYPE_CHECKING:
+    from xml.sax import saxutils
+else:
+    saxutils = Later("xml.sax.saxutils")
 
 #: Characters that XML 1.0 cannot hold, however they are escaped.
 _UNFIT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -61,8 +67,8 @@ def _case(run: Run, result: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _text(text: str) -> str:
-    return escape(_UNFIT.sub("\ufffd", text[:_TEXT]))
+    return saxutils.escape(_UNFIT.sub("\ufffd", text[:_TEXT]))
 
 
 def _attribute(text: str) -> str:
-    return quoteattr(_UNFIT.sub("\ufffd", " ".join(text.split())[:_TEXT]))
+    return saxutils.quoteattr(_UNFIT.sub("\ufffd", " ".join(text.split())[:_TEXT]))

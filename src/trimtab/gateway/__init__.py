@@ -11,7 +11,7 @@ from .health import RouteHealth, TargetHealth
 from .keys import PREFIX, ROLES, Key, Keys
 from .limits import Limits
 from .limitset import LimitSet, read_limits
-from .live import LiveTrace
+from .live import GONE, LiveTrace
 from .refusals import Refusal
 from .reports import Reports
 from .route import Route, read_route, validate_route
@@ -23,6 +23,7 @@ from .usage import Ledger
 from .usagerow import UsageRow
 
 __all__ = [
+    "GONE",
     "PREFIX",
     "ROLES",
     "Ask",

@@ -7,10 +7,10 @@ import msgspec
 from trimtab.core import Usage
 from trimtab.providers import COUNT
 
-from .attempts import Attempt
+from .attempt import Attempt, cost_of
 from .budgets import NANO
 from .estimate import Estimator
-from .live import LiveTrace, cost_of
+from .live import LiveTrace
 from .usagerow import UsageRow
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from .live import LiveTrace
 from .toolcalls import CallText
 
 if TYPE_CHECKING:
-    from trimtab.guard.approvals import Approval
+    from trimtab.guard.approvals import Approval, Approvals
 
     from .watchman import Watchman
 
@@ -72,19 +73,29 @@ async def _by_a_person(watch: Watchman, call: CallText, proposed: ToolCall, verd
     if queue is None:
         return decided(verdict, "flag" if watch.policy.fail == "open" else "block")
     live = watch.live
+    reasons = [finding.reason for finding in verdict.findings if finding.action == "escalate"]
+    waiting = None if proposed.digest in live.approved else await put_to_a_person(queue, live, proposed, reasons, wait)
+    if waiting is None:
+        return decided(verdict, "flag")
+    watch.hold(call.where, verdict, f"waits for approval {waiting.id}")
+    raise held(call, waiting, reasons)
+
+
+async def put_to_a_person(
+    queue: Approvals, live: LiveTrace, proposed: ToolCall, reasons: Sequence[str], wait: float
+) -> Approval | None:
+    """The approval that a call waits for, or that was refused; None where it was given, which uses it up."""
     conversation = conversation_of(live)
     if await queue.take(conversation, proposed.digest) is not None:
-        return decided(verdict, "flag")
-    reasons = [finding.reason for finding in verdict.findings if finding.action == "escalate"]
-    waiting = await queue.ask(
+        return None
+    return await queue.ask(
         proposed, conversation=conversation, reasons=reasons, wait=wait, route=live.route,
         user=live.ask.key.name if live.ask.key is not None else "", policy=live.stamp.guard, trace_id=live.trace_id,
     )  # fmt: skip
-    watch.hold(call.where, verdict, f"waits for approval {waiting.id}")
-    raise _held(call, waiting, reasons)
 
 
-def _held(call: CallText, approval: Approval, reasons: list[str]) -> GuardRefused:
+def held(call: CallText, approval: Approval, reasons: Sequence[str]) -> GuardRefused:
+    """What the caller of a call that does not pass yet, or never, is told."""
     why = " ".join(reasons)
     if approval.state == "refused":
         return GuardRefused(

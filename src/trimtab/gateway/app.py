@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trimtab.core import NotFound, Stamp, TrimtabError, Unauthorized
+from trimtab.core import NotFound, Overloaded, Stamp, TrimtabError, Unauthorized
 
 from .ask import Ask, bearer
 from .caller import Caller, Gone, Headers, Receive, Scope, Send, encoded, plain
 from .live import LiveTrace
 from .models import model_answer
 from .serve import answer, read, serve
-from .surfaces import CHAT, MODELS, SURFACES, Surface, serves
+from .surfaces import CHAT, MODELS, SURFACES, Surface, lists_models
 from .wire import error_headers, error_status
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ STREAM: Headers = [
     (b"x-accel-buffering", b"no"),
 ]
 NOTHING: Mapping[str, str] = {}
+#: What a server says that stops and cancels a request whose time is up.
+STOPS = "graceful shutdown"
 
 
 class MethodNotAllowed(TrimtabError):
@@ -56,24 +58,30 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
                 await _stream(gateway, ask, caller, live, surface)
             else:
                 reply = await answer(gateway, ask, live)
-                headers = [*JSON, *surface.headers(reply), *_names(live)]
+                headers = [*JSON, *surface.headers(reply), *_names(live, surface, whole=True)]
                 await caller.reply(200, headers, surface.whole(reply, live))
     except Gone:
         pass  # nobody is left to answer
     except Unauthorized as error:
         kept = gateway.limits.stranger(live, bearer(caller.headers), error, gateway.keys.list())
-        await _refuse(caller, live, error, surface or CHAT, {"x-trimtab-trace-id": live.trace_id} if kept else {})
+        ident = {"x-trimtab-trace-id": live.trace_id} if kept else {}
+        await _refuse(caller, live, error, surface or _nearest(scope["path"]), ident)
     except TrimtabError as error:
-        await _refuse(caller, live, error, surface or CHAT)
-    except asyncio.CancelledError:
-        if not live.gone:
+        await _refuse(caller, live, error, surface or _nearest(scope["path"]))
+    except asyncio.CancelledError as error:
+        if live.gone:
+            _stay()
+        elif STOPS in str(error):
+            _stay()
+            stops = Overloaded("The server stops.", mend="Ask again: another one answers.", retry_after=1.0)
+            await _refuse(caller, live, stops, surface or _nearest(scope["path"]))
+        else:
             raise
-        _stay()
     except Exception as error:  # house: except because a client must get an answer, and the log must not hold secrets
         place = "".join(traceback.format_tb(error.__traceback__))
         log.error("%s while serving %s:\n%s", type(error).__name__, scope["path"], place)
         wrong = TrimtabError("Something went wrong inside Trimtab.", mend="The log has the place.")
-        await _refuse(caller, live, wrong, surface or CHAT)
+        await _refuse(caller, live, wrong, surface or _nearest(scope["path"]))
     finally:
         caller.release()
 
@@ -84,7 +92,7 @@ async def _stream(gateway: Gateway, ask: Ask, caller: Caller, live: LiveTrace, s
         first = await anext(chunks, None)  # the status is not known before it
         writer = surface.writer(live)
         caller.broke = writer.broke
-        await caller.start(200, [*STREAM, *_names(live)])
+        await caller.start(200, [*STREAM, *_names(live, surface)])
         if first is not None and (data := writer.piece(first)):
             await caller.piece(data)
         async for chunk in chunks:
@@ -97,7 +105,7 @@ async def _stream(gateway: Gateway, ask: Ask, caller: Caller, live: LiveTrace, s
 
 async def _models(gateway: Gateway, caller: Caller, scope: Scope) -> None:
     path = scope["path"]
-    if not serves(path):
+    if not lists_models(path):
         raise NotFound(f"There is no {path[:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
     if scope["method"] != "GET":
         raise _not_allowed(scope, "GET")
@@ -112,19 +120,29 @@ async def _refuse(
     if caller.started:
         await caller.end(caller.broke(error) if caller.broke else b"")
         return
-    headers = [*JSON, *encoded(error_headers(error)), *(_names(live) if live.ask.model else encoded(more))]
+    headers = [*JSON, *encoded(error_headers(error)), *(_names(live, surface) if live.ask.model else encoded(more))]
     await caller.reply(error_status(error), headers, surface.error(error))
 
 
-def _names(live: LiveTrace) -> Headers:
-    """The headers that lead from an answer to its trace."""
+def _nearest(path: str) -> Surface:
+    """The surface whose clients ask at a path where there is nothing."""
+    return SURFACES["/v1/messages"] if path.startswith("/v1/messages/") else CHAT
+
+
+def _names(live: LiveTrace, surface: Surface, *, whole: bool = False) -> Headers:
+    """The headers that lead from an answer to its trace, and of a ``whole`` one what it cost in US dollars."""
     if not live.ask.record:
         return []
-    names = [(b"x-trimtab-trace-id", live.trace_id.encode()), *live.limit_headers]
+    ident = live.trace_id.encode()
+    names = [(b"x-trimtab-trace-id", ident), (surface.request_id, ident), *live.limit_headers]
     if stamp := _stamp_header(live.stamp):
         names.append((b"x-trimtab-stamp", stamp))
     if live.cache:
         names.append((b"x-trimtab-cache", live.cache.encode()))
+    if whole and (attempts := live.attempts):
+        first = attempts[0]  # mostly the only one, whose cost the ledger and the trace have asked for by now
+        cost = first.cost if len(attempts) == 1 and first.cost_of is not None else live.cost
+        names.append((b"x-trimtab-cost-usd", b"unpriced" if cost is None else b"%.9f" % cost))
     return names
 
 
@@ -139,7 +157,7 @@ def _not_allowed(scope: Scope, method: str) -> MethodNotAllowed:
 
 
 def _stay() -> None:
-    """The cancellation was the client's hanging up, and it ends here."""
+    """The cancellation was the client's hanging up, or the server's stopping, and it ends here."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()

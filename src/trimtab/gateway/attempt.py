@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from trimtab.core import Call, Chunk, Model, ModelError, ModelTimeout, TrimtabError, Usage, new_span_id
+from trimtab.traces import price_of
 
 from .breaker import FirstByteTimeout, cause_of
 from .health import RouteState, TargetState
@@ -211,12 +212,14 @@ class Asking:
                 attempt.error = error
                 target.failed(cause_of(error), now - self._start, now, error.retry_after or 0.0)
             elif self.done or attempt.finish:
-                target.succeeded(attempt.usage, now)
+                target.succeeded(attempt.usage, now, now - self._start)
             else:
                 target.abandoned()
             if attempt.usage is None and not self.done and (attempt.first_ns or error is None):
                 attempt.usage = estimated_usage(self._call, attempt)
                 attempt.estimated = True
+            if attempt.usage is not None:
+                target.used(attempt.usage, cost_of(attempt))
 
     async def _next(self) -> Chunk | None:
         """The next piece; None at the end."""
@@ -263,6 +266,23 @@ def quiet(chunk: Chunk) -> bool:
 
 def _silent(delta: Mapping[str, Any]) -> bool:
     return not any(value for name, value in delta.items() if name != "role") and delta.keys() <= _QUIET
+
+
+def cost_of(attempt: Attempt) -> float | None:
+    """US dollars of one attempt; None when the vendor told no usage or the model has no price."""
+    if attempt.cache:
+        return 0.0
+    if attempt.cost_of is not attempt.usage:  # asked for by the figures of the target, the ledger and the trace
+        attempt.cost, attempt.cost_of = priced(attempt, attempt.usage), attempt.usage
+    return attempt.cost
+
+
+def priced(attempt: Attempt, usage: Usage | None) -> float | None:
+    """US dollars for ``usage`` of the model of an attempt."""
+    if usage is None:
+        return None
+    provider = attempt.ref.partition("/")[0]
+    return price_of(attempt.ref, f"{provider}/{attempt.model}" if attempt.model else "", usage)
 
 
 def estimated_usage(call: Call, attempt: Attempt) -> Usage:

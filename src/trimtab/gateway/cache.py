@@ -147,7 +147,7 @@ class Meanings:
 
     def __init__(self, rules: SemanticRules, embed: Embed) -> None:
         self.rules = rules
-        self._embed = embed
+        self.embed = embed
         self._groups: OrderedDict[bytes, OrderedDict[bytes, _Entry]] = OrderedDict()
         self._entries = 0
 
@@ -155,7 +155,7 @@ class Meanings:
         """What a text means, as a vector of length 1; empty where that cannot be had in time."""
         try:
             async with asyncio.timeout(self.rules.timeout):
-                vectors = await self._embed([text])
+                vectors = await self.embed([text])
         except (TrimtabError, TimeoutError):
             return ()
         return unit(vectors[0]) if vectors else ()

@@ -74,6 +74,8 @@ class _Route:
     ratio: _Moving
     output: _Moving
     relayed: _Moving
+    #: By how much input was dearer of late, because it was put into the vendor's cache.
+    dearer: float = 1.0
 
 
 class Estimator:
@@ -89,7 +91,7 @@ class Estimator:
         rough = bytes_ / BYTES_A_TOKEN
         ratio, ratio_high, output, output_high = FIRST_RATIO, FIRST_RATIO_HIGH, FIRST_OUTPUT, FIRST_OUTPUT_HIGH
         if known is not None and known.ratio.known:
-            ratio, ratio_high = known.ratio.mean, known.ratio.high
+            ratio, ratio_high = known.ratio.mean, known.ratio.high * known.dearer
         if known is not None and known.output.known:
             output, output_high = known.output.mean, known.output.high
         if (most := most_output(params)) is not None:
@@ -122,6 +124,8 @@ class Estimator:
         if bytes_ and usage.input_tokens:
             known.ratio.learn(usage.input_tokens * BYTES_A_TOKEN / bytes_)
         known.output.learn(usage.output_tokens)
+        if usage.written_tokens or known.dearer > 1.0:
+            known.dearer = max(_dearer(usage), 1.0 + (known.dearer - 1.0) * _FADE)
         if relayed and usage.output_tokens > usage.reasoning_tokens:
             share = (usage.output_tokens - usage.reasoning_tokens) * BYTES_A_TOKEN / relayed
             known.relayed.learn(share)
@@ -159,6 +163,15 @@ class Estimator:
             if len(self._models) > MODELS:
                 self._models.popitem(last=False)
         return moving
+
+
+def _dearer(usage: Usage) -> float:
+    """How many times the price of plain input the input of a call cost, at the surcharges of Anthropic, which are the
+    highest: a quarter for what is kept five minutes, as much again for what is kept an hour."""
+    if not usage.input_tokens:
+        return 1.0
+    long = min(usage.hour_tokens, usage.written_tokens)
+    return 1.0 + (0.25 * (usage.written_tokens - long) + long) / usage.input_tokens
 
 
 def most_output(params: Mapping[str, Any]) -> int | None:

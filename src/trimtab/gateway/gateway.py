@@ -192,6 +192,10 @@ class Gateway:
         embed = self._embedder(semantic.model) if semantic is not None else None
         return Remembered(attempts, Caches(*state.caches(route.cache, embed)), route, live, self.clock)
 
+    def forget_ways(self) -> None:
+        """The providers are others now: look every model up again."""
+        self.ways = Ways()
+
     def health(self) -> list[RouteHealth]:
         """Every route that was asked of late: its targets' state, load, speed and share, and what its caches saved."""
         return self._health.seen(asyncio.get_running_loop().time())

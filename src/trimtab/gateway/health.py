@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from bisect import bisect_left, insort
-from collections import Counter, OrderedDict, deque
+from bisect import bisect_left
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from trimtab.providers import Deadlines, deadlines
 from .balance import Sight
 from .breaker import Breaker, Cause, State
 from .cache import Answers, Embed, Meanings
+from .moving import BOUNDS, NO_TIMES, Histogram, Quantiles, Times, added
 from .prefix import PrefixMemory, Prompt
 from .retry import Allowance
 from .route import Route, Target
@@ -29,8 +30,6 @@ FADES = 30.0
 USUAL_RATE, USUAL_TOKENS = 10_000.0, 50_000.0
 #: What is kept of the measured speed with each answer, and from which factor on a target's own speed is believed.
 KEPT, UNLIKE = 0.99, 1.5
-#: Answers of which the time to the first token is kept for quantiles, and how few are too few to speak of one.
-SAMPLES, FEW = 512, 20
 #: Seconds that a vendor's wish to be left alone is kept in mind.
 LONGEST_WAIT = 60.0
 #: Hedges that may be made before any traffic has earned them.
@@ -60,27 +59,6 @@ class PeakEwma:
         return self._value * math.exp((self._at - now) / FADES) if self._value else 0.0
 
 
-class Quantiles:
-    """Quantiles of the last SAMPLES values."""
-
-    def __init__(self) -> None:
-        self._last: deque[float] = deque()
-        self._sorted: list[float] = []
-
-    def observe(self, value: float) -> None:
-        """One more value."""
-        if len(self._last) == SAMPLES:
-            del self._sorted[bisect_left(self._sorted, self._last.popleft())]
-        self._last.append(value)
-        insort(self._sorted, value)
-
-    def quantile(self, share: float) -> float | None:
-        """The value below which ``share`` of them lie; None while they are too few."""
-        if len(self._sorted) < FEW:
-            return None
-        return self._sorted[min(len(self._sorted) - 1, int(share * len(self._sorted)))]
-
-
 class TargetState:
     """One target of one route."""
 
@@ -94,6 +72,9 @@ class TargetState:
         self.asked = self.answered = self.hedges = self.cut = 0
         self.failures: Counter[str] = Counter()
         self.input_tokens = self.cached_tokens = 0
+        self.prompt_tokens = self.answer_tokens = self.unpriced = 0
+        self.cost_usd = 0.0
+        self.first_tokens, self.whole_answers = Histogram(), Histogram()
         # Tokens of prompt that it had to compute, and the seconds that took, the older the less.
         self.work, self.seconds = USUAL_TOKENS, USUAL_TOKENS / USUAL_RATE
         self._sent: tuple[float, float] | None = None  # requests that may still be sent this minute, and as of when
@@ -121,12 +102,16 @@ class TargetState:
     def first(self, ahead: float, seconds: float, now: float) -> None:
         """It began to answer after so many seconds, ``ahead`` being the tokens it had to compute until then."""
         self.ttft.observe(seconds, now)
+        self.first_tokens.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.first_tokens.seconds += seconds
         self.work = self.work * KEPT + ahead
         self.seconds = self.seconds * KEPT + seconds
 
-    def succeeded(self, usage: Usage | None, now: float) -> None:
-        """It answered to the end."""
+    def succeeded(self, usage: Usage | None, now: float, seconds: float = 0.0) -> None:
+        """It answered to the end, after so many seconds."""
         self.answered += 1
+        self.whole_answers.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.whole_answers.seconds += seconds
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.cached_tokens += usage.cached_tokens
@@ -144,6 +129,15 @@ class TargetState:
                 self.breaker.abandoned()
             else:
                 self.breaker.failed(now, cause)
+
+    def used(self, usage: Usage, cost: float | None) -> None:
+        """What an attempt used, however it ended, and US dollars for it."""
+        self.prompt_tokens += usage.input_tokens
+        self.answer_tokens += usage.output_tokens
+        if cost is None:
+            self.unpriced += 1
+        else:
+            self.cost_usd += cost
 
     def abandoned(self) -> None:
         """The request was cancelled."""
@@ -165,6 +159,8 @@ class RouteState:
         self.retries = Allowance(route.retry.share, route.retry.reserve, now)
         self.hedges = Allowance(0.0, HEDGES, now)
         self.requests = self.prompt_tokens = self.known_tokens = 0
+        # Of targets that are gone: a count that goes down would be taken for a restart, and counted twice.
+        self.first_tokens, self.whole_answers = Histogram(), Histogram()
         self._begins = {True: Quantiles(), False: Quantiles()}
         self._deadlines: Deadlines | None = None
         self.answers: Answers | None = None
@@ -186,7 +182,9 @@ class RouteState:
         named = {ref for known in self._last.values() for ref in known.refs}
         self.memory.keep_only(named)
         for ref in [ref for ref, state in self.targets.items() if ref not in named and not state.in_flight]:
-            del self.targets[ref]
+            gone = self.targets.pop(ref)
+            self.first_tokens.add(gone.first_tokens)
+            self.whole_answers.add(gone.whole_answers)
         for ref in route.refs:
             state = self.targets.setdefault(ref, TargetState(ref, None))
             if route.breaker is None:
@@ -249,8 +247,8 @@ class RouteState:
             self.meanings = None
         elif self.meanings is None or self.meanings.rules.model != semantic.model:
             self.meanings = Meanings(semantic, embed)
-        else:
-            self.meanings.rules = semantic
+        else:  # the provider may be asked with another key by now
+            self.meanings.rules, self.meanings.embed = semantic, embed
         return self.answers, self.meanings
 
     def asked(self, now: float) -> None:
@@ -284,7 +282,8 @@ def _rate(target: TargetState, usual: float) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetHealth:
     """One target as a screen shows it. ``share`` is its part of the route's attempts; ``cached_tokens`` of
-    ``input_tokens`` came from its own cache, as it reported."""
+    ``input_tokens`` came from its own cache, as it reported. ``prompt_tokens``, ``answer_tokens`` and ``cost_usd`` are
+    of all attempts, cut ones by their estimate; ``unpriced`` of them had no price."""
 
     ref: str
     state: State
@@ -300,12 +299,17 @@ class TargetHealth:
     failures: dict[str, int]
     input_tokens: int
     cached_tokens: int
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteHealth:
     """One route as a screen shows it. ``hit_rate`` and ``saved_tokens`` are what prefix affinity expects its targets
-    to have had in their caches; ``cached_rate`` is what they reported. The caches of answers are counted apart."""
+    to have had in their caches; ``cached_rate`` is what they reported. The caches of answers are counted apart, and
+    their hits are requests too. The times are those of attempts that answered."""
 
     name: str
     pin: str
@@ -319,6 +323,8 @@ class RouteHealth:
     cache_hits: int = 0
     cache_misses: int = 0
     prompt_tokens: int = 0
+    first_tokens: Times = NO_TIMES
+    whole_answers: Times = NO_TIMES
 
 
 class Health:
@@ -352,7 +358,7 @@ def _route_health(state: RouteState, now: float) -> RouteHealth:
         name=state.route.name,
         pin=state.route.pin,
         strategy=state.route.strategy,
-        requests=state.requests,
+        requests=state.requests + (state.answers.hits if state.answers else 0),
         targets=tuple(_target_health(target, sum(t.asked for t in targets), now) for target in targets),
         hit_rate=state.known_tokens / state.prompt_tokens if state.prompt_tokens else None,
         saved_tokens=state.known_tokens,
@@ -361,6 +367,8 @@ def _route_health(state: RouteState, now: float) -> RouteHealth:
         cache_hits=state.answers.hits if state.answers else 0,
         cache_misses=state.answers.misses if state.answers else 0,
         prompt_tokens=state.prompt_tokens,
+        first_tokens=added([state.first_tokens, *(target.first_tokens for target in targets)]),
+        whole_answers=added([state.whole_answers, *(target.whole_answers for target in targets)]),
     )
 
 
@@ -381,4 +389,8 @@ def _target_health(target: TargetState, asked: int, now: float) -> TargetHealth:
         failures=dict(target.failures),
         input_tokens=target.input_tokens,
         cached_tokens=target.cached_tokens,
+        prompt_tokens=target.prompt_tokens,
+        answer_tokens=target.answer_tokens,
+        cost_usd=target.cost_usd,
+        unpriced=target.unpriced,
     )

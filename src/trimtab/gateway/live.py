@@ -16,6 +16,7 @@ from trimtab.core import (
     Layer,
     LimitReached,
     Message,
+    ModelError,
     Score,
     Span,
     Stamp,
@@ -26,10 +27,9 @@ from trimtab.core import (
 )
 from trimtab.guard import Restorer, Vault
 from trimtab.providers import EMBEDDINGS
-from trimtab.traces import price_of
 
 from .ask import Ask
-from .attempts import Attempt
+from .attempt import Attempt, cost_of, priced
 from .wire import rewritten
 
 GONE = "client went away"
@@ -54,6 +54,7 @@ class LiveTrace:
     passages: Sequence[Mapping[str, Any]] = ()
     allowed: float | None = None  # the guard's verdict; None when no policy took part
     why = ""
+    approved: frozenset[str] = frozenset()  # calls by their digest that a person let through in this request
     vault: Vault | None = None  # what the guard hid in the question and gives back in the answer
     attempts: Sequence[Attempt] = ()
     call_messages: tuple[Message, ...] = ()
@@ -132,6 +133,7 @@ class LiveTrace:
             for call in attempt.tool_calls:
                 if call.get("function", {}).get("arguments") == arguments:
                     call["function"] = {**call["function"], "arguments": shown}
+        self._steps = tuple(replace(step, input=shown) if step.input == arguments else step for step in self._steps)
 
     def rest(self) -> Chunk | None:
         """What still waits for the rest of a placeholder when a stream ends without saying so."""
@@ -162,6 +164,14 @@ class LiveTrace:
         """The last thing the user said."""
         return last_user_text(self._asked()[0])
 
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all attempts so far; None where the one that answers has no price, or nobody was asked."""
+        attempts = self.attempts
+        if len(attempts) == 1:
+            return cost_of(attempts[0])
+        return _sum([cost_of(attempt) for attempt in attempts]) if attempts else None
+
     def finish(self) -> tuple[list[Span], list[Score]]:
         """The spans of the whole request, root first, and the guard's score."""
         self._pin_model()
@@ -173,7 +183,10 @@ class LiveTrace:
         if self._steps:  # what was searched for is what the user said, as far as it may be kept
             shared: dict[str, Any] = {"project": ask.project, "session": ask.session, "tags": ask.tags}
             asked = {"retriever": self.question}
-            spans += [replace(s, stamp=self.stamp, input=asked.get(s.kind, ""), **shared) for s in self._steps]
+            for s in self._steps:
+                # Of what a controller answers, too, only what was let through.
+                said = answer if "dual.plan" in s.attributes else s.output
+                spans.append(replace(s, stamp=self.stamp, input=asked.get(s.kind, s.input), output=said, **shared))
         kind = "embedding" if embeds else "llm"
         for attempt, fields in zip(attempts, models, strict=True):
             spans.append(self._call_span(attempt, fields, answer, kind))
@@ -251,6 +264,8 @@ class LiveTrace:
             attributes |= _special(attempt)
         if attempt.tool_calls:
             attributes["tool_calls"] = attempt.tool_calls
+        if isinstance(error, ModelError) and error.vendor_request:
+            attributes["vendor_request"] = error.vendor_request
         cut = self._error if answered and not error and self._error in (GONE, "cancelled") else ""
         return Span(
             trace_id=self.trace_id,
@@ -326,22 +341,6 @@ def last_user_text(messages: Sequence[Message]) -> str:
     return ""
 
 
-def cost_of(attempt: Attempt) -> float | None:
-    """US dollars of one attempt; None when the vendor told no usage or the model has no price."""
-    if attempt.cache:
-        return 0.0
-    if attempt.cost_of is not attempt.usage:  # asked for by the ledger and by the trace
-        attempt.cost, attempt.cost_of = _priced(attempt, attempt.usage), attempt.usage
-    return attempt.cost
-
-
-def _priced(attempt: Attempt, usage: Usage | None) -> float | None:
-    if usage is None:
-        return None
-    provider = attempt.ref.partition("/")[0]
-    return price_of(attempt.ref, f"{provider}/{attempt.model}" if attempt.model else "", usage)
-
-
 def _special(attempt: Attempt) -> dict[str, Any]:
     """What is out of the ordinary about an attempt, as attributes of its span."""
     found: dict[str, Any] = {}
@@ -350,7 +349,7 @@ def _special(attempt: Attempt) -> dict[str, Any]:
     if attempt.hedge:
         found["hedge"] = attempt.hedge
     if attempt.cache:
-        found |= {"cached_by": attempt.cache, "saved_usd": _priced(attempt, attempt.saved)}
+        found |= {"cached_by": attempt.cache, "saved_usd": priced(attempt, attempt.saved)}
     return found
 
 
@@ -358,9 +357,12 @@ def _together(models: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The fields of the whole request: those of the attempt that answered, and what all of them cost."""
     if len(models) < 2:
         return models[0] if models else _NOTHING
-    priced = [cost for fields in models if (cost := fields["cost_usd"]) is not None]
-    known = bool(priced) and models[-1]["cost_usd"] is not None
-    return {**models[-1], "cost_usd": sum(priced) if known else None}
+    return {**models[-1], "cost_usd": _sum([fields["cost_usd"] for fields in models])}
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """What attempts cost together; None where the last one, which answered, has no price."""
+    return None if costs[-1] is None else sum(cost for cost in costs if cost is not None)
 
 
 def _model_fields(attempt: Attempt) -> dict[str, Any]:

@@ -75,7 +75,9 @@ class Ways:
             policy=policy,
             candidates=gateway.candidates(route),
             stamp=live.stamp,
-            untouched=not ask.pins.get("prompts", route.prompt) and (policy is None or _looks_at_nothing(policy)),
+            untouched=route.dual is None
+            and not ask.pins.get("prompts", route.prompt)
+            and (policy is None or _looks_at_nothing(policy)),
         )
         if not ask.pins and gateway.registry.moment is moment and _holds_for_all(gateway, route, ask.model):
             if self._moment is not moment or len(self._known) >= REMEMBERED:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 
+from trimtab.core import Overloaded
 from trimtab.store import Demand, SharedState
 
 from .budgets import Period, period_of
@@ -27,6 +29,7 @@ class Purses:
         self._ledger = ledger
         self._clock = clock
         self._purses: OrderedDict[str, tuple[str, str, Period]] = OrderedDict()
+        self._blind: set[str] = set()  # counters that began at nothing because the ledger did not answer
 
     def __contains__(self, name: str) -> bool:
         return name in self._purses
@@ -38,6 +41,7 @@ class Purses:
         for name, (scope, who, period) in list(self._purses.items()):
             if period.end_ns <= self._clock():
                 del self._purses[name]
+                self._blind.discard(name)
             elif difference := await self._compare(name, scope, who, period):
                 off[name] = difference
         return off
@@ -63,9 +67,16 @@ class Purses:
         }
 
     async def seed(self, check: Check, demand: Demand, time_ns: int) -> None:
-        """Tell a budget's counter what was spent in its period before anybody counted: the ledger knows."""
+        """Tell a budget's counter what was spent in its period before anybody counted: the ledger knows. While it does
+        not answer, the counter begins at nothing, so that a dead database stops nobody; a later comparison mends it."""
         period = check.period(time_ns)
-        await self.shared.seed(demand.name, await self._spent(check.scope, check.who, period), period.end_ns)
+        try:
+            spent = await self._spent(check.scope, check.who, period)
+        except Overloaded as error:
+            log.warning("The counter %s begins at nothing for now: %s", demand.name, error)
+            spent = 0
+            self._blind.add(demand.name)
+        await self.shared.seed(demand.name, spent, period.end_ns)
 
     async def _spent(self, scope: str, who: str, period: Period) -> int:
         if self._ledger is None:
@@ -78,18 +89,39 @@ class Purses:
         if name in self._purses:
             return
         if len(self._purses) >= AUDITED:
-            self._purses.popitem(last=False)
+            self._blind.discard(self._purses.popitem(last=False)[0])
         self._purses[name] = (scope, who, period)
         if self.shared.poll_s:
-            await self._compare(name, scope, who, period)
+            with suppress(Overloaded):  # it is compared again by and by
+                await self._compare(name, scope, who, period)
 
     async def _compare(self, name: str, scope: str, who: str, period: Period) -> int:
         """By how much a counter was off, and was put right."""
         purse = await self.shared.look(name, now_ns=self._clock())
-        if self._ledger is None or purse.spent is None or purse.reserved:
+        if self._ledger is None or purse.spent is None:
             return 0
+        if purse.reserved:
+            return await self._catch_up(name, scope, who, period) if name in self._blind else 0
         spent = await self._spent(scope, who, period)
-        if spent == purse.spent or not await self.shared.recount(name, spent, version=purse.version):
+        if spent == purse.spent:
+            self._blind.discard(name)
             return 0
+        if not await self.shared.recount(name, spent, version=purse.version):
+            return 0
+        self._blind.discard(name)
         log.warning("The counter %s was off by %d billionths of a dollar; it is right now.", name, purse.spent - spent)
         return purse.spent - spent
+
+    async def _catch_up(self, name: str, scope: str, who: str, period: Period) -> int:
+        """Add what a counter that began at nothing surely misses, while requests hold something of it: a budget that
+        is never idle must not count from nothing for its whole period. What they hold may be in the ledger already,
+        so that much is left to a later comparison. By how much the counter was off."""
+        spent = await self._spent(scope, who, period)
+        purse = await self.shared.look(name, now_ns=self._clock())
+        missing = spent - (purse.spent or 0) - purse.reserved
+        if missing <= 0:
+            return 0
+        demand = Demand(name=name, kind="money", limit=0, ends_ns=period.end_ns)
+        await self.shared.settle(f"missed:{name}", [demand], [missing], now_ns=self._clock())
+        log.warning("The counter %s began at nothing; %d billionths of a dollar are counted now.", name, missing)
+        return -missing

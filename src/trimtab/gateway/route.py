@@ -15,10 +15,12 @@ from .retry import RetryRules
 from .rules import (
     REASONS,
     CacheRules,
+    DualRules,
     HedgeRules,
     PrefixRules,
     read_breaker,
     read_cache,
+    read_dual,
     read_hedge,
     read_prefix,
     read_reasons,
@@ -42,6 +44,7 @@ DEFAULTS: Mapping[str, Any] = {
     "hedge": None,
     "prefix": {},
     "cache": None,
+    "dual": None,
     "limits": {},
 }
 _KNOWN = (*DEFAULTS, "targets", "note")
@@ -86,6 +89,7 @@ class Route:
     hedge: HedgeRules | None = None
     prefix: PrefixRules = field(default_factory=PrefixRules)
     cache: CacheRules | None = None
+    dual: DualRules | None = None
     limits: LimitSet = NO_LIMITS
 
     @cached_property
@@ -122,6 +126,9 @@ def read_route(name: str, pin: str, content: Mapping[str, Any], defaults: Mappin
     fallback = full["fallback"]
     if not isinstance(fallback, list) or not all(_is_model(model) for model in fallback):
         raise BadInput("must be a list of provider/model.", field="fallback")
+    cache, dual = read_cache(full["cache"]), read_dual(full["dual"], name)
+    if dual is not None and cache is not None:  # a plan names amounts and people: only the same request gets the same
+        cache = replace(cache, semantic=None)
     return Route(
         name=name,
         pin=pin,
@@ -140,7 +147,8 @@ def read_route(name: str, pin: str, content: Mapping[str, Any], defaults: Mappin
         breaker=read_breaker(full["breaker"]),
         hedge=read_hedge(full["hedge"]),
         prefix=read_prefix(full["prefix"]),
-        cache=read_cache(full["cache"]),
+        cache=cache,
+        dual=dual,
         limits=read_limits(full["limits"]),
     )
 

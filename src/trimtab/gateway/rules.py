@@ -71,6 +71,25 @@ class CacheRules:
     semantic: SemanticRules | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DualRules:
+    """The dual-LLM preset: the route's models plan and see no text from outside, and ``reader``, a route or
+    provider/model, reads such texts and has no tools."""
+
+    reader: str
+
+
+def read_dual(value: object, route: str = "") -> DualRules | None:
+    """The section ``dual``: without it the models of the route see everything. A route is not its own reader."""
+    if value is None:
+        return None
+    reader = _Section(value, "dual", ("reader",)).value.get("reader")
+    if not isinstance(reader, str) or not reader.strip() or reader == route:
+        mend = "Write provider/model, or the name of another route."
+        raise BadInput("must name the model that reads.", field="dual.reader", mend=mend)
+    return DualRules(reader=reader)
+
+
 def read_retry(value: object) -> RetryRules:
     """The section ``retry``. Raises BadInput naming the field, as do all of these."""
     section = _Section(value, "retry", ("pause", "longest", "share", "reserve"))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from trimtab.core import Call, Chunk, TrimtabError
+from trimtab.core import Call, Chunk, Later, TrimtabError
 
 from .arriving import arrive
 from .ask import Ask, bearer
@@ -20,9 +20,12 @@ from .prepared import Prepared
 from .wire import joined
 
 if TYPE_CHECKING:
+    from . import dualroute
     from .caller import Caller
     from .gateway import Gateway
     from .surfaces import Surface
+else:  # few routes have two models
+    dualroute = Later("trimtab.gateway.dualroute")
 
 
 async def read(gateway: Gateway, caller: Caller, live: LiveTrace, surface: Surface) -> Ask:
@@ -98,6 +101,8 @@ async def question(gateway: Gateway, ready: Prepared, live: LiveTrace) -> tuple[
         call, canned = await steer(gateway, policy.flows, draft, call, live)
         if canned is not None:
             return call, canned
+    if route.dual is not None:  # the models plan; a controller that is no model answers in their place
+        return call, dualroute.Dual(gateway, ready, call, live)
     return call, gateway.choose(ready, call, live)  # which models, in which order; one draw                layer 5
 
 

@@ -27,8 +27,9 @@ log = logging.getLogger("trimtab.usage")
 LINGER_S, GROUP = 0.25, 2000
 #: Rows and refusals that may wait while the database does not answer.
 WAITING, REFUSALS_WAITING = 200_000, 10_000
-#: Seconds that a request waits for its reservation to reach the disk before it goes on without.
-JOURNAL_S = 2.0
+#: Seconds that a request waits for its reservation to reach the disk before it goes on without, and for a sum. Once the
+#: database let one wait in vain, nobody waits until it answers again.
+JOURNAL_S, ANSWER_S = 2.0, 5.0
 #: Seconds until a failed commit is tried again, and between two rounds of sweeping.
 AGAIN_S, SWEEP_S = 0.5, 60.0
 
@@ -87,20 +88,24 @@ class Ledger:
         return await self._metadata.write(lambda c: records.interrupt(c, ids=ids))
 
     async def reserve(self, row: UsageRow) -> None:
-        waiter = asyncio.get_running_loop().create_future()
         self._put([row])
+        if self.failing:
+            self.unjournalled += 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self._hurry.set()
         done, _ = await asyncio.wait([waiter], timeout=JOURNAL_S)
         if not done:  # The counters hold it all the same; a dead disk must not stop every request.
             self.unjournalled += 1
+            self._fails("TimeoutError")
 
     def note(self, rows: Sequence[UsageRow]) -> None:
         self._put(rows)
 
     async def settle(self, rows: Sequence[UsageRow]) -> None:
         self._put(rows)
-        if self._metadata.shared:  # other processes read the sums as well
+        if self._metadata.shared and not self.failing:  # other processes read the sums as well
             await self.flush()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -111,10 +116,22 @@ class Ledger:
         self._stir()
 
     async def spent(self, scope: str, who: str, first_day: int, last_day: int) -> int:
-        await self.flush()
-        if self.failing:
-            raise Overloaded(f"The usage ledger does not answer: {self.failing}.", mend="Try again.", retry_after=1)
-        return await self._metadata.read(lambda c: records.spent(c, scope, who, (first_day, last_day)))
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                if not self._stuck:
+                    await self.flush()
+                if not self._stuck:
+                    found = await self._metadata.read(lambda c: records.spent(c, scope, who, (first_day, last_day)))
+                    self.failing = "" if not self._stuck else self.failing
+                    return found
+        except TimeoutError:
+            self._fails("TimeoutError")
+        raise Overloaded(f"The usage ledger does not answer: {self.failing}.", mend="Try again.", retry_after=1)
+
+    @property
+    def _stuck(self) -> bool:
+        """Whether there are rows that the database did not take."""
+        return bool(self.failing and (self._rows or self._committing))
 
     async def flush(self) -> None:
         """Return when everything so far is on disk, or the database failed to take it."""
@@ -123,7 +140,9 @@ class Ledger:
             self._waiting.append(waiter)
             self._stir()
             self._hurry.set()
-            await asyncio.wait([waiter], timeout=JOURNAL_S * 2)
+            done, _ = await asyncio.wait([waiter], timeout=JOURNAL_S * 2)
+            if not done:
+                self._fails("TimeoutError")
 
     async def close(self) -> None:
         """Write what waits, then stop."""
@@ -149,7 +168,7 @@ class Ledger:
         swept = -SWEEP_S
         time = asyncio.get_running_loop().time
         while True:
-            if not self._hurry.is_set() and not self._rows and not self._refusals:
+            if not self._hurry.is_set() and not self._rows and not self._refusals and not self.failing:
                 if self._closing:
                     return
                 self._stirred.clear()
@@ -186,13 +205,17 @@ class Ledger:
                 waiter.set_result(None)
         return True
 
+    def _fails(self, why: str) -> None:
+        if not self.failing:
+            log.warning("The usage ledger cannot be written (%s); rows wait in memory.", why)
+        self.failing = why
+        self._stir()  # until the database answers again it is tried, also where nothing waits to be written
+
     async def _attempt(self, work: Callable[[Any], Any]) -> bool:
         try:
             await self._metadata.write(work)
         except Exception as error:  # house: except because rows are kept and tried again, whatever it was
-            if not self.failing:
-                log.warning("The usage ledger cannot be written (%s); rows wait in memory.", type(error).__name__)
-            self.failing = type(error).__name__
+            self._fails(type(error).__name__)
             return False
         if self.failing:
             log.warning("The usage ledger is written again; %d rows were lost meanwhile.", self.lost)

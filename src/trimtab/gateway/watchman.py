@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Characters that one request may have scanned on the event loop; what goes beyond is scanned in a thread.
 INLINE = 3072
+#: Findings of one rule in one text that the trace keeps: a hostile text has thousands.
+KEPT = 100
 #: Characters of one answer's reasoning that are kept until its tool calls are judged.
 HEARD = 40_000
 _ANSWER_TOKENS = 200
@@ -59,6 +63,8 @@ class Watchman:
     heard: list[str] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    #: Findings beyond those that are kept.
+    left_out: int = 0
     #: Whether a text from outside is shown to the model in another way than it came.
     changed: bool = False
     _inline: int = INLINE
@@ -106,11 +112,11 @@ class Watchman:
     def note(self, where: str, verdict: Verdict, text: str = "", context: Context = NO_CONTEXT) -> None:
         """Keep what was found. Raises GuardRefused, naming rule and reason, when it blocks. Of a ``text`` from outside
         the provenance is kept too, and the sentences that speak to the model."""
-        first = len(self.found)
-        self._keep(where, verdict)
+        told = self._keep(where, verdict)
         if context.source in OUTSIDE:
-            for kept, found in zip(self.found[first:], verdict.findings, strict=True):
-                kept |= _from_outside(found, verdict, text, context)
+            redactions = _redactions(verdict.findings)
+            for found, kept in told:
+                kept |= _from_outside(found, redactions, text, context)
         if not verdict.allowed:
             self._refuse(where, verdict)
 
@@ -120,8 +126,15 @@ class Watchman:
         self.live.allowed, self.live.why = 0.0, f"{why}."
         self.write(status="refused", error=self.live.why)
 
-    def _keep(self, where: str, verdict: Verdict) -> None:
+    def _keep(self, where: str, verdict: Verdict) -> list[tuple[Finding, dict[str, Any]]]:
+        """Note findings and failures. Returns the findings that are kept, each with its note."""
+        told: list[tuple[Finding, dict[str, Any]]] = []
+        counts: Counter[str] = Counter()
         for found in verdict.findings:
+            counts[found.rule] += 1
+            if counts[found.rule] > KEPT:
+                self.left_out += 1
+                continue
             kept: dict[str, Any] = {"rule": found.rule, "action": found.action, "reason": found.reason, "where": where}
             kept |= {"start": found.start, "end": found.end}
             if found.scanner:
@@ -132,7 +145,8 @@ class Watchman:
                 kept["note"] = found.note
             if found.mark:
                 kept["mark"] = found.mark
-            self.found.append(kept)
+            told.append((found, kept))
+        self.found += [kept for _, kept in told]
         for failure in verdict.failures:
             self.failures.append(
                 {
@@ -143,6 +157,7 @@ class Watchman:
                     "where": where,
                 }
             )
+        return told
 
     def write(self, status: str = "ok", error: str = "") -> None:
         """A span for this stage, if there is something to tell."""
@@ -150,6 +165,8 @@ class Watchman:
             return
         actions = ", ".join(dict.fromkeys(found["action"] for found in self.found))
         attributes: dict[str, Any] = {"stage": self.stage, "findings": self.found}
+        if self.left_out:
+            attributes["left_out"] = self.left_out
         if self.failures:
             attributes["failures"] = self.failures
             if not error:
@@ -158,7 +175,7 @@ class Watchman:
             f"guard {self.stage}", "guardrail", self.since_ns, Layer.SAFETY,
             status=status, error=error, output=actions, attributes=attributes,
         )  # fmt: skip
-        self.found, self.failures = [], []
+        self.found, self.failures, self.left_out = [], [], 0
 
     @property
     def idle(self) -> bool:
@@ -197,18 +214,20 @@ class Watchman:
         judge = self.policy.judge
         said = await self._ask(text) if judge is not None else None
         fail = judge.fail if judge is not None else self.policy.fail
+        message = ""
         if said is None:
-            self.failures.append(
-                {"rule": "judge", "scanner": "judge", "why": "no judge answered", "fail": fail, "where": where}
-            )
+            why = "no judge answered" if judge is not None else "the policy names no judge"
+            message = f"The guard stopped this: it needs a closer look, and {why}."
+            self.failures.append({"rule": "judge", "scanner": "judge", "why": why, "fail": fail, "where": where})
         safe = said.safe if said is not None else fail == "open"
         if safe or verdict.action == "escalate":
-            return decided(verdict, "flag" if safe else "block")
+            settled = decided(verdict, "flag" if safe else "block")
+            return replace(settled, message=message or settled.message) if settled.action == "block" else settled
         codes = ", ".join(said.categories) if said is not None else "no answer"
         self.live.allowed, self.live.why = 0.0, f"judge: {codes or 'unsafe'}"
         self.write(status="refused", error=self.live.why)
         raise GuardRefused(
-            f"The guard stopped this after a closer look: {codes or 'unsafe'}.",
+            message or f"The guard stopped this after a closer look: {codes or 'unsafe'}.",
             field=where,
             mend=f"The policy is guards:/{self.live.stamp.guard}.",
         )
@@ -245,16 +264,24 @@ class Watchman:
         return said
 
 
-def _from_outside(found: Finding, verdict: Verdict, text: str, context: Context) -> dict[str, Any]:
+def _redactions(findings: Sequence[Finding]) -> list[tuple[int, int]]:
+    """Where something else than an instruction is redacted, in order and without overlaps."""
+    spans: list[tuple[int, int]] = []
+    for found in findings:
+        if found.action == "redact" and found.kind != INDIRECT:
+            start, end = spans.pop() if spans and found.start <= spans[-1][1] else (found.start, found.end)
+            spans.append((start, max(end, found.end)))
+    return spans
+
+
+def _from_outside(found: Finding, redactions: Sequence[tuple[int, int]], text: str, context: Context) -> dict[str, Any]:
     """Where a text from outside comes from; and the quote of an instruction in it, unless something else that is
     redacted stands there."""
     kept: dict[str, Any] = {"source": context.source}
     if origin := context.extra.get("origin"):
         kept["origin"] = str(origin)
-    hidden = any(
-        other.action == "redact" and other.kind != found.kind and other.start < found.end and found.start < other.end
-        for other in verdict.findings
-    )
+    before = bisect_left(redactions, (found.end, 0))
+    hidden = before > 0 and redactions[before - 1][1] > found.start
     if found.kind == INDIRECT and not hidden:
         kept["quote"] = text[found.start : found.end][:_QUOTE]
     return kept

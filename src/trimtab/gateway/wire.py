@@ -89,6 +89,11 @@ def completion(chunk: Chunk, trace_id: str, model: str, now_ns: int) -> bytes:
     return _encode(body)
 
 
+def with_cost(body: Mapping[str, Any], cost: float | None) -> dict[str, Any]:
+    """The last piece of a stream, with what the request cost: US dollars, null for a model without a price."""
+    return {**body, "trimtab": {"cost_usd": None if cost is None else round(cost, 9)}}
+
+
 def event(chunk: Chunk, trace_id: str, model: str, now_ns: int) -> bytes:
     """A ``chat.completion.chunk`` as an event of a stream; nothing for a piece the client did not ask for."""
     if chunk.body is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -21,7 +20,6 @@ TIMES = 2
 #: A longer text is read in parts of so many characters that overlap.
 BLOCK = 1 << 14
 OVERLAP = 1 << 9
-_MANY = 4
 
 
 class Undone(NamedTuple):
@@ -43,14 +41,18 @@ class Step(NamedTuple):
 
 _STEPS: tuple[Step, ...] = (
     Step(r"[a-z][A-Z0-9]|[0-9][A-Za-z]|[A-Za-z0-9+/_-]{20}", encodings.blobs),
-    Step(r"(?:[0-9A-Fa-f]{2}[ ,:\\%x0]{0,4}){5}[0-9A-Fa-f]{2}", encodings.hexadecimal),
-    Step(r"[01]{8}|(?:\d\d\d?[ ,]{1,2}){3}", encodings.binary),
+    Step(r"(?:[0-9A-Fa-f]{2}[ ,:\\%x0=]{0,4}){5}[0-9A-Fa-f]{2}", encodings.hexadecimal),
+    Step(r"[01]{7}|(?:\d\d\d?[ ,\\]{1,2}){3}", encodings.binary),
+    Step(r"(?:\d\d?[-.,_ /]{1,3}){8}\d", encodings.numbered),
+    Step(r"[!-~]{25}", encodings.base85),
+    Step(r"[A-Za-z0-9@][!-/:-@\[-`{-~][A-Za-z0-9@!-/:-@\[-`{-~]{2}", encodings.rot47),
     Step(r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,12};|\\[xuU0-3]", encodings.escapes),
     Step(r"[.\-\x{2022}\x{b7}_][.\-\x{2022}\x{b7}_ /|]{12}", encodings.morse),
     Step(r"[\x{2800}-\x{283f}]{4}", encodings.braille),
     Step(r"<[A-Za-z!/]|\]\(|/\*|\[//\]|\]:", markup.hidden),
     Step(r"<[A-Za-z!/]|[a-zA-Z][*~`]+[a-zA-Z]", markup.shown),
-    Step(r"(?:[^\s][ .\-_*|/~,+\\]{1,3}){4}[^\s]", disguises.spelled_out),
+    Step(r"(?:[^\s][ .\-_*|/~,+\\\x{2190}-\x{2bff}\x{1f300}-\x{1faff}]{1,3}){4}[^\s]", disguises.spelled_out),
+    Step(r"(?:\n[ \t]{0,4}\w?[ \t]{0,4}\r?){4}\n", disguises.downwards),
     Step(r"[A-Za-z]{14}|[a-z][A-Z][a-z]|[A-Za-z][_.\-/+*~|][A-Za-z]", disguises.run_together),
     Step("[\"'`]\\s{0,4}(?:\\+|\\.\\.|\\|\\||&|,)\\s{0,4}[\"'`]|-\\r?\\n", disguises.put_together),
     Step("", disguises.words_repaired),
@@ -71,11 +73,11 @@ def decoded(original: str, first: Reading) -> Undone:
     seen = {first.text}
     waiting = first.parts(BLOCK, OVERLAP)
     room = MOST_CHARACTERS + TIMES * len(original)
-    most = MOST_READINGS * len(waiting)
     for extra in _unseen(original):
         found.append(extra)
-        waiting.append(extra)
+        waiting += extra.parts(BLOCK, OVERLAP)
         seen.add(extra.text)
+    most = MOST_READINGS * len(waiting)
     for _ in range(DEPTH):
         fresh: list[Reading] = []
         for reading in waiting:
@@ -88,8 +90,6 @@ def decoded(original: str, first: Reading) -> Undone:
                 seen.add(undone.text)
                 found.append(undone)
                 fresh.append(undone)
-            if len(waiting) > _MANY:
-                time.sleep(0)  # a long text is read in a thread: let the event loop have its turn
         waiting = fresh
         if not waiting:
             break

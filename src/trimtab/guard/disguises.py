@@ -24,7 +24,11 @@ _TOKEN = re.compile(r"[^\s,;:?\"\[\]{}<>]+")
 _APART = str.maketrans(dict.fromkeys(',;:?"[]{}<>', " "))
 _WORD = re.compile(r"[a-z]+")
 _EDGES = ".'`~^*_-!)="
-_SPELLED = re.compile(r"(?<!\w)\w(?:([ \t.\-_*|/~,+\\]{1,3})\w(?!\w)){3,}")
+#: Arrows, signs and pictures that may stand between letters.
+PICTURES = "\u2190-\u2bff\U0001f300-\U0001faff"
+_SPELLED = re.compile(rf"(?<!\w)\w(?:([ \t.\-_*|/~,+\\{PICTURES}]{{1,3}})\w(?!\w)){{3,}}")
+#: Words from top to bottom: lines of at most so many characters with a letter or none; at least so many of them.
+_NARROW, _LEAST_LINES = 9, 8
 _GAP = re.compile(r"[ \t]{2,}|[ \t]*\n[ \t]*|[ \t]+[.\-_*|/~,+\\][ \t]+")
 _RUN_TOGETHER = compiled(r"[A-Za-z]{14,200}")
 _SNAKE = compiled(r"[A-Za-z]+(?:[_\-./+*~|]+[A-Za-z]+){3,}|(?:[A-Z]?[a-z]+){1,2}(?:[A-Z][a-z]*){3,}")
@@ -72,6 +76,37 @@ def spelled_out(reading: Reading) -> Reading | None:
     for run in _SPELLED.finditer(reading.text):
         changes.extend(_joined(reading.text, run.start(), run.end()))
     return woven(reading, changes, "spacing")
+
+
+def downwards(reading: Reading) -> Reading | None:
+    """Words written from top to bottom, a letter a line; an empty line parts words."""
+    changes: list[Change] = []
+    for start, end, letters in _columns(reading.text):
+        word = " ".join("".join(letter or " " for letter in letters).split())
+        if " " not in word and 8 < len(word) <= _MOST_LETTERS:
+            word = " ".join(split_words(word.lower()) or [word])
+        if len(word) > 3:
+            changes.append(Change(start, end, word))
+    return woven(reading, changes, "downwards")
+
+
+def _columns(text: str) -> Iterator[tuple[int, int, Sequence[str]]]:
+    """Runs of lines with a letter or none: where each begins and ends, and its letters. Line by line, since the time
+    of an expression over them can grow without bounds."""
+    letters: list[str] = []
+    at = start = end = 0
+    for line in (*text.split("\n"), "no letter"):
+        bare = line.strip(" \t\r") if len(line) <= _NARROW else line
+        if not bare or (len(bare) == 1 and bare.isalnum()):
+            if not letters:
+                start = at
+            letters.append(bare)
+            end = at + len(line)
+        elif letters:
+            if len(letters) >= _LEAST_LINES:
+                yield start, end, letters
+            letters = []
+        at += len(line) + 1
 
 
 def _joined(text: str, start: int, end: int) -> Iterator[Change]:

@@ -1,4 +1,5 @@
-"""Encodings of text: base64, base32, hexadecimal, binary, URL, HTML and backslash escapes, Morse, Braille, tags.
+"""Encodings of text: base64, 32 and 85, hexadecimal, binary, octal, letters by number, ROT47, URL, HTML and backslash
+escapes, Morse, Braille, tags.
 
 Each function takes a reading and gives what was decoded, or None. A decoded stretch becomes a text of its own where it
 says something by itself, and stands within its surroundings where it is a word or two.
@@ -15,16 +16,28 @@ from urllib.parse import unquote
 
 from .disguises import Change, woven
 from .spots import Reading, Weave
-from .vocabulary import WORDS
+from .vocabulary import WORDS, known
 
 #: The most characters of one stretch that are decoded.
 _LONGEST = 1 << 20
 #: From so many characters on, base64 is tried from four beginnings.
 _SHIFTED = 32
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*={0,3}")
-_HEX = re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ ,:]{0,2}){6,}")
+_HEX = re.compile(r"(?:(?:\\x|0x|%|=)?[0-9A-Fa-f]{2}[ ,:]{0,2}){6,}")
 _BINARY = re.compile(r"(?:[01]{8}[ ,]{0,2}){3,}")
 _CODES = re.compile(r"(?:(?:1[01]\d|12[0-6]|[3-9]\d)[ ,]{1,2}){5,}(?:1[01]\d|12[0-6]|[3-9]\d)(?!\d)")
+_BITS = re.compile(r"(?:[01]{7}[ ,]{1,2}){5,}[01]{7}(?![01])")
+_OCTAL = re.compile(r"(?:(?:0?1[0-7]{2}|0?[4-7][0-7])[ ,\\]{1,2}){5,}(?:0?1[0-7]{2}|0?[4-7][0-7])(?!\d)")
+#: Letters by their number in the alphabet, words parted by a space or a slash.
+_NUMBERED = re.compile(r"(?:(?:1\d|2[0-6]|[1-9])[-.,_ /]{1,3}){11,}(?:1\d|2[0-6]|[1-9])(?!\d)")
+_NUMBER = re.compile(r"\d+")
+_PACKED = re.compile(r"[!-~]{25,20000}")
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+#: Long tokens that are tried as base85, and the signs other than letters and figures that one of them has.
+_MOST_PACKED, _LEAST_SIGNS = 32, 4
+_ROT47 = str.maketrans({33 + n: 33 + (n + 47) % 94 for n in range(94)})
+#: Characters by which it is seen whether a text is ROT47, and the share of signs in it.
+_LOOK, _SIGNS_OF_ROT47 = 600, 0.12
 #: URL escapes and what stands between and after them; what stands before the first is looked for from there.
 _URL = re.compile(r"(?:%[0-9A-Fa-f]{2}[^\s%]{0,40})+")
 _URL_LEAD = 40
@@ -101,14 +114,14 @@ def hexadecimal(reading: Reading) -> Reading | None:
     """Bytes written in hexadecimal, together or apart."""
 
     def decode(run: str) -> str | None:
-        digits = re.sub(r"\\x|0x|%|[ ,:]", "", run)
+        digits = re.sub(r"\\x|0x|[%=]|[ ,:]", "", run)
         return readable(bytes.fromhex(digits)) if len(digits) % 2 == 0 else None
 
     return _decoded(reading, _HEX, decode, "hex")
 
 
 def binary(reading: Reading) -> Reading | None:
-    """Bytes written as eight zeros and ones, or as decimal character codes."""
+    """Bytes written as eight or seven zeros and ones, or as decimal or octal character codes."""
 
     def bits(run: str) -> str | None:
         digits = re.sub(r"[ ,]", "", run)
@@ -117,7 +130,65 @@ def binary(reading: Reading) -> Reading | None:
     def codes(run: str) -> str | None:
         return readable(bytes(int(code) for code in re.findall(r"\d+", run)))
 
-    return _decoded(reading, _BINARY, bits, "binary") or _decoded(reading, _CODES, codes, "codes")
+    def sevens(run: str) -> str | None:
+        return readable(bytes(int(digits, 2) for digits in _NUMBER.findall(run)))
+
+    def octal(run: str) -> str | None:
+        return readable(bytes(int(code, 8) for code in _NUMBER.findall(run)))
+
+    return (
+        _decoded(reading, _BINARY, bits, "binary")
+        or _decoded(reading, _BITS, sevens, "binary")
+        or _decoded(reading, _CODES, codes, "codes")
+        or _decoded(reading, _OCTAL, octal, "octal")
+    )
+
+
+def numbered(reading: Reading) -> Reading | None:
+    """Letters by their number in the alphabet: 9-7-14-15-18-5."""
+
+    def decode(run: str) -> str | None:
+        words = (
+            re.split(r"\s*/\s*|(?<=\d)[ _]+", run) if re.search(r"\d[-.,]\d", run) else re.split(r"\s*/\s*| {2,}", run)
+        )
+        said = ["".join(chr(96 + int(number)) for number in _NUMBER.findall(word)) for word in words]
+        return " ".join(said) if known(said) > 0.6 else None
+
+    return _decoded(reading, _NUMBERED, decode, "numbers")
+
+
+def base85(reading: Reading) -> Reading | None:
+    """Ascii85 and base85: long tokens full of signs."""
+    left = _MOST_PACKED
+
+    def decode(run: str) -> str | None:
+        nonlocal left
+        if left <= 0 or len(set(_PUNCTUATION.findall(run))) < _LEAST_SIGNS:
+            return None
+        left -= 1
+        for unpack in (base64.a85decode, base64.b85decode):
+            try:
+                text = readable(unpack(run.removeprefix("<~").removesuffix("~>").encode()))
+            except ValueError:
+                continue
+            if text:
+                return text
+        return None
+
+    return _decoded(reading, _PACKED, decode, "base85")
+
+
+def rot47(reading: Reading) -> Reading | None:
+    """Every printable sign turned by half of them; letters become signs, so such a text is full of these."""
+    part = reading.text[:_LOOK]
+    if len(_PUNCTUATION.findall(part)) < _SIGNS_OF_ROT47 * len(part):
+        return None
+    words = _WORD.findall(part.translate(_ROT47).lower())
+    if len(words) < 3 or known(words) < 0.6:
+        return None
+    weave = Weave(reading)
+    weave.put_even(reading.text.translate(_ROT47), 0, len(reading.text))
+    return weave.done("rot47")
 
 
 def escapes(reading: Reading) -> Reading | None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .checks import Check
 from .expressions import Screen
 from .provenance import kin, scanned_as
-from .scanner import Scan, Scanner
+from .scanner import MOST, Scan, Scanner
 from .text import Reading, Text
 from .verdicts import DEFAULT_MESSAGE, Action, Failure, Finding
 
-#: Findings that are sorted at once.
-_SORTED = 4096
 _NOTHING = Screen(())
 
 
@@ -106,11 +104,35 @@ class Stage:
         """The findings of the pattern rules in every reading, at original characters."""
         for reading in readings:
             for number in self.screen.which(reading.text):
-                rule, pattern = self.owners[number]
-                for match in pattern.finditer(reading.text):
-                    finding = finding_of(rule, match.start(), match.group(), reading)
-                    if finding is not None:
-                        yield finding
+                yield from self._by_pattern(number, reading)
+
+    def found_by_rules(self, text: Text) -> list[Finding]:
+        """The findings of the pattern rules in a whole text, each once. More than ``MOST`` of one rule become one that
+        reaches from the first to the end of the text; no more are kept at any time."""
+        found: defaultdict[str, dict[Finding, None]] = defaultdict(dict)
+        many: set[str] = set()
+        for reading in text.readings:
+            for number in self.screen.which(reading.text):
+                name = self.owners[number][0].name
+                for finding in self._by_pattern(number, reading):
+                    found[name][finding] = None
+                    if len(found[name]) > MOST:
+                        many.add(name)
+                        found[name] = {_one(found[name], len(text.original)): None}
+                    if name in many and reading is text.plain:  # in its order: none that follows begins earlier
+                        break
+        return [
+            each
+            for name, of_one in found.items()
+            for each in ([_one(of_one, len(text.original))] if name in many else of_one)
+        ]
+
+    def _by_pattern(self, number: int, reading: Reading) -> Iterator[Finding]:
+        rule, pattern = self.owners[number]
+        for match in pattern.finditer(reading.text):
+            finding = finding_of(rule, match.start(), match.group(), reading)
+            if finding is not None:
+                yield finding
 
     def order(self, finding: Finding) -> tuple[int, int, int]:
         """Findings in the order of the text; where two begin together, in the order of the policy."""
@@ -118,15 +140,18 @@ class Stage:
         return finding.start, rank, finding.end
 
     def ordered(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Findings in that order. A hostile text has many thousands: they are sorted in parts, so that no step keeps
-        other threads waiting for long."""
-        parts = [sorted(findings[at : at + _SORTED], key=self.order) for at in range(0, len(findings), _SORTED)]
-        return parts[0] if len(parts) == 1 else list(heapq.merge(*parts, key=self.order))
+        """Findings in that order, each once."""
+        return sorted(dict.fromkeys(findings), key=self.order) if findings else []
 
     def message_of(self, name: str) -> str:
         """What to tell the caller when this rule or scanner blocks."""
         said = {rule.name: rule.message for rule in self.rules} | {entry.name: entry.message for entry in self.entries}
         return said.get(name) or DEFAULT_MESSAGE
+
+
+def _one(found: Collection[Finding], end: int) -> Finding:
+    first = min(found, key=lambda each: each.start)
+    return replace(first, end=end, how=(), note=f"more than {MOST} matches")
 
 
 def finding_of(rule: Rule, start: int, matched: str, reading: Reading | None = None) -> Finding | None:

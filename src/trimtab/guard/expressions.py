@@ -6,8 +6,7 @@ patterns are some hundreds, and most policies use a part of them: each is compil
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,9 +14,6 @@ import re2
 
 #: RE2's budget for one compiled pattern and its cache, bytes.
 MEMORY = 64 << 20
-#: Characters that one step over a text works on.
-STEP = 1 << 14
-_SEEN = 64
 
 
 def compiled(pattern: str, *, capture: bool = True) -> Any:
@@ -37,24 +33,6 @@ def options(*, capture: bool = True) -> Any:
     chosen.max_mem = MEMORY
     chosen.never_capture = not capture
     return chosen
-
-
-def stepwise(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
-    """What ``finditer`` finds, in steps: ``re`` keeps every other thread waiting while it looks.
-
-    For patterns whose matches show within ``_SEEN`` characters of where they begin.
-    """
-    at = 0
-    while at < len(text):
-        stop = at + STEP
-        found = pattern.search(text, at, stop + _SEEN)
-        if found is None or found.start() >= stop:
-            at = stop
-            continue
-        if found.end() > stop:  # it may go on
-            found = pattern.match(text, found.start()) or found
-        yield found
-        at = max(found.end(), at + 1)
 
 
 class _Expression:

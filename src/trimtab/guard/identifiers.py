@@ -90,7 +90,7 @@ def uk_nino(text: str) -> bool:
 def de_tax(text: str) -> bool:
     """A German tax identifier: one digit two or three times, ISO 7064 MOD 11,10."""
     counts = [text[:10].count(digit) for digit in set(text[:10])]
-    return text[0] != "0" and max(counts) in (2, 3) and _mod_11_10(text)
+    return text[0] != "0" and max(counts) in (2, 3) and iso_7064_11_10(text)
 
 
 def fr_nir(text: str) -> bool:
@@ -123,7 +123,7 @@ def nl_bsn(text: str) -> bool:
 def be_national(text: str) -> bool:
     """A Belgian national number: 97 - n mod 97, with a 2 before it for those born since 2000."""
     check = int(text[9:])
-    return check in (97 - int(text[:9]) % 97, 97 - int("2" + text[:9]) % 97) and _day(text[4:6], text[2:4])
+    return check in (97 - int(text[:9]) % 97, 97 - int("2" + text[:9]) % 97) and day_exists(text[4:6], text[2:4])
 
 
 def pt_nif(text: str) -> bool:
@@ -135,31 +135,33 @@ def pt_nif(text: str) -> bool:
 def pl_pesel(text: str) -> bool:
     """A Polish PESEL: weights 1 3 7 9, a date inside."""
     month = int(text[2:4]) % 20
-    return weighed(text[:10], (1, 3, 7, 9) * 3) % 10 == (10 - int(text[10])) % 10 and _day(text[4:6], f"{month:02}")
+    return weighed(text[:10], (1, 3, 7, 9) * 3) % 10 == (10 - int(text[10])) % 10 and day_exists(
+        text[4:6], f"{month:02}"
+    )
 
 
 def se_personal(text: str) -> bool:
     """A Swedish personal number: Luhn over ten digits, a date inside (coordination numbers add 60 to the day)."""
     ten = text[-10:]
-    return luhn(ten) and _day(f"{int(ten[4:6]) % 60:02}", ten[2:4])
+    return luhn(ten) and day_exists(f"{int(ten[4:6]) % 60:02}", ten[2:4])
 
 
 def fi_hetu(text: str) -> bool:
     """A Finnish personal identity code: character by the remainder modulo 31."""
     number = int(text[:6] + text[7:10])
-    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == text[10] and _day(text[:2], text[2:4])
+    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == text[10] and day_exists(text[:2], text[2:4])
 
 
 def no_birth_number(text: str) -> bool:
     """A Norwegian birth number: two modulus 11 digits."""
     one = -weighed(text[:9], (3, 7, 6, 1, 8, 9, 4, 5, 2)) % 11
     two = -weighed(text[:10], (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
-    return one == int(text[9]) and two == int(text[10]) and _day(f"{int(text[:2]) % 40:02}", text[2:4])
+    return one == int(text[9]) and two == int(text[10]) and day_exists(f"{int(text[:2]) % 40:02}", text[2:4])
 
 
 def dk_cpr(text: str) -> bool:
     """A Danish CPR number: a date (its check digit is no longer kept)."""
-    return _day(text[:2], text[2:4])
+    return day_exists(text[:2], text[2:4])
 
 
 def ch_ahv(text: str) -> bool:
@@ -224,7 +226,7 @@ def in_aadhaar(text: str) -> bool:
 def cn_resident(text: str) -> bool:
     """A Chinese resident identity number: ISO 7064 MOD 11-2 (GB 11643)."""
     rest = weighed(text[:17], (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)) % 11
-    return "10X98765432"[rest] == text[17] and _day(text[12:14], text[10:12])
+    return "10X98765432"[rest] == text[17] and day_exists(text[12:14], text[10:12])
 
 
 def jp_my_number(text: str) -> bool:
@@ -236,7 +238,7 @@ def jp_my_number(text: str) -> bool:
 def kr_resident(text: str) -> bool:
     """A Korean resident registration number: modulus 11, a date inside."""
     rest = weighed(text[:12], (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11
-    return (11 - rest) % 10 == int(text[12]) and _day(text[4:6], text[2:4])
+    return (11 - rest) % 10 == int(text[12]) and day_exists(text[4:6], text[2:4])
 
 
 def tw_national(text: str) -> bool:
@@ -270,7 +272,7 @@ def ca_sin(text: str) -> bool:
 
 def za_id(text: str) -> bool:
     """A South African identity number: Luhn, a date inside."""
-    return luhn(text) and _day(text[4:6], text[2:4]) and text[10] in "012"
+    return luhn(text) and day_exists(text[4:6], text[2:4]) and text[10] in "012"
 
 
 def tr_identity(text: str) -> bool:
@@ -288,20 +290,20 @@ def il_identity(text: str) -> bool:
 def ro_cnp(text: str) -> bool:
     """A Romanian CNP: modulus 11, a date inside."""
     rest = weighed(text[:12], (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
-    return (1 if rest == 10 else rest) == int(text[12]) and _day(text[5:7], text[3:5])
+    return (1 if rest == 10 else rest) == int(text[12]) and day_exists(text[5:7], text[3:5])
 
 
 def cz_birth_number(text: str) -> bool:
     """A Czech or Slovak birth number of ten digits: divisible by eleven, a date inside."""
     month = int(text[2:4]) % 50 % 20
-    return int(text) % 11 == 0 and _day(text[4:6], f"{month:02}")
+    return int(text) % 11 == 0 and day_exists(text[4:6], f"{month:02}")
 
 
 def bg_egn(text: str) -> bool:
     """A Bulgarian EGN: modulus 11, a date inside."""
     month = int(text[2:4]) % 20
     rest = weighed(text[:9], (2, 4, 8, 5, 10, 9, 7, 3, 6)) % 11 % 10
-    return rest == int(text[9]) and _day(text[4:6], f"{month:02}")
+    return rest == int(text[9]) and day_exists(text[4:6], f"{month:02}")
 
 
 def ru_snils(text: str) -> bool:
@@ -334,7 +336,8 @@ def weighed(digits: str, weights: Iterable[int]) -> int:
     return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
 
 
-def _mod_11_10(text: str) -> bool:
+def iso_7064_11_10(text: str) -> bool:
+    """Whether the last digit is the check digit of ISO 7064, modulus 11, 10."""
     product = 10
     for digit in text[:-1]:
         product = ((int(digit) + product) % 10 or 10) * 2 % 11
@@ -345,7 +348,7 @@ def _ean(text: str) -> bool:
     return weighed(text, (1, 3) * 7) % 10 == 0
 
 
-def _day(day: str, month: str) -> bool:
+def day_exists(day: str, month: str) -> bool:
     """Whether a day of a month exists in some year."""
     try:
         date(2000, int(month), int(day))

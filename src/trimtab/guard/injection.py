@@ -7,9 +7,13 @@ is flagged.
 
 from __future__ import annotations
 
+from .expressions import compiled
 from .model import Scored, model
+from .model.concepts import CONCEPTS, concept_of
+from .model.features import tokens_of
 from .scanner import Match, Scanner, plain
 from .text import Reading, Text
+from .vocabulary import words_in
 
 #: Characters of one reading that are scored: of a longer one the beginning and the end.
 HEAD, TAIL = 72_000, 24_000
@@ -19,6 +23,24 @@ READINGS = 12
 KIND = "injection"
 #: Log-odds added where the words were disguised (spelled backwards, encoded, spaced out): honest requests seldom are.
 DISGUISED = 1.0
+#: Log-odds taken away where somebody only takes back his own words, in a text of at most so many characters.
+OWN_WORDS, SHORT = 2.0, 160
+#: What a reading may have undone for that: a word of another language is taken for a misspelt one.
+_SPELLING = frozenset(("typo", "unicode"))
+#: Concepts that such a request may bring.
+_HARMLESS = frozenset(("override", "prior", "you", "now", "negate", "reply", "task", "urgent", "comply"))
+#: "My" and "mine". What is a common word of another language as well says nothing: Italian and Polish "i", Arabic "من".
+_MINE = words_in(
+    """my mine mein meine meinen meiner meinem meines mon ma mes mi mis mío mía mio mia miei mie meu minha meus minhas
+    mijn mój moja moje mojego мой моя моё мое мои моего моей min mitt mina minun můj moji mou môj moju mea mele mei
+    μου моє мій моїм שלי مرا سؤالي رسالتي আমার मेरे मेरी मेरा मैंने tôi saya aku langu yangu sorumu mesajımı benim"""
+)
+#: "I" counts with what he did: who says "I want you to ignore everything" speaks of nothing that is his own.
+_I_DID = compiled(
+    r"(?i)\bi(?:['\x{2019}]ve| have| had| just){0,2} (?:said|told|asked|wrote|meant|sent|typed|mentioned|gave|made)\b"
+)
+#: "Mit" is Danish for "my" and German for "with".
+_GERMAN = ("ignorier", "vergiss", "vergess", "missacht")
 #: What is undone in honest texts all the time: it adds nothing.
 USUAL = frozenset(("unicode", "markup", "escapes", "run-together", "joined"))
 
@@ -35,10 +57,25 @@ def scan(text: Text) -> list[Match]:
     if best is None or best[0].end <= best[0].start:
         return []
     found, reading, shift = best
+    if _SPELLING.issuperset(reading.how) and found.logit > 0 and takes_back(text.plain.text):
+        found = Scored(found.logit - OWN_WORDS, found.start, found.end)
     start, end = reading.spot(found.start + shift, found.end + shift)
     return [
         Match(KIND, start, end, round(found.probability, 4), "it reads like an attack on the assistant", reading.how)
     ]
+
+
+def takes_back(text: str) -> bool:
+    """Whether somebody asks to ignore what he himself has said, and nothing else: "ignore my previous question". That
+    reads like an override, and it names no rules, no secret, no role and no freedom."""
+    if len(text) > SHORT:
+        return False
+    words = [word.casefold() for word in tokens_of(text, SHORT)]
+    danish = "mit" in words and not any(word.startswith(_GERMAN) for word in words)
+    if _MINE.isdisjoint(words) and not danish and _I_DID.search(text) is None:
+        return False
+    meant = {CONCEPTS[number] for word in words if (number := concept_of(word)) >= 0}
+    return "override" in meant and meant <= _HARMLESS
 
 
 def loudest(text: str, name: str = "injection") -> tuple[Scored, int]:

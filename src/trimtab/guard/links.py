@@ -1,7 +1,7 @@
 """The links scanner: addresses that deceive, run code or carry data away, images in Markdown and HTML above all.
 
 An image is fetched as soon as it is shown, so an address made by an attacker carries the conversation away without a
-click. A link that only points somewhere is left alone.
+click; so is whatever else HTML and CSS load by themselves. A link that only points somewhere is left alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -19,13 +21,29 @@ from .expressions import compiled
 from .plaintext import shape_of
 from .scanner import Match, Scan, Scanner, found_in, refuse_unknown
 from .secrets import entropy
-from .text import Context, Text
+from .text import LIMIT, Context, Reading, Text
 from .vocabulary import words_in
 
 LONGEST = 512
+#: An image in Markdown, with its title and its closing bracket, and an address that a style sheet loads.
 _IMAGE = compiled(
-    r"!\[[^\]\n]{0,300}\]\(\s*<?([^\s()<>]+)|(?i)<img\b[^<>]*\bsrc\s*=\s*(?:\"([^\"<>]*)|'([^'<>]*)|([^\s\"'<>]+))|"
-    r"(?i)background(?:-image)?\s*:\s*url\(\s*[\"']?([^\s\"')]+)|!\[[^\]\n]{0,300}\]\[[^\]\n]{0,100}\]"
+    r"!\[[^\]\n]{0,300}\]\(\s*<?([^\s()<>]+)>?(?:\s{1,8}(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'))?\s{0,8}\)?|"
+    r"(?i)(?::[^;:<>{}\n]{0,80}|@import\s{1,8})\burl\(\s{0,8}[\"']?([^\s\"'()<>]+)[\"']?\s{0,8}\)?"
+)
+#: A tag that loads something by itself, and the addresses in it.
+_LOADS = compiled(
+    r"(?i)<(?:img|image|use|iframe|frame|embed|video|audio|source|track|input|object|script|link|body|table|td|th)\b"
+    r"[^<>]*>?"
+)
+_LOADED = compiled(
+    r"(?i)\b(?:src|srcset|poster|data|background|href)\s{0,8}=\s{0,8}(?:\"([^\"<>]*)|'([^'<>]*)|([^\s\"'<>]+))"
+)
+#: What stands between the sources of a set: within an address no space comes after a comma.
+_MORE = re.compile(r"\s*,\s+")
+#: An image whose address stands elsewhere, by its label, and where labels get their addresses.
+_BY_LABEL = compiled(r"!\[([^\]\n]{0,300})\](?:\[([^\]\n]{0,100})\])?")
+_LABELLED = compiled(
+    r"(?m)^ {0,3}\[([^\]\n]{1,100})\]:\s{0,8}<?([^\s<>]+)>?(?:[ \t]{1,8}(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'))?"
 )
 _LINK = compiled(
     r"\[([^\]\n]{0,300})\]\(\s*<?([^\s()<>]+)|(?i)<a\b[^<>]*\bhref\s*=\s*[\"']?([^\s\"'<>]+)[^<>]*>([^<>]{0,300})"
@@ -33,7 +51,7 @@ _LINK = compiled(
 _ADDRESS = compiled(
     r"(?i)\b(?:https?|ftp|wss?)://[^\s<>\"'`\])}]+|\b(?:javascript|vbscript|data|file):[^\s<>\"'`\])}]{4,}"
 )
-_SIGN = compiled(r"(?i)://|javascript:|vbscript:|data:|file:|!\[|<img|<a ")
+_SIGN = compiled(r"(?i)://|javascript:|vbscript:|data:|file:|!\[|<[a-z]|url\(")
 _SHORTENERS = words_in(
     "bit.ly tinyurl.com t.co goo.gl ow.ly is.gd buff.ly rebrand.ly cutt.ly rb.gy shorturl.at tiny.cc s.id v.gd"
 )
@@ -46,7 +64,11 @@ _HOST = re.compile(r"(?i)\b(?:[a-z0-9-]+\.)+[a-z]{2,24}\b")
 _CARRIER = re.compile(
     r"(?i)^(?:d|q|data|payload|content|text|msg|message|prompt|secret|token|key|leak|exfil|history|chat|info|body|p)$"
 )
+#: Readings that guess at words: nobody loads an address that is only there once its digits were taken for letters.
+_GUESSED = frozenset(("leet", "typoglycemia"))
 _LEAST_DATA = 24
+_ALIKE = "look-alike-host"
+_HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2}){12,}")
 
 
 def _build(options: Mapping[str, Any]) -> Scan:
@@ -62,10 +84,11 @@ def _build(options: Mapping[str, Any]) -> Scan:
     def scan(text: Text) -> Sequence[Match]:
         said = [turn.text for turn in text.context.turns] + [text.context.asked, text.context.system]
         known = " ".join(said).casefold()
-        found = found_in(text, lambda reading: _links(reading, allow, deny, known))
+        loadable = tuple(each for each in text.readings if not _GUESSED.intersection("+".join(each.how).split("+")))
+        found = found_in(replace(text, readings=loadable), lambda reading: _links(reading, allow, deny, known))
         if text.plain.how:  # the plain reading puts look-alikes right, so they are looked for in what arrived
-            arrived = _links(text.original, allow, deny, known)
-            found += [match for match in arrived if match.kind == "look-alike-host"]
+            arrived = replace(text, readings=(Reading(text.original[:LIMIT]),))
+            found += found_in(arrived, lambda part: [m for m in _links(part, allow, deny, known) if m.kind == _ALIKE])
         return found
 
     return scan
@@ -81,19 +104,54 @@ def _links(text: str, allow: Sequence[str], deny: Sequence[str], known: str) -> 
         if old is None or old.score < score:
             found[start, end] = Match(kind, start, end, score)
 
-    for hit in _IMAGE.finditer(text):
-        group = next((n for n in range(1, _IMAGE.groups + 1) if hit.start(n) >= 0), 0)
-        if group:
-            for kind, score in _image(hit.group(group), allow, deny, known):
-                keep(kind, score, hit.start(), hit.end())
+    for start, end, address in _loaded(text):
+        for kind, score in _image(address, allow, deny, known):
+            keep(kind, score, start, end)
     for hit in _LINK.finditer(text):
         shown, address = (hit.group(1), hit.group(2)) if hit.start(2) >= 0 else (hit.group(4), hit.group(3))
         if _deceives(shown or "", address):
             keep("deceptive-link", 0.8, hit.start(), hit.end())
     for hit in _ADDRESS.finditer(text):
+        end = hit.end()
+        while text[end : end + 1] == ")" and text.count("(", hit.start(), end) > text.count(")", hit.start(), end):
+            end += 1  # a bracket of its own, as in javascript:alert(1)
         for kind, score in _address(hit.group().rstrip(".,;:!?*_"), allow, deny, known):
-            keep(kind, score, hit.start(), hit.end())
+            keep(kind, score, hit.start(), end)
     return list(found.values())
+
+
+def _loaded(text: str) -> Iterator[tuple[int, int, str]]:
+    """Every address that is loaded without a click, and the characters that load it."""
+    for hit in _IMAGE.finditer(text):
+        yield *hit.span(), hit.group(1) if hit.start(1) >= 0 else hit.group(2)
+    for tag in _LOADS.finditer(text):
+        for hit in _LOADED.finditer(tag.group()):
+            written = next(group for group in hit.groups() if group is not None)
+            several = hit.group().lower().startswith("srcset")
+            for address in _MORE.split(written)[:16] if several else (written,):
+                yield *tag.span(), address.partition(" ")[0] if several else address
+    if "![" in text and (labels := {label for _, label in _labels(text)}):
+        for hit in _LABELLED.finditer(text):
+            if _folded(hit.group(1)) in labels:
+                yield *hit.span(), hit.group(2)
+
+
+def _labels(text: str) -> Iterator[tuple[int, str]]:
+    """Where an image is shown by its label, and which."""
+    for hit in _BY_LABEL.finditer(text):
+        if text[hit.end() : hit.end() + 1] != "(":
+            yield hit.start(), _folded(hit.group(2) or hit.group(1))
+
+
+def _in_code(text: str, at: int) -> bool:
+    """Whether what looks like an image may be code: a macro of Rust, an attribute."""
+    before = text[at - 1 : at]
+    return before == "#" or before == "_" or before.isalnum()
+
+
+def _folded(label: str) -> str:
+    """A label as Markdown compares it."""
+    return " ".join(label.casefold().split())
 
 
 def _image(address: str, allow: Sequence[str], deny: Sequence[str], known: str) -> Iterator[tuple[str, float]]:
@@ -134,7 +192,7 @@ def _address(address: str, allow: Sequence[str], deny: Sequence[str], known: str
     if _numeric(host):
         yield "numeric-host", 0.6
     if _looks_like_another(host):
-        yield "look-alike-host", 0.8
+        yield _ALIKE, 0.8
     if host in _SHORTENERS:
         yield "shortened-link", 0.55
     if _PROGRAMS.search(parts.path):
@@ -159,15 +217,30 @@ def _carried(parts: SplitResult, known: str) -> bool:
             return True
         if len(value) >= 8 and value.casefold() in known and _CARRIER.match(name):
             return True
-    label = (parts.hostname or "").split(".")[0]
-    if len(label) >= _LEAST_DATA and _encoded(label):
+    labels = "".join((parts.hostname or "").split(".")[:-2])
+    if len(labels) >= _LEAST_DATA and _drawn(labels):
         return True
-    return any(len(part) >= 40 and _encoded(unquote(part)) for part in parts.path.split("/"))
+    return any(_said(unquote(part), known) for part in parts.path.split("/"))
+
+
+def _said(part: str, known: str) -> bool:
+    """Whether a part of a path is data: encoded, a sentence, or something long from the conversation."""
+    if len(part) >= 40 and _drawn(part):
+        return True
+    words = part.replace("+", " ").split()
+    return len(part) >= _LEAST_DATA and (len(words) > 3 or part.casefold() in known)
+
+
+def _drawn(value: str) -> bool:
+    """Whether a value looks encoded and is no name of words: capitals, small letters and digits take turns in it."""
+    kinds = ["A" if sign.isupper() else "a" if sign.islower() else "1" for sign in value if sign.isalnum()]
+    turns = sum(one != other for one, other in pairwise(kinds))
+    return _encoded(value) and (6 * turns >= len(kinds) or _HEXADECIMAL.fullmatch(value) is not None)
 
 
 def _encoded(value: str) -> bool:
     """Whether a value looks like base64, hexadecimal or words strung together, and not like a name."""
-    if re.fullmatch(r"(?:[0-9a-f]{2}){12,}", value, re.IGNORECASE):
+    if _HEXADECIMAL.fullmatch(value):
         return True
     return re.fullmatch(r"[A-Za-z0-9+/_=-]{24,}", value) is not None and entropy(value) > min(
         4.0, 0.75 * math.log2(len(value))
@@ -213,12 +286,18 @@ def _listed(host: str, hosts: Sequence[str]) -> bool:
 
 
 def _open(text: str, context: Context) -> int:
-    """A link may still grow in the last word, in brackets that are not closed, and between a label and its address."""
+    """A link may still grow in the last word, in brackets that are not closed, and between a label and its address. An
+    image that is shown by its label waits for the address of that label, not for long where it may be code, as in
+    ``vec![1, 2]``."""
     start = max(text.rfind(space) for space in " \n\t") + 1
     for opening, closing in (("![", ")"), ("[", ")"), ("<", ">")):
         at = text.rfind(opening)
         if at >= 0 and text.find(closing, at) < 0 and len(text) - at < LONGEST:
             start = min(start, at)
+    if "![" in text:
+        given = {_folded(hit.group(1)) for hit in _LABELLED.finditer(text)}
+        waits = (at for at, label in _labels(text) if label not in given)
+        start = min([start, *(at for at in waits if not _in_code(text, at) or len(text) - at < LONGEST)])
     return start
 
 

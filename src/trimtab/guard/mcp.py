@@ -1,15 +1,15 @@
 """A proxy for a tool server that speaks the Model Context Protocol over its standard input and output.
 
 Lines of JSON-RPC go both ways. ``tools/list`` is pinned: a tool whose description changes is noticed, in the session or
-since an earlier one. ``tools/call`` is screened before the server sees it. Results are scanned for instructions and
-marked as data.
+since an earlier one, and orders in descriptions that go beyond their tool are cut out. ``tools/call`` is screened
+before the server sees it. Results and resources are scanned for instructions and marked as data.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from .actions import DEFAULT_RULES, History, Result, ToolCall, arguments_of, scr
 from .indirect import Content
 from .indirect import screen as screen_content
 from .policy import Policy
+from .tool_texts import described, without_orders
 from .verdicts import Verdict
 
 #: The longest line that is passed on, in bytes, and the calls whose results are kept to judge later ones by.
@@ -86,8 +87,11 @@ class Proxy:
     def from_server(self, line: bytes) -> bytes:
         """A line of the server as the client gets it."""
         message = _decoded(line)
-        if not isinstance(message, dict) or "method" in message:
+        if isinstance(message, list):  # some clients take several messages at once: each is looked at by itself
+            return b"".join(self.from_server(_line(each)) for each in message if isinstance(each, dict))
+        if not isinstance(message, dict) or ("method" in message and "result" not in message):
             return line
+        message.pop("method", None)  # what brings a result is an answer, whatever else it says of itself
         method, call = self._waiting.pop(json.dumps(message.get("id")), ("", None))
         result = message.get("result")
         if not isinstance(result, dict):
@@ -96,6 +100,9 @@ class Proxy:
             return _line({**message, "result": self._listed(result)})
         if method == "tools/call" and call is not None:
             return _line({**message, "result": self._answered(call, result)})
+        if method == "resources/read" and isinstance(result.get("contents"), list):
+            contents = [self._part(str(_uri(part)), part) for part in result["contents"]]
+            return _line({**message, "result": {**result, "contents": contents}})
         return line
 
     def _judged(self, params: Mapping[str, Any]) -> tuple[ToolCall | None, Verdict]:
@@ -131,8 +138,16 @@ class Proxy:
                 seen.add(tool.name)
                 kept.append(each)
         earlier = [tool for tool in self._history.tools if tool.name not in seen]
+        # Pinned, and remembered for the judgement of later calls, is what the server said, with its orders.
         self._history = replace(self._history, pins=pins, tools=(*earlier, *tools_of(kept)))
-        return {**result, "tools": kept}
+        return {**result, "tools": [self._described(each, seen) for each in kept]}
+
+    def _described(self, tool: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+        name = str(tool.get("name"))
+        shown, cut = described(tool, [other for other in names if other != name])
+        if cut:
+            self.noted.append(f"flag {name}: its description gives orders beyond the tool")
+        return shown
 
     def _elsewhere(self, every: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         """The pins that are kept elsewhere; where they cannot be had, the tools are pinned for this session only."""
@@ -146,25 +161,32 @@ class Proxy:
 
     def _answered(self, call: ToolCall, result: Mapping[str, Any]) -> Mapping[str, Any]:
         content = result.get("content")
-        parts = [self._part(call, part) for part in content] if isinstance(content, list) else content
+        parts = [self._part(call.tool, part) for part in content] if isinstance(content, list) else content
         raw = _texts(content)
+        structured = {}
         if result.get("structuredContent") is not None:
             raw += json.dumps(result["structuredContent"], ensure_ascii=False)
+            left, cut = without_orders(result["structuredContent"], call.tool)
+            structured = {"structuredContent": left}
+            if cut:
+                self.noted.append(f"flag {call.tool}: its structured result speaks to the model")
         self._history = replace(
             self._history,
             made=(*self._history.made, call)[-KEPT:],
             results=(*self._history.results, Result(tool=call.tool, text=raw))[-KEPT:],
         )
-        return {**result, "content": parts}
+        return {**result, "content": parts, **structured}
 
-    def _part(self, call: ToolCall, part: Any) -> Any:
+    def _part(self, origin: str, part: Any) -> Any:
+        if isinstance(part, dict) and isinstance(part.get("resource"), dict):
+            return {**part, "resource": self._part(origin, part["resource"])}
         if not isinstance(part, dict) or not isinstance(part.get("text"), str):
             return part
         found = screen_content(
-            Content(text=part["text"], source="tool", origin=call.tool), then="mark" if self._mark else "keep"
+            Content(text=part["text"], source="tool", origin=origin), then="mark" if self._mark else "keep"
         )
         if not found.clean:
-            self.noted.append(f"flag {call.tool}: its result speaks to the model")
+            self.noted.append(f"flag {origin}: its result speaks to the model")
             found = screen_content(found.content, then="remove")
         return {**part, "text": found.text, "_meta": {**(part.get("_meta") or {}), "trimtab/untrusted": True}}
 
@@ -203,8 +225,13 @@ def _tell(proxy: Proxy, log: Callable[[str], Any]) -> None:
 
 
 def _texts(content: object) -> str:
-    parts = content if isinstance(content, list) else []
-    return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    inner = [part["resource"] if isinstance(part.get("resource"), dict) else part for part in parts]
+    return "\n".join(part["text"] for part in inner if isinstance(part.get("text"), str))
+
+
+def _uri(part: object) -> object:
+    return part.get("uri", "a resource") if isinstance(part, dict) else "a resource"
 
 
 def _decoded(line: bytes) -> Any:

@@ -10,17 +10,21 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput
-from trimtab.stats import wilson
+from trimtab.core import BadInput, Later
 
 from .policy import Policy
 from .scanner import STAGES, Match, Scan
 from .text import Context, Text, Turn
 from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from trimtab import stats
+else:
+    stats = Later("trimtab.stats")
 
 #: Sets of good requests: the budget counts these. ``hard`` texts use an attacker's words innocently and are told apart.
 #: So are the requests of blocks that people called wrong: they were chosen for being stopped, and are no sample.
@@ -38,7 +42,11 @@ STOPPING_IN_CONTENT = (*STOPPING, "redact")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One text, and whether it is to be stopped. ``group`` is its set: ordinary, hard, traffic or a kind of attack."""
+    """One text, and whether it is to be stopped. ``group`` is its set: ordinary, hard, traffic or a kind of attack.
+
+    ``answer`` is what a model answered to it: then text and answer are one case, which is stopped where either is.
+    ``passages`` and ``system`` are what the scanners of the answer may know.
+    """
 
     text: str
     attack: bool
@@ -46,6 +54,9 @@ class Case:
     stage: str = "input"
     source: str = "user"
     turns: tuple[Turn, ...] = ()
+    answer: str = ""
+    passages: tuple[str, ...] = ()
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ class Rate:
 
     def told(self) -> dict[str, Any]:
         """For JSON."""
-        low, high = wilson(self.hits, self.n) if self.n else (0.0, 1.0)
+        low, high = stats.wilson(self.hits, self.n) if self.n else (0.0, 1.0)
         return {
             "hits": self.hits, "n": self.n, "share": round(self.share, 5),
             "low": round(low, 5), "high": round(high, 5),
@@ -85,13 +96,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The measurement of one policy. ``cut`` is how many cases the time did not allow."""
+    """The measurement of one policy. ``cut`` is how many cases the time did not allow.
+
+    ``answered`` are the ordinary good requests whose answers are known. Of the others only the way in is measured, so
+    that among all of them what scanners of answers stop would count for little.
+    """
 
     joint: Mapping[str, Rate]
     touched: Mapping[str, Rate]
     rows: tuple[Row, ...]
     attacks: frozenset[str]
     budget: float
+    answered: Rate = Rate(0, 0)
     failures: Mapping[str, int] = field(default_factory=dict)
     cut: int = 0
     seconds: float = 0.0
@@ -116,8 +132,13 @@ class Report:
 
     @property
     def over(self) -> bool:
-        """Whether it stops more ordinary requests than its budget allows."""
-        return self.false_positives.share > self.budget
+        """Whether it stops more ordinary requests than its budget allows, or surely more of those with answers: these
+        may be few, so the lower end of their interval counts."""
+        return self.false_positives.share > self.budget or self._over_with_answers
+
+    @property
+    def _over_with_answers(self) -> bool:
+        return bool(self.answered.hits) and self.answered.told()["low"] > self.budget
 
     def told(self) -> dict[str, Any]:
         """For JSON."""
@@ -125,6 +146,7 @@ class Report:
             "budget": self.budget,
             "over_budget": self.over,
             "false_positives": self.false_positives.told(),
+            "answered": self.answered.told(),
             "independent": round(self.independent, 5),
             "recall": self.recall.told(),
             "sets": [
@@ -158,13 +180,15 @@ class Report:
 
     def refusal(self) -> str:
         """The numbers in a sentence, for the one whose policy goes over its budget."""
-        told = self.false_positives.told()
+        lately = self.false_positives.share <= self.budget
+        told = (self.answered if lately else self.false_positives).told()
+        what = "requests whose answers are known" if lately else "ordinary requests"
         worst = sorted(self.rows, key=lambda row: -_sum(row.stops, ORDINARY).hits)[:3]
         names = ", ".join(
             f"{row.rule} {_sum(row.stops, ORDINARY).share:.2%}" for row in worst if _sum(row.stops, ORDINARY).hits
         )
         return (
-            f"it stops {told['hits']} of {told['n']} ordinary requests ({told['share']:.2%}, 95 % interval "
+            f"it stops {told['hits']} of {told['n']} {what} ({told['share']:.2%}, 95 % interval "
             f"{told['low']:.2%} to {told['high']:.2%}); its budget is {self.budget:.2%}. By scanner: {names or 'none'}"
         )
 
@@ -172,25 +196,33 @@ class Report:
 @dataclass(slots=True)
 class _Tally:
     n: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    staged: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    staged: dict[tuple[tuple[str, ...], str], int] = field(default_factory=lambda: defaultdict(int))
     joint: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     touched: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     stops: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     alone: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
     failed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    #: Of the ordinary good ones with an answer: how many were stopped, and how many there were.
+    answered: list[int] = field(default_factory=lambda: [0, 0])
 
-    def take(self, case: Case, verdict: Verdict) -> None:
+    def take(self, case: Case, verdicts: Mapping[str, Verdict]) -> None:
+        """Count a case by the verdict of each stage that it went through."""
         group = case.group
-        actions = STOPPING_IN_CONTENT if case.source in ("document", "tool") else STOPPING
-        stopping = {finding.rule for finding in verdict.findings if finding.action in actions}
-        stopping |= {failure.rule for failure in verdict.failures if failure.fail == "closed"}
-        for failure in verdict.failures:
-            self.failed[f"{failure.rule}: {failure.why}"] += 1
+        stopping: set[str] = set()
+        for stage, verdict in verdicts.items():
+            content = stage == case.stage and case.source in ("document", "tool")
+            actions = STOPPING_IN_CONTENT if content else STOPPING
+            stopping |= {finding.rule for finding in verdict.findings if finding.action in actions}
+            stopping |= {failure.rule for failure in verdict.failures if failure.fail == "closed"}
+            for failure in verdict.failures:
+                self.failed[f"{failure.rule}: {failure.why}"] += 1
         self.n[group] += 1
-        self.staged[(case.stage, group)] += 1
-        self.touched[group] += bool(verdict.findings) or bool(stopping)
+        self.staged[(tuple(verdicts), group)] += 1
+        self.touched[group] += bool(stopping) or any(verdict.findings for verdict in verdicts.values())
         self.joint[group] += bool(stopping)
+        if case.answer and not case.attack and group in ORDINARY:
+            self.answered = [self.answered[0] + bool(stopping), self.answered[1] + 1]
         for rule in stopping:
             self.stops[(rule, group)] += 1
             if len(stopping) == 1:
@@ -220,10 +252,12 @@ def measure(
             continue
         if case.attack:
             attacks.add(case.group)
-        before = clock()
-        verdict = timed.scan(case.stage, case.text, context=Context(source=case.source, turns=case.turns))
-        times.append((clock() - before) * 1000)
-        tally.take(case, verdict)
+        verdicts: dict[str, Verdict] = {}
+        for stage, text, context in _stages(case):
+            before = clock()
+            verdicts[stage] = timed.scan(stage, text, context=context)
+            times.append((clock() - before) * 1000)
+        tally.take(case, verdicts)
     written = policy.budget.false_positives
     return Report(
         joint={name: Rate(tally.joint[name], n) for name, n in tally.n.items()},
@@ -231,12 +265,21 @@ def measure(
         rows=_rows(policy, tally, clocked),
         attacks=frozenset(attacks),
         budget=budget if budget is not None else written if written is not None else BUDGET,
+        answered=Rate(*tally.answered),
         failures=dict(list(tally.failed.items())[:50]),
         cut=cut,
         seconds=clock() - began,
         p50_ms=_quantile(times, 0.5) or 0.0,
         p95_ms=_quantile(times, 0.95) or 0.0,
     )
+
+
+def _stages(case: Case) -> Iterator[tuple[str, str, Context]]:
+    """What is scanned of a case, and what its scanners may know."""
+    yield case.stage, case.text, Context(source=case.source, turns=case.turns)
+    if case.answer:
+        known = Context(source="assistant", asked=case.text, passages=case.passages, system=case.system)
+        yield "output", case.answer, known
 
 
 def _timed(policy: Policy, times: dict[str, list[float]], clock: Callable[[], float]) -> Policy:
@@ -265,7 +308,7 @@ def _quantile(times: Sequence[float], share: float) -> float | None:
 
 def cases_from(records: Sequence[Mapping[str, Any]]) -> list[Case]:
     """Cases from records: ``text`` or ``messages``, ``label`` (benign, or anything else for an attack), and optionally
-    ``set`` (or ``category``), ``stage`` and ``source``. Raises BadInput naming the record."""
+    ``set`` (or ``category``), ``stage``, ``source`` and ``answer``. Raises BadInput naming the record."""
     if len(records) > MOST:
         raise BadInput(f"there are {len(records)} cases", field="cases", mend=f"Give at most {MOST}.")
     return [_case(record, f"cases[{number}]") for number, record in enumerate(records)]
@@ -281,12 +324,15 @@ def _case(record: Mapping[str, Any], where: str) -> Case:
         raise BadInput(f"{stage!r} is no stage", field=f"{where}.stage", mend=f"Use one of {', '.join(STAGES)}.")
     if source not in ("user", "document", "tool", "assistant"):
         source = "user"  # the name of a data set, as published sets write it
+    answer = record.get("answer", "")
+    if not isinstance(answer, str) or (answer and stage != "input"):
+        raise BadInput("must be the answer to an input", field=f"{where}.answer", mend="Write text, or leave it out.")
     attack = label != "benign"
     named = str(record.get("set") or record.get("category") or "")
     hard = HARD if "hard" in named else "ordinary"
     return Case(
         text=text, attack=attack, group=(named or str(label)) if attack else named if named == "traffic" else hard,
-        stage=str(stage), source=str(source), turns=turns,
+        stage=str(stage), source=str(source), turns=turns, answer=answer,
     )  # fmt: skip
 
 
@@ -313,7 +359,9 @@ def _rows(policy: Policy, tally: _Tally, times: Mapping[str, Sequence[float]]) -
     def rates(counts: Mapping[tuple[str, str], int], name: str) -> dict[str, Rate]:
         """Of the cases of the stages where it stands: a rule for answers says nothing about questions."""
         stages = [stage for stage, held in policy.stages.items() if name in held.names] or list(STAGES)
-        n = {group: sum(tally.staged[(stage, group)] for stage in stages) for group in tally.n}
+        n: dict[str, int] = defaultdict(int)
+        for (went_through, group), count in tally.staged.items():
+            n[group] += count if set(stages) & set(went_through) else 0
         return {group: Rate(counts[(name, group)], of) for group, of in n.items() if of}
 
     return tuple(

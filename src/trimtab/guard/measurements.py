@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trimtab.core import new_id, now_ns
-from trimtab.store import Metadata
+from trimtab.core import Later, new_id, now_ns
 
-from . import records
+if TYPE_CHECKING:
+    from trimtab.store import Metadata
+
+    from . import records
+else:
+    records = Later("trimtab.guard.records")
 
 #: Measurements of one policy that are kept, and of one listing.
 KEPT, MOST = 50, 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,14 +25,19 @@ KINDS = tuple(dict.fromkeys(rule.kind for rule in RULES))
 USUAL = tuple(kind for kind in KINDS if kind not in ("url", "mac-address", "ethereum-address"))
 
 
-_RULES = tuple(
-    (rule, compiled(rule.pattern), compiled(rf"(?i)(?:^|[^\p{{L}}])(?:{rule.words})") if rule.words else None)
-    for rule in RULES
-)
+def _words_of(rule: PersonalRule) -> Any:
+    """The words of a rule, in the form that the plain reading gives them."""
+    words = unicodedata.normalize("NFKC", rule.words)
+    return compiled(rf"(?i)(?:^|[^\p{{L}}])(?:{words})") if words else None
+
+
+_RULES = tuple((rule, compiled(rule.pattern), _words_of(rule)) for rule in RULES)
 _LABEL = compiled(PHONE_LABEL)
-#: What personal data cannot be without: three digits close together, an at sign, an address, a name that is told.
+#: What personal data cannot be without: three digits close together, an at sign, an address, a name that is told, a
+#: word for a passport.
 _SIGN = compiled(
-    r"\d[^A-Za-z]{0,4}\d[^A-Za-z]{0,4}\d|@|://|::|[Nn]ame |m'appelle|llamo|called|\b(?:[13]|bc1)[A-Za-z0-9]{25}"
+    r"\d[^A-Za-z]{0,4}\d[^A-Za-z]{0,4}\d|@|://|::|[Nn]ame |m'appelle|llamo|called|\b(?:[13]|bc1)[A-Za-z0-9]{25}|"
+    r"(?i:passport|reisepass|passeport|pasaporte)"
 )
 
 
@@ -126,7 +132,8 @@ SCANNERS = (
         longest=LONGEST,
         open=_open,
         options={
-            "kinds": f"the kinds to look for; all but url and hardware addresses unless given: {', '.join(KINDS)}"
+            "kinds": "the kinds to look for; all but url, hardware and Ethereum addresses unless given: "
+            + ", ".join(KINDS)
         },
     ),
 )

@@ -1,7 +1,7 @@
 """The forms of personal data: a pattern, a check on its characters, the words that make it likely, and how sure it is.
 
 Patterns are RE2; a first group, where there is one, is the datum itself. ``alone`` is the score without a telling word
-nearby, ``near`` the score with one. The sources of the checks are in ``identifiers``.
+nearby, ``near`` the score with one. The sources of the checks are in ``identifiers`` and ``national_codes``.
 """
 
 # ruff: noqa: E501 - a rule a line, so that rules can be compared
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from trimtab.core.checksums import iban
 
 from . import identifiers as ids
+from . import national_codes as codes
 
 
 class PersonalRule(NamedTuple):
@@ -104,6 +105,7 @@ RULES: tuple[PersonalRule, ...] = (
     PersonalRule("url", r"\bhttps?://[^\s<>\"'()\[\]{}|\\^`]{4,}[^\s<>\"'()\[\]{}|\\^`.,;:!?]", 0.55),
     PersonalRule("date-of-birth", r"\b\d{1,4}[-/. ]\d{1,2}[-/. ]\d{2,4}\b", 0.1, 0.75, r"born|birth|birthday|dob|d\.o\.b|geboren|naissance|nacimiento|nascita"),
     PersonalRule("passport", r"\b[A-Z]{0,2}\d{6,9}\b", 0.1, 0.75, r"passports?|reisepass|passeport|pasaporte"),
+    PersonalRule("passport", r"\b[CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8}\b", 0.1, 0.75, r"passports?|reisepass|passeport|pasaporte", lambda text: len(digits(text)) > 3),
     PersonalRule("driver-licence", r"\b[A-Z]{0,3}\d{4,14}(?:-\d{2,4}){0,3}\b", 0.1, 0.75, r"driv(?:er|ing)(?:'?s)? ?licen[cs]e|führerschein|permis de conduire"),
     PersonalRule("person", r"(?:[Mm]y name is|I am called|I'm called|[Mm]ein Name ist|[Jj]e m'appelle|[Mm]e llamo) (\p{Lu}[\p{L}'-]+(?: \p{Lu}[\p{L}'-]+){0,3})", 0.7),
     # National identifiers
@@ -133,7 +135,7 @@ RULES: tuple[PersonalRule, ...] = (
     PersonalRule("bg-egn", r"\b\d{10}\b", 0.1, 0.9, r"егн|egn", ids.bg_egn),
     PersonalRule("ru-snils", r"\b\d{3}-\d{3}-\d{3}[ -]\d{2}\b", 0.85, 0.95, r"снилс|snils", _compact(ids.ru_snils)),
     PersonalRule("tr-identity-number", r"\b[1-9]\d{10}\b", 0.5, 0.9, r"kimlik|tckn|turkish", ids.tr_identity),
-    PersonalRule("il-identity-number", r"\b\d{9}\b", 0.1, 0.85, r"teudat|ת\"ז|israeli", ids.il_identity),
+    PersonalRule("il-identity-number", r"\b\d{9}\b", 0.1, 0.85, r"teudat|תעודת זהות|ת\.?\"?ז|israeli", ids.il_identity),
     PersonalRule("za-id-number", r"\b\d{13}\b", 0.6, 0.9, r"south africa|" + _ID, ids.za_id),
     PersonalRule("br-cpf", r"\b\d{3}\.?\d{3}\.?\d{3}-?\d{2}\b", 0.5, 0.95, r"cpf", _compact(ids.br_cpf)),
     PersonalRule("br-cpf", r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b", 0.9, 0.95, r"cpf", _compact(ids.br_cpf)),
@@ -150,5 +152,17 @@ RULES: tuple[PersonalRule, ...] = (
     PersonalRule("tw-identity-number", r"\b[A-Z][1289]\d{8}\b", 0.8, 0.95, r"身分證|taiwan", ids.tw_national),
     PersonalRule("sg-nric", r"\b[STFGMstfgm]\d{7}[A-Za-z]\b", 0.9, 0.95, r"nric|fin", _compact(ids.sg_nric)),
     PersonalRule("au-tfn", r"\b\d{3} ?\d{3} ?\d{3}\b", 0.1, 0.9, r"tfn|tax file", _compact(ids.au_tfn)),
+    PersonalRule("th-national-id", r"\b[1-8](?:-?\d{4})-?\d{5}-?\d{2}-?\d\b", 0.3, 0.9, r"บัตรประชาชน|เลขประจำตัวประชาชน|thai", _compact(codes.th_national)),
+    PersonalRule("hk-identity-card", r"\b[A-Z]{1,2}\d{6}\([0-9A]\)", 0.85, 0.95, r"hkid|身份證|hong kong", _compact(codes.hk_identity)),
+    PersonalRule("hk-identity-card", r"\b[A-Z]{1,2}\d{6}[0-9A]\b", 0.1, 0.9, r"hkid|身份證|hong kong", codes.hk_identity),
+    PersonalRule("gr-amka", r"\b\d{11}\b", 0.2, 0.9, r"amka|αμκα", codes.gr_amka),
+    PersonalRule("hr-oib", r"\b\d{11}\b", 0.1, 0.9, r"oib", codes.hr_oib),
+    PersonalRule("jmbg", r"\b\d{13}\b", 0.3, 0.9, r"jmbg|матични|emšo|emso", codes.jmbg),
+    PersonalRule("baltic-personal-code", r"\b[1-6]\d{10}\b", 0.3, 0.9, r"isikukood|asmens kod|estonian|lithuanian", codes.baltic),
+    PersonalRule("hu-taj", r"\b\d{3}[ -]?\d{3}[ -]?\d{3}\b", 0.1, 0.9, r"taj|társadalombiztosítás", _compact(codes.hu_taj)),
+    PersonalRule("ua-tax-number", r"\b\d{10}\b", 0.1, 0.9, r"рнокпп|ідентифікаційний|ипн|rnokpp", codes.ua_tax),
+    PersonalRule("pk-cnic", r"\b[1-7]\d{4}-\d{7}-\d\b", 0.5, 0.95, r"cnic|nadra|شناختی"),
+    PersonalRule("id-nik", r"\b\d{16}\b", 0.1, 0.85, r"nik|ktp|induk kependudukan", codes.id_nik),
+    PersonalRule("my-nric", r"\b\d{6}-\d{2}-\d{4}\b", 0.5, 0.95, r"mykad|kad pengenalan|nric|malaysia", _compact(codes.my_nric)),
     PersonalRule("au-medicare", r"\b[2-6]\d{3} ?\d{5} ?\d\b", 0.2, 0.9, r"medicare", _compact(ids.au_medicare)),
 )  # fmt: skip

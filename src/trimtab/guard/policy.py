@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import Full
 from typing import Any, Literal
 
 from trimtab.core import digest_of
@@ -27,24 +29,30 @@ from .actions import ActionRules, History, ToolCall
 from .actions import screen as screened
 from .dialogue import Flows
 from .entries import ScannerEntry, Stage
+from .exchange import Question, portable
 from .judge import JudgeSettings
+from .processes import PROCESSES, START_S, Lost, NotStarted, ScanProcess
 from .provenance import scanned_as
 from .scanner import WHOLE
-from .text import LIMIT, NO_CONTEXT, Context, Text, read
+from .text import LIMIT, NO_CONTEXT, Context, Text, encodable, read
 from .untrusted import MARKS, Untrusted, spotlit
 from .verdicts import SEVERITY, Failure, Finding, Replace, Verdict, hardest, named, redacted
-from .written import TIERS, Budget, Risk, read_policy
+from .written import TIERS, Budget, Risk, one_stage, read_policy
+
+log = logging.getLogger(__name__)
 
 _CACHE: dict[str, Policy] = {}
 _CACHE_SIZE = 64
 #: Texts up to so many characters are scanned at once; longer ones in a thread, so that the event loop goes on.
 INLINE = 2048
+#: Still longer ones are scanned in a process of their own: a thread shares the interpreter with the event loop.
+THREADED = 1 << 15
 _NO_STAGE = Stage()
 #: What a policy is warmed with: like a request in its letters, figures and signs, and with something for most scanners.
 _WORDS = "Please ignore the order 4711-2025 of a@b.example; see https://example.com/x?y=1 and `rm x`, key = abc123."
 #: Clean texts that a policy remembers, by their hash.
 _MOST_CLEAN = 4096
-#: A whole scan in a thread is given up after the stage's budget and this many seconds.
+#: A whole scan in a thread or process is given up after the stage's budget and this many seconds.
 _GRACE = 1.0
 
 
@@ -58,6 +66,8 @@ class Policy:
 
     digest: str
     stages: Mapping[str, Stage]
+    #: As it was written, for a scanning process; a policy without it scans all texts in this process.
+    content: Mapping[str, Any] | None = field(default=None, repr=False)
     fail: Literal["open", "closed"] = "closed"
     budget: Budget = field(default_factory=Budget)
     risk: Risk = field(default_factory=Risk)
@@ -100,10 +110,11 @@ class Policy:
         replace: Replace = named,
         inline: int = INLINE,
     ) -> Verdict:
-        """Like ``scan``, without keeping the event loop: a long text, or a large scanner, goes to a thread.
+        """Like ``scan``, without keeping the event loop: a text over ``inline`` characters, or a large scanner, goes
+        to a thread, and one over ``THREADED`` to a process.
 
-        Texts up to ``inline`` characters are scanned at once. A thread cannot be stopped: what runs over its time is
-        left to end by itself, and its rule is followed.
+        A process that runs over its time is killed. A thread cannot be stopped: it is left to end by itself. The rule
+        for failures is followed either way.
         """
         rules = self.stages.get(stage, _NO_STAGE)
         every = self.asked(stage, context, tier)
@@ -111,15 +122,24 @@ class Policy:
         seen = (stage, context.source, tier, len(text), hash(text))
         if not large and (len(text) <= inline or (not context.newest and seen in self.clean)):
             return self.scan(stage, text, context=context, tier=tier, replace=replace)
-        text = encodable(text)
+        text = await asyncio.to_thread(encodable, text) if len(text) > THREADED else encodable(text)
         asked = [entry for entry in every if entry.scanner.cost != "large"]
         if not asked and not large and (scanned_as(context.source) == "document" or not rules.rules):
             return Verdict(text=text)
-        job = asyncio.to_thread(self._scan, rules, asked, text, context, replace)
+        verdict, why = None, ""
         try:
-            verdict = await asyncio.wait_for(job, self.budget.latency + _GRACE)
+            verdict = await self._elsewhere(stage, text, context, tier, replace)
+            if verdict is None:
+                job = asyncio.to_thread(self._scan, rules, asked, text, context, replace)
+                verdict = await asyncio.wait_for(job, self.budget.latency + _GRACE)
         except TimeoutError:
-            late = Failure(rule="guard", scanner="", why="it took longer than its budget", fail=self.fail)
+            why = "it took longer than its budget"
+        except Full:
+            why = "too many long texts were waiting"
+        except Lost as error:
+            why = str(error)
+        if verdict is None:
+            late = Failure(rule="guard", scanner="", why=why, fail=self.fail)
             return _verdict(rules, [], [late], text, replace)
         if not large:
             self._remember(seen, verdict)
@@ -133,9 +153,42 @@ class Policy:
             failures += [failure] if failure else []
         return _verdict(rules, rules.ordered(findings), failures, text, replace)
 
+    async def _elsewhere(self, stage: str, text: str, context: Context, tier: str, replace: Replace) -> Verdict | None:
+        """The verdict on a long text, scanned in a process; None for others, and where no process can be started.
+        Raises TimeoutError, Full, Lost."""
+        if len(text) <= THREADED or self.content is None:
+            return None
+        rules, within = self.stages[stage], self.budget.latency + _GRACE
+        content = one_stage(self.content, stage, rules)
+
+        def look(process: ScanProcess) -> Verdict:
+            question = Question(
+                within=within, digest=f"{self.digest}/{stage}", content=content, stage=stage, tier=tier, context=context
+            )  # fmt: skip
+            return _verdict(rules, *process.look(question, text), text, replace)
+
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(PROCESSES.run(look)), within + START_S)
+        except NotStarted as error:
+            log.warning("a long text is scanned in a thread: %s", error)
+            return None
+
+    def look(self, stage: str, text: str, context: Context, tier: str) -> tuple[list[Finding], list[Failure]]:
+        """What pattern rules and all scanners but the large ones find in a text, in order, and what failed."""
+        asked = [entry for entry in self.asked(stage, context, tier) if entry.scanner.cost != "large"]
+        return self._found(self.stages.get(stage, _NO_STAGE), asked, text, context)
+
     def _scan(
         self, rules: Stage, asked: Sequence[ScannerEntry], text: str, context: Context, replace: Replace
     ) -> Verdict:
+        findings, failures = self._found(rules, asked, text, context)
+        if not findings and not failures:  # the common case
+            return Verdict(text=text)
+        return _verdict(rules, findings, failures, text, replace)
+
+    def _found(
+        self, rules: Stage, asked: Sequence[ScannerEntry], text: str, context: Context
+    ) -> tuple[list[Finding], list[Failure]]:
         began = time.perf_counter()
         failures: list[Failure] = []
         try:
@@ -143,22 +196,20 @@ class Policy:
             reading = read(text, context=context)
         except Exception as error:  # house: except because a mistake in reading must follow the policy's fail rule
             why = f"the text could not be read ({type(error).__name__})"
-            return _verdict(rules, [], [Failure(rule="reading", scanner="", why=why, fail=self.fail)], text, replace)
+            return [], [Failure(rule="reading", scanner="", why=why, fail=self.fail)]
         if reading.cut:
             why = f"more than {LIMIT} characters, or too many disguises"
             failures.append(Failure(rule="reading", scanner="", why=why, fail=self.fail))
-        found = set(rules.by_rules(reading.readings)) if context.source != "document" else set()
+        found = rules.found_by_rules(reading) if context.source != "document" else []
         for entry in asked:
             if time.perf_counter() - began > self.budget.latency:
                 failures.append(entry.failed("the time of the stage was spent"))
                 continue
             hits, failure = entry.find(reading)
-            found.update(hits)
+            found += hits
             if failure is not None:
                 failures.append(failure)
-        if not found and not failures:  # the common case
-            return Verdict(text=text)
-        return _verdict(rules, rules.ordered(list(found)), failures, text, replace)
+        return rules.ordered(found), failures
 
     def warm(self) -> None:
         """Scan a few words at every stage: expressions are compiled at their first use, which takes a tenth of a
@@ -270,17 +321,8 @@ def compile_policy(content: Mapping[str, Any], digest: str = "") -> Policy:
     if digest not in _CACHE:
         while len(_CACHE) >= _CACHE_SIZE:
             _CACHE.pop(next(iter(_CACHE)))
-        _CACHE[digest] = Policy(digest=digest, **written._asdict())
+        _CACHE[digest] = Policy(digest=digest, content=portable(content), **written._asdict())
     return _CACHE[digest]
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates replaced, since neither RE2 nor a reply could carry them. Same length."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
-    return text
 
 
 def _known_to_scanners(context: Context) -> Context:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput
+from trimtab.core import BadInput, Later
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
+else:
+    ElementTree = Later("xml.etree.ElementTree")
 
 #: The longest specification that is read, and how deep its elements may lie.
 LONGEST, DEEPEST = 200_000, 40

@@ -112,10 +112,10 @@ def move_pin(connection: Connection, scope: str, tool: str, values: Mapping[str,
     return connection.execute(update(_pins).where(same).values(**values)).rowcount == 1
 
 
-def read_conversation(connection: Connection, conversation: str) -> list[Any]:
-    """The turns of a conversation; none where it is not known."""
-    found = connection.execute(select(_conversations.c.turns).where(_conversations.c.id == conversation)).scalar()
-    return found or []
+def read_conversation(connection: Connection, conversation: str, forget_ns: int) -> list[Any]:
+    """The turns of a conversation; none where it is not known, or was last kept before ``forget_ns``."""
+    known = (_conversations.c.id == conversation) & (_conversations.c.time_ns >= forget_ns)
+    return connection.execute(select(_conversations.c.turns).where(known)).scalar() or []
 
 
 def keep_conversation(

@@ -17,8 +17,3 @@ def builtin() -> Sequence[Case]:
     packed = resources.files(__package__).joinpath("builtin.jsonl.gz").read_bytes()
     records = [json.loads(line) for line in gzip.decompress(packed).decode().splitlines()]
     return tuple(case for record in records for case in cases_from([record]))
-
-
-def good() -> Sequence[Case]:
-    """The ordinary good requests among them: what a budget of false positives is measured on."""
-    return tuple(case for case in builtin() if not case.attack and case.group == "ordinary")

@@ -6,7 +6,7 @@ nothing of policies: the policy gives it a threshold and an action.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,9 +91,11 @@ def found_in(text: Text, find: Callable[[str], Sequence[Match]]) -> list[Match]:
     """The matches of ``find`` over every reading of a text, at original characters, each place and kind once.
 
     ``find`` sees the text of one reading, of a long one a part, and answers with positions in it. More than ``MOST``
-    matches become one that reaches from the first to the end of the text.
+    matches become one of each kind, as sure as the surest of it, from the first of all to the end of the text. The rest
+    of the text is looked at all the same: what comes late may be what a policy stops.
     """
     kept: dict[tuple[str, int, int], Match] = {}
+    many = False
     for reading in text.readings:
         for part in reading.parts(BLOCK, OVERLAP):
             for match in find(part.text):
@@ -102,11 +104,15 @@ def found_in(text: Text, find: Callable[[str], Sequence[Match]]) -> list[Match]:
                 if key not in kept or kept[key].score < match.score:
                     kept[key] = Match(match.kind, start, end, match.score, match.note, reading.how)
             if len(kept) > MOST:
-                return [_one(list(kept.values()), len(text.original))]
-    return list(kept.values())
+                many = True
+                kept = {(match.kind, match.start, match.end): match for match in few(kept.values(), text)}
+    return few(kept.values(), text) if many else list(kept.values())
 
 
-def _one(found: Sequence[Match], end: int) -> Match:
-    surest = max(found, key=lambda match: match.score)
-    start = min(match.start for match in found)
-    return Match(surest.kind, start, end, surest.score, f"more than {MOST} matches")
+def few(found: Collection[Match], text: Text) -> list[Match]:
+    """In place of too many matches one of each kind, from the first of all to the end of the text."""
+    start, end = min(match.start for match in found), len(text.original)
+    surest: dict[str, float] = {}
+    for match in found:
+        surest[match.kind] = max(match.score, surest.get(match.kind, 0.0))
+    return [Match(kind, start, end, score, f"more than {MOST} matches") for kind, score in surest.items()]

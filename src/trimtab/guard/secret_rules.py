@@ -142,6 +142,7 @@ RULES: tuple[SecretRule, ...] = (
     # Formats
     SecretRule("json-web-token", r"\bey[A-Za-z0-9_-]{10,}\.ey[A-Za-z0-9/\\_-]{10,}\.(?:[A-Za-z0-9/\\_+=-]{10,})?"),
     SecretRule("private-key", r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[^-]*-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|(?:\\n|\s|[A-Za-z0-9+/=]{16,})*)", 0.0),
+    SecretRule("curl-password", r"\bcurl\b[^\n]{0,300}?\s(?:-u|--user)[\s=]{0,3}[\"']?[^\s:\"'$<{]{1,64}:([^\s\"'$<{]{8,128})", 3.2, "curl"),
     SecretRule("password-in-url", r"\b[a-z][a-z0-9+.-]{2,20}://[^\s:/@'\"<>]{1,60}:([^\s:/@'\"<>{}$]{4,100})@[^\s'\"<>]{3,}", 2.0),
 )  # fmt: skip
 

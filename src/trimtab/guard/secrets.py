@@ -31,6 +31,13 @@ _DIGEST = re.compile(
     r"(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})", re.IGNORECASE
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+#: Names of nothing but secrets; a key or a token may be an identifier.
+_SURELY = re.compile(r"secret|passw|passphrase|pwd|private|signing|encryption|master", re.IGNORECASE)
+#: Digests of the empty text: MD5, SHA-1 and SHA-256.
+_OF_NOTHING = frozenset(
+    ("d41d8cd98f00b204e9800998ecf8427e", "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+)  # fmt: skip
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/.~]?(?:[\w.~-]+[\\/]){1,}[\w.~-]*|[\w-]+(?:\.[a-z][\w-]*)+(?:\(.*)?", re.ASCII)
 _SLUG = re.compile(r"[a-z]{1,15}(?:[-_][a-z]{1,15})+")
 _NAME = re.compile(r"[A-Z]?[a-z]+(?:[_\-.]?[A-Z]?[a-z]+)*[\d.!?]{0,2}|[A-Z]+(?:[_-][A-Z]+)*\d{0,2}")
@@ -87,7 +94,8 @@ def _assigned(text: str) -> Iterator[Match]:
         if inner is not None:
             start, end = start + inner.start(1), start + inner.end(1)
         value = text[start:end].rstrip(".,!?")
-        if looks_drawn(value) and not stands_in(value):
+        named = _SURELY.search(text[hit.start() : start]) is not None and value.casefold() not in _OF_NOTHING
+        if (looks_drawn(value) or (named and _identifies(value))) and not stands_in(value):
             yield Match("named-secret", start, start + len(value), 0.75 if len(value) >= 16 else 0.6)
 
 
@@ -98,7 +106,7 @@ def stands_in(value: str) -> bool:
 
 def looks_drawn(value: str) -> bool:
     """Whether a value looks drawn at random, or like a password: letters and digits mixed, no word, path or digest."""
-    if _DIGEST.fullmatch(value) or _UUID.fullmatch(value) or _NAME.fullmatch(value) or _PATH.fullmatch(value):
+    if _identifies(value) or _NAME.fullmatch(value) or _PATH.fullmatch(value):
         return False
     kinds = sum(any(test(letter) for letter in value) for test in (str.islower, str.isupper, str.isdigit))
     if value.replace("-", "").replace(".", "").replace("/", "").isdigit() or kinds < 2:
@@ -106,6 +114,11 @@ def looks_drawn(value: str) -> bool:
     if not any(letter.isdigit() for letter in value) and len(value) < 20:
         return False
     return entropy(value) >= (3.3 if len(value) >= 16 else 2.7)
+
+
+def _identifies(value: str) -> bool:
+    """Whether a value has the form of a digest or a UUID. Behind a name such as client_secret that is a secret too."""
+    return _DIGEST.fullmatch(value) is not None or _UUID.fullmatch(value) is not None
 
 
 def _build(options: Mapping[str, Any]) -> Scan:

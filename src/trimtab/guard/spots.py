@@ -6,9 +6,6 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
 
-#: Pieces that are joined at once, so that no step keeps other threads waiting for long.
-_JOINED = 4096
-
 
 class Stretches:
     """Where the characters of a reading come from. Stretch ``n`` begins at ``at[n]`` in the reading and comes from
@@ -73,10 +70,7 @@ class Reading:
         return self.below.spot(start, end) if self.below is not None else (start, end)
 
     def parts(self, block: int, overlap: int) -> list[Reading]:
-        """The reading in overlapping parts of at most ``block`` characters; itself if it is no longer.
-
-        Work on a part is short, so that in a thread it keeps nobody else waiting for long.
-        """
+        """The reading in overlapping parts of at most ``block`` characters; itself if it is no longer."""
         size = len(self.text)
         if size <= block:
             return [self]
@@ -91,7 +85,6 @@ class Weave:
 
     def __init__(self, below: Reading) -> None:
         self._below = below
-        self._whole: list[str] = []
         self._out: list[str] = []
         self._stretches = Stretches()
         self._at = 0
@@ -123,13 +116,10 @@ class Weave:
 
     def done(self, how: str) -> Reading:
         """The reading; ``how`` is what was undone."""
-        text = "".join((*self._whole, *self._out))
-        return Reading(text, (*self._below.how, how), self._stretches or Stretches.one(0, 0, even=False), self._below)
+        stretches = self._stretches or Stretches.one(0, 0, even=False)
+        return Reading("".join(self._out), (*self._below.how, how), stretches, self._below)
 
     def _add(self, text: str, start: int, end: int, *, even: bool) -> None:
         self._stretches.add(self._at, start, end, even=even)
         self._out.append(text)
         self._at += len(text)
-        if len(self._out) == _JOINED:
-            self._whole.append("".join(self._out))
-            self._out.clear()

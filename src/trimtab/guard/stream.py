@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from .entries import ScannerEntry, Stage, finding_of
 from .plaintext import plain
-from .policy import Policy, encodable
+from .policy import Policy
 from .scanner import WHOLE
-from .text import NO_CONTEXT, Context, Text
+from .text import NO_CONTEXT, Context, Text, encodable
 from .verdicts import Failure, Finding, Replace, Verdict, hardest, named
 
 DEFAULT_TAIL = 128

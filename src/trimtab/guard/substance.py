@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from trimtab.core import BadInput
 
-from .expressions import compiled, stepwise
+from .expressions import compiled
 from .language import language_of
 from .plaintext import INVISIBLE
-from .scanner import Match, Scan, Scanner, plain, refuse_unknown
+from .scanner import MOST, Match, Scan, Scanner, few, plain, refuse_unknown
 from .text import Text
 from .vocabulary import WORDS, known
 
@@ -27,7 +27,6 @@ _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{3,}")
 _JOINED = re.compile("[\u0600-\u06ff\u0900-\u0dff\U0001f000-\U0001faff\u2600-\u27bf]")
 _WORD = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile(r"[a-z]+")
-_MOST = 100
 _LIMITS = ("characters", "tokens", "lines", "seconds")
 #: Words a minute of an adult who reads silently (Brysbaert 2019).
 _READING = 238
@@ -46,21 +45,29 @@ def _invisible(text: Text) -> Sequence[Match]:
     original = text.original
     if original.isascii() or _ANY.search(original) is None:
         return []
+    within = list(_some(_WITHIN.finditer(original)))
     found = [
-        Match("tag-characters", run.start(), run.end(), 1.0)
-        for run in stepwise(_TAG_RUN, original)
-        if not _FLAG.fullmatch(run.group())
+        Match(kind, hit.start(), hit.end(), score)
+        for kind, score, hits in (
+            ("tag-characters", 1.0, (run for run in _TAG_RUN.finditer(original) if not _FLAG.fullmatch(run.group()))),
+            ("turned-direction", 0.8, _TURN.finditer(original)),
+            ("variation-selectors", 0.9, _SELECTORS.finditer(original)),
+            ("zero-width", 0.8, (run for run in _RUN.finditer(original) if _stands_alone(run, original))),
+            ("zero-width", 0.7 if len(within) > 2 else 0.4, within),
+        )
+        for hit in _some(hits)
     ]
-    found += [Match("turned-direction", turn.start(), turn.end(), 0.8) for turn in stepwise(_TURN, original)]
-    found += [Match("variation-selectors", run.start(), run.end(), 0.9) for run in stepwise(_SELECTORS, original)]
-    for run in stepwise(_RUN, original):
-        around = original[max(0, run.start() - 1) : run.end() + 1]
-        if run.start() > 0 and not _JOINED.search(around):
-            found.append(Match("zero-width", run.start(), run.end(), 0.8))
-    within = list(islice(stepwise(_WITHIN, original), _MOST))
-    score = 0.7 if len(within) > 2 else 0.4
-    found += [Match("zero-width", hit.start(), hit.end(), score) for hit in within]
-    return found[:_MOST]
+    return found if len(found) <= MOST else few(found, text)
+
+
+def _some(hits: Iterable[re.Match[str]]) -> Iterable[re.Match[str]]:
+    """As many as it takes to see that there are too many."""
+    return islice(hits, MOST + 1)
+
+
+def _stands_alone(run: re.Match[str], original: str) -> bool:
+    around = original[max(0, run.start() - 1) : run.end() + 1]
+    return run.start() > 0 and _JOINED.search(around) is None
 
 
 def tokens_in(text: str) -> int:

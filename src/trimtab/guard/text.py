@@ -15,7 +15,7 @@ from .decoding import Undone, decoded
 from .plaintext import plain
 from .spots import Reading
 
-__all__ = ["LIMIT", "NO_CONTEXT", "Context", "Reading", "Text", "Turn", "read"]
+__all__ = ["LIMIT", "NO_CONTEXT", "Context", "Reading", "Text", "Turn", "encodable", "read"]
 
 #: The most characters of one text that are read at all; ``Text.cut`` says that there were more.
 LIMIT = 1 << 20
@@ -79,3 +79,12 @@ def read(text: str, *, limit: int = LIMIT, context: Context = NO_CONTEXT, decode
     further = decoded(taken, first) if decode else Undone(())
     cut = len(text) > limit or further.full
     return Text(original=text, readings=(first, *further.readings), context=context, cut=cut)
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates replaced, since neither RE2 nor a reply could carry them. Same length."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+    return text

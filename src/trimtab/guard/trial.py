@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .entries import ScannerEntry
-from .policy import Policy, encodable
+from .policy import Policy
 from .scanner import Match
-from .text import Context, Text, read
+from .text import Context, Text, encodable, read
 from .verdicts import SEVERITY, Finding, Verdict
 from .written import TIERS
 

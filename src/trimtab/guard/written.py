@@ -93,6 +93,16 @@ def read_policy(content: Mapping[str, Any]) -> Written:
     )
 
 
+def one_stage(content: Mapping[str, Any], stage: str, rules: Stage) -> dict[str, Any]:
+    """A policy with one stage alone, and that without its large scanners."""
+    items = content["stages"][stage]
+    if isinstance(items, Mapping):
+        items = items.get("rules", [])
+    large = {entry.name for entry in rules.entries if entry.scanner.cost == "large"}
+    kept = [item for item, name in zip(items, rules.names, strict=True) if name not in large]
+    return {"stages": {stage: kept}, **{key: content[key] for key in ("fail", "budget") if key in content}}
+
+
 def seconds(value: object, field: str) -> float:
     """A duration as written: a number of seconds, or text such as 20ms, 1.5s. Raises BadInput."""
     mend = "Write for example 20ms or 1.5s."

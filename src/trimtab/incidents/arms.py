@@ -20,7 +20,7 @@ _FAR, _NOTHING = 20.0, 2.0
 #: After so many requests an arm that says nothing will say nothing, and putting back everything says enough.
 _ENOUGH, _SOME = 60, 20
 #: The arms' names: nothing changed, everything put back, and what stands before the change that alone was not.
-_SAME, _ALL, _BUT = "", "*", "!"
+SAME, _ALL, _BUT = "", "*", "!"
 
 Pins = Mapping[str, str]
 
@@ -80,7 +80,7 @@ def asks(plan: Sequence[Restore], served: Pins, *, breaking: bool) -> dict[str, 
     that reached the request together with another one the arm with all but it put back.
     """
     reached = [arm for arm in plan if arm.reached(served)]
-    found: dict[str, Pins] = {_SAME: _asked(served)}
+    found: dict[str, Pins] = {SAME: _asked(served)}
     whole = {**_asked(served), **{arm.kind: arm.before for arm in reached}}
     for arm in reached:
         found[arm.key] = {**_asked(served), arm.kind: arm.before}
@@ -105,20 +105,30 @@ class Tally:
     def add(self, failed: bool, values: Mapping[str, float | None]) -> dict[str, bool] | None:
         """One request's values by arm (None: that replay failed); None when the arm with nothing changed has none."""
         passes = {arm: value >= PASSES_AT for arm, value in values.items() if value is not None}
-        if _SAME not in passes:
+        if SAME not in passes:
             return None
         self.rows.append((failed, passes))
         return passes
 
     def arms(self) -> tuple[Arm, ...]:
         """The results so far; nothing changed comes first."""
-        found = [self._arm(_SAME, "same")]
+        found = [self._arm(SAME, "same")]
         found += [self._arm(arm.key, "restore", arm) for arm in self.plan]
         if len(self.plan) > 1:
             found.append(self._arm(_ALL, "all"))
         broken = {name for _, passes in self.rows for name in passes if name.startswith(_BUT)}
         found += [self._arm(f"{_BUT}{arm.key}", "break", arm) for arm in self.plan if f"{_BUT}{arm.key}" in broken]
         return tuple(found)
+
+    def best(self) -> tuple[str, Restore] | None:
+        """The change whose putting back repairs most, with its arm's name; None while none repairs anything."""
+        found = max(((self._arm(arm.key, "restore", arm).e_value, arm.key, arm) for arm in self.plan), default=None,
+                    key=lambda one: one[0])  # fmt: skip
+        return (found[1], found[2]) if found is not None and found[0] >= _NOTHING else None
+
+    def mended(self, passes: Mapping[str, bool], arm: str) -> bool:
+        """Whether a request fails with nothing changed and passes in an arm."""
+        return passes.get(SAME) is False and passes.get(arm) is True
 
     @property
     def breaking(self) -> bool:
@@ -170,7 +180,7 @@ class Tally:
 
     def _arm(self, name: str, role: str, about: Restore | None = None) -> Arm:
         seen = [(failed, passes[name]) for failed, passes in self.rows if name in passes]
-        against = {"same": name, "break": _ALL}.get(role, _SAME)
+        against = {"same": name, "break": _ALL}.get(role, SAME)
         e_value = self._evidence(against, name) if role == "break" else self._evidence(name, against)
         return Arm(
             layer=int(LAYER_OF_KIND[about.kind]) if about else None,

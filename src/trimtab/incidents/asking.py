@@ -101,7 +101,8 @@ class Asking:
                 await asyncio.sleep(wait)
         if replaying.requests > rows and (arms := replaying.arms()):
             contest.found = found = with_replay(contest.report, arms)
-            await self._alter(incident.id, lambda i, at: states.replayed(i, found, at))
+            pairs = replaying.pairs(states.MAX_PAIRS)
+            await self._alter(incident.id, lambda i, at: states.paired(states.replayed(i, found, at), pairs))
         left = replaying.fresh([trace for trace in served if trace not in contest.missing])
         if replaying.undecided and left and contest.found.certainty != "proven":
             wanted = max(1, round(replaying.calls_a_request * _ASKED_FOR))

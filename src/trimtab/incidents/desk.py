@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from trimtab.attribution import Report, attribute, failing
-from trimtab.core import BadInput, Change, Conflict, NotFound, TrimtabError, now_ns
+from trimtab.core import BadInput, Change, Conflict, NotFound, Score, TrimtabError, now_ns
 from trimtab.evals import REGRESSION, add_cases
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Spans
-from trimtab.watch import Alarm, Watch
+from trimtab.watch import Alarm, Observation, Watch, is_score
 
 from . import joining, outside, sentences, states
 from .acting import Acts
@@ -34,6 +34,8 @@ DATASET = "regressions"
 MAX_ALARMS = 6
 _MAX_CHANGES = 10_000
 _MAX_REVIEWED, _MAX_SCORES = 100, 1000
+#: Newest values by which it is told whether a signal is back without a remedy.
+_OF_LATE = 200
 _NOT_CLOSED = STATES[:-1]
 
 
@@ -182,16 +184,21 @@ class Desk:
         return await self._change(known[0].id, _resolving(sign.text))
 
     async def review(self) -> list[Incident]:
-        """Look at the dead-man's switch, and resolve the mitigated incidents whose signal is back; returns those."""
+        """Look at the dead-man's switch, and resolve the mitigated incidents whose signal is back; returns those. Where
+        it is back without a remedy the timeline says so."""
         await self._listen()
         await self._go_on()
         back = []
-        for incident in await self._records.listed(("mitigated",), _MAX_REVIEWED):
+        for incident in await self._records.listed(("open", "acknowledged", "mitigated"), _MAX_REVIEWED):
             found = await self.recovery(incident)
-            if found is not None and found.back:
-                text = sentences.recovered(incident.signal, found)
-                with suppress(Conflict):  # somebody was quicker
-                    back.append(await self._change(incident.id, _resolving(text)))
+            if found is None or not found.back:
+                continue
+            if not incident.mitigated_ns:  # what went away by itself may come again: that is for people to judge
+                await self._note_once(incident.id, "recovered", sentences.by_itself(incident.signal))
+                continue
+            text = sentences.recovered(incident.signal, found)
+            with suppress(Conflict):  # somebody was quicker
+                back.append(await self._change(incident.id, _resolving(text)))
         return back
 
     async def _go_on(self) -> None:
@@ -228,22 +235,34 @@ class Desk:
             raise Conflict("Nothing can be asked again here.", field="id", mend="Run a gateway in this process.")
         return await self._change(incident_id, lambda i, now: states.allowed(i, actor, calls, now))
 
-    async def recovery(self, incident: Incident) -> Recovery | None:
-        """How the signal stands since the remedy; None before one, and while there are too few answers."""
-        if not incident.mitigated_ns or incident.report is None:
+    async def recovery(self, incident: Incident, grace_ns: int = joining.GRACE_NS) -> Recovery | None:
+        """How the signal stands since so long after the remedy, or without one of late; None for too few answers."""
+        if incident.report is None:
             return None
-        scores = await self._store.scores(
-            since_ns=incident.mitigated_ns + joining.GRACE_NS, until_ns=0, name=incident.signal, limit=_MAX_SCORES
-        )
+        since_ns, most = incident.still_ns + grace_ns, _MAX_SCORES if incident.mitigated_ns else _OF_LATE
+        seen: Sequence[Score | Observation]
+        if is_score(incident.signal):
+            seen = await self._store.scores(since_ns=since_ns, until_ns=0, name=incident.signal, limit=most)
+        else:  # what is measured is kept by the watch alone
+            try:
+                kept = self._watch.evidence(incident.signal)[0][-most:]
+            except NotFound:
+                return None
+            seen = [one for one in kept if one.time_ns >= since_ns]
         # The watch may keep rare slices in common, under a name that no score has.
-        sliced = [score for score in scores if score.slice == incident.slice]
-        return recovery(incident.report, [score.value for score in sliced or scores])
+        return recovery(incident.report, [o.value for o in [o for o in seen if o.slice == incident.slice] or seen])
 
     async def note(self, incident_id: int, kind: str, actor: str, text: str) -> Incident:
         """Add a line to the timeline. Raises NotFound, BadInput without a text."""
         if not text.strip():
             raise BadInput("A note needs words.", field="text", mend="Write what you saw or did.")
         return await self._change(incident_id, lambda i, now: states.noted(i, kind, actor, text.strip(), now))
+
+    async def forget(self, traces: Collection[str]) -> None:
+        """Keep no text of these requests: somebody had them deleted."""
+        for incident in await self._records.listed(STATES, _MAX_CHANGES):
+            if any(pair.trace_id in traces for pair in incident.pairs):
+                await self._change(incident.id, lambda i, _: states.forgotten(i, traces))
 
     async def place(self, place: Callable[[Sequence[Incident]], Written]) -> Incident:
         """Choose among the incidents and write what ``place`` made of one, or a new one; the listeners are told."""

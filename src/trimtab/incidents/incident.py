@@ -23,7 +23,7 @@ class IncidentEvent:
     """One line of the timeline: machine and people in one list.
 
     ``kind`` is alarm, joined, symptom, reopened, verdict, replay, asks, allowed, page, action, contained, undone,
-    cases, acknowledged, escalated, burning, rollback, resolved, note or closed.
+    cases, acknowledged, escalated, burning, rollback, recovered, resolved, note or closed.
     """
 
     time_ns: int
@@ -66,13 +66,26 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A request that failed, asked again twice: ``before`` is what was answered with nothing changed, which failed
+    again, ``after`` with ``restored`` put back, which passed."""
+
+    trace_id: str
+    restored: str
+    layer: int | None
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """Times are nanoseconds since 1970 UTC, 0 where it has not happened.
 
     ``layer`` is the cause's, None while no cause is known. ``slice`` "" is all slices. ``signals`` are all that fell,
     ``signal`` is the first of them. ``action`` is what the monitor allows, one of ``watch.ACTIONS``. ``traces`` are
     failing requests, newest first: they become cases. ``pending`` says that the machine is not done with it. ``deeds``
-    are the actions that were taken, oldest first. ``replay`` is what its replays cost and may cost.
+    are the actions that were taken, oldest first. ``replay`` is what its replays cost and may cost, ``pairs``
+    are the first requests that they mended.
     """
 
     id: int
@@ -102,6 +115,7 @@ class Incident:
     pending: bool = False
     deeds: tuple[Deed, ...] = ()
     replay: Spending = UNSPENT
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def unfinished(self) -> bool:
@@ -113,6 +127,12 @@ class Incident:
         """When this bout of the incident began: it was opened, or opened again."""
         again = [event.time_ns for event in self.events if event.kind == "reopened"]
         return again[-1] if again else self.opened_ns
+
+    @property
+    def still_ns(self) -> int:
+        """Since when nothing new was heard of it: its remedy, or the last alarm."""
+        told = [event.time_ns for event in self.events if event.kind in ("alarm", "joined", "reopened")]
+        return self.mitigated_ns or max(told, default=self.opened_ns)
 
     @property
     def cause(self) -> Candidate | None:

@@ -10,7 +10,7 @@ from trimtab.attribution import Report
 from trimtab.core import Layer
 
 from . import sentences
-from .incident import Deed, Incident
+from .incident import Deed, Incident, Pair
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
@@ -37,6 +37,8 @@ def postmortem(incident: Incident) -> str:
         lines += ["## What was done", "", *(_deed(deed) for deed in incident.deeds), ""]
     if incident.report is not None:
         lines += ["## Evidence", "", *_evidence(incident.report), ""]
+    if incident.pairs:
+        lines += ["## Before and after", "", *(line for pair in incident.pairs for line in _pair(pair)), ""]
     lines += [
         "## How long it took",
         "",
@@ -92,7 +94,10 @@ def _evidence(report: Report) -> Iterable[str]:
             )
         yield ""
     for arm in report.arms:
-        yield f"- Replayed with {_plain(arm.restored)}: {arm.passed} of {arm.n} passed (e-value {arm.e_value:.3g})."
+        how = f"with {_plain(arm.restored)} put back" if arm.restored else "with nothing changed"
+        sound = f"; of {arm.sound} that had passed, {arm.spoilt} failed" if arm.sound else ""
+        evidence = f" (e-value {arm.e_value:.3g})" if arm.restored else ""
+        yield f"- Replayed {how}: {arm.passed} of {arm.n} failing requests passed{sound}{evidence}."
     for cleared in report.candidates:
         if cleared.cleared:
             yield f"- {_plain(cleared.title)} was cleared: {_plain(cleared.cleared)}."
@@ -101,6 +106,12 @@ def _evidence(report: Report) -> Iterable[str]:
     yield ""
     for text in report.not_tested or ("everything was testable",):
         yield f"- {_plain(text)}"
+
+
+def _pair(pair: Pair) -> Iterable[str]:
+    yield f"- The request of trace `{_plain(pair.trace_id)}`, asked again:"
+    yield f"  - with nothing changed: {_plain(pair.before)}"
+    yield f"  - with {_plain(pair.restored)} put back: {_plain(pair.after)}"
 
 
 def _deed(deed: Deed) -> str:

@@ -14,7 +14,7 @@ from trimtab.attribution import Report
 from trimtab.core import NotFound, described
 from trimtab.store import Metadata, tables
 
-from .incident import STATES, Deed, Incident, IncidentEvent
+from .incident import STATES, Deed, Incident, IncidentEvent, Pair
 from .spending import UNSPENT, Spending
 
 #: Incidents looked at when an alarm is placed: those that are not closed, and the newest of the closed ones.
@@ -38,6 +38,7 @@ class _Evidence(msgspec.Struct, kw_only=True):
     pending: bool = False
     deeds: tuple[Deed, ...] = ()
     replay: Spending = UNSPENT
+    pairs: tuple[Pair, ...] = ()
 
 
 _EVIDENCE = described(_Evidence)

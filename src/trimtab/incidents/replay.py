@@ -10,10 +10,21 @@ from trimtab.core import LAYER_OF_KIND, NotFound, Span, TrimtabError
 from trimtab.registry import Registry
 from trimtab.watch import is_score, pins_of
 
-from .arms import PASSES_AT, Pins, Tally, asks, restores
+from .arms import PASSES_AT, SAME, Pins, Tally, asks, restores
+from .incident import Pair
 from .remedy import fallbacks, number_of
 
-#: Re-asks one recorded request with pins put back and answers its signals' values; never recorded as traffic.
+
+class Again(dict[str, float]):
+    """What a request that was asked again measures, by signal. ``text`` is what was answered."""
+
+    def __init__(self, values: Mapping[str, float], text: str = "") -> None:
+        super().__init__(values)
+        self.text = text
+
+
+#: Re-asks one recorded request with pins put back and answers its signals' values; never recorded as traffic. Where it
+#: answers an ``Again``, people are shown what was said.
 Replay = Callable[[Span, Mapping[str, str]], Awaitable[Mapping[str, float]]]
 #: A measured value of a signal and slice as its monitor keeps it, in [0, 1]; None where it cannot tell.
 Inside = Callable[[str, str, float], float | None]
@@ -21,6 +32,8 @@ Inside = Callable[[str, str, float], float | None]
 #: Requests asked again for one verdict, each once in every arm, before somebody is asked.
 MAX_REQUESTS = 150
 AT_ONCE = 4
+#: Characters of an answer that are kept, those of them that are shown, and of these before the first difference.
+_KEPT, _SHOWN, _BEFORE = 8000, 600, 150
 
 
 class Replaying:
@@ -44,6 +57,7 @@ class Replaying:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._tally = Tally(plan=restores(report, lambda candidate: _alternative(registry, candidate)))
         self._asked: dict[str, tuple[Span, dict[str, bool]]] = {}
+        self._said: dict[str, dict[str, str]] = {}
         self._breaking = False
         self._calls = self._unpriced = 0
         self._usd = 0.0
@@ -108,6 +122,26 @@ class Replaying:
         """The results so far; empty when nothing was asked."""
         return self._tally.arms() if self._tally.rows else ()
 
+    def pairs(self, most: int) -> tuple[Pair, ...]:
+        """Requests that the best change put back mended, with both answers; the first ones."""
+        best = self._tally.best()
+        if best is None:
+            return ()
+        arm, about = best
+        found = []
+        for trace_id, (_, passes) in self._asked.items():
+            said = self._said.get(trace_id, {})
+            if self._tally.mended(passes, arm) and said.get(SAME) and said.get(arm):
+                before, after = _differing(said[SAME], said[arm])
+                found.append(
+                    Pair(
+                        trace_id=trace_id, restored=about.restored, layer=int(LAYER_OF_KIND[about.kind]),
+                        before=before, after=after,
+                    )
+                )  # fmt: skip
+        # Those whose words differ show more than those that only rest on other passages.
+        return tuple(sorted(found, key=lambda pair: pair.before == pair.after)[:most])
+
     async def _break_those_asked(self) -> None:
         """Ask what was asked already in the arms that break one change at a time too."""
         for root, passes in list(self._asked.values()):
@@ -125,24 +159,39 @@ class Replaying:
         self._calls += len(distinct)
         self._usd += (root.cost_usd or 0.0) * len(distinct)
         self._unpriced += len(distinct) if root.cost_usd is None else 0
-        values = await asyncio.gather(*(self._value(root, pins) for pins in distinct.values()))
-        found = dict(zip(distinct, values, strict=True))
-        return {name: found[tuple(sorted(pins.items()))] for name, pins in every.items()}
+        answers = await asyncio.gather(*(self._value(root, pins) for pins in distinct.values()))
+        found = dict(zip(distinct, answers, strict=True))
+        said = self._said.setdefault(root.trace_id, {})
+        values: dict[str, float | None] = {}
+        for name, pins in every.items():
+            values[name], said[name] = found[tuple(sorted(pins.items()))]
+        return values
 
-    async def _value(self, root: Span, pins: Pins) -> float | None:
+    async def _value(self, root: Span, pins: Pins) -> tuple[float | None, str]:
+        """The first signal that it measures, and what was answered."""
         async with self._gate:
             try:
                 values = await self._replay(root, pins)
             except TrimtabError:
-                return None
+                return None, ""
+        text = values.text.strip()[:_KEPT] if isinstance(values, Again) else ""
         for signal in self._signals:
             value = values.get(signal)
             if value is not None and not is_score(signal):
                 value = self._inside(signal, root.tags.get("topic", ""), value)
             if value is not None:
                 self._signals = (signal,)  # from now on nothing else counts, or arms would be compared on two scales
-                return value
-        return None
+                return value, text
+        return None, text
+
+
+def _differing(before: str, after: str) -> tuple[str, str]:
+    """Both texts from shortly before their first difference on."""
+    shorter = min(len(before), len(after))
+    same = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    start = 0 if same < _SHOWN // 2 or before == after else max(0, before.rfind(" ", 0, same - _BEFORE) + 1)
+    cut = "… " if start else ""
+    return f"{cut}{before[start : start + _SHOWN]}", f"{cut}{after[start : start + _SHOWN]}"
 
 
 def _alternative(registry: Registry, candidate: Candidate) -> str:

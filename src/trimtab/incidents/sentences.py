@@ -183,6 +183,13 @@ def recovered(signal: str, found: Recovery) -> str:
     return f"{name_} is back at {found.mean:.2f} ({found.low:.2f} to {found.high:.2f}) over {found.n} answers"
 
 
+def by_itself(signal: str) -> str:
+    """What is said when a signal is back although nothing was done."""
+    known = SIGNALS.get(signal)
+    name_ = known.title if known else signal
+    return f"{name_} is back at what was usual although nothing was done; resolve the incident if you know why"
+
+
 def duration(ns: int) -> str:
     """In one unit: ``20 s``, ``5 min``, ``3 h``, ``2 d``."""
     seconds = max(0, ns) / 1e9

@@ -8,7 +8,7 @@ again, it is open again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from trimtab.attribution import Candidate, Report
@@ -16,9 +16,11 @@ from trimtab.core import BadInput, Conflict, Layer
 from trimtab.watch import SIGNALS, Alarm, Monitor, Silence
 
 from . import sentences
-from .incident import MACHINE, Deed, Incident, IncidentEvent, State, blamed, same_cause
+from .incident import MACHINE, Deed, Incident, IncidentEvent, Pair, State, blamed, same_cause
 
 MAX_TRACES = 50
+#: Requests of which it is shown how they are answered before and after.
+MAX_PAIRS = 5
 SILENT_RUNBOOK = (
     "Look at what makes this signal: the judge's model and budget, the scorer's errors, the route that feeds it."
 )
@@ -146,6 +148,19 @@ def replayed(incident: Incident, report: Report, now_ns: int) -> Incident:
     if old is None or (old.cause, old.certainty) != (report.cause, report.certainty):
         return judged(incident, report, now_ns)
     return replace(incident, report=report)
+
+
+def paired(incident: Incident, pairs: Sequence[Pair]) -> Incident:
+    """With the first requests that replays mended; those that were found before stay."""
+    known = {pair.trace_id for pair in incident.pairs}
+    more = [pair for pair in pairs if pair.trace_id not in known]
+    return replace(incident, pairs=(*incident.pairs, *more)[:MAX_PAIRS]) if more else incident
+
+
+def forgotten(incident: Incident, traces: Collection[str]) -> Incident:
+    """Without what is kept of the texts of these requests: somebody had them deleted."""
+    kept = tuple(pair for pair in incident.pairs if pair.trace_id not in traces)
+    return replace(incident, pairs=kept) if len(kept) < len(incident.pairs) else incident
 
 
 def spent(incident: Incident, calls: int, usd: float, unpriced: int) -> Incident:
@@ -280,6 +295,7 @@ def open_again(incident: Incident, severity: int, onset_ns: int, alarm_ns: int) 
         onset_ns=onset_ns,
         alarm_ns=alarm_ns,
         replay=incident.replay.renewed(),
+        pairs=(),
     )
 
 

@@ -3,7 +3,6 @@
 from .alarm import Alarm, Tell
 from .asking import Door, Meter, through
 from .declaration import KINDS, Declaration, Kind, checked, usual
-from .disagreement import Disagreement, disagreements
 from .drift import Answer, Drift, Input, frozen
 from .fall import Fall, Flips, flips
 from .found import Found, Job
@@ -16,7 +15,6 @@ __all__ = [
     "Alarm",
     "Answer",
     "Declaration",
-    "Disagreement",
     "Door",
     "Drift",
     "Fall",
@@ -32,7 +30,6 @@ __all__ = [
     "Tell",
     "View",
     "checked",
-    "disagreements",
     "flips",
     "frozen",
     "routes",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from trimtab.core import Version
 from trimtab.guard import DEFAULT_POLICY, Content, compile_policy, screen
-from trimtab.knowledge import chunks_of
+from trimtab.knowledge import chunks_of, disagreements
 
-from .disagreement import disagreements, told
 from .fall import named
 from .found import Found, Job
 from .retrieval import live
@@ -106,7 +106,8 @@ class _Scan:
                 size += len(texts[name])
                 if size > MOST_CHARACTERS:
                     break
-            known = {"digest": version.digest, "found": told(await asyncio.to_thread(disagreements, texts), MOST_PAIRS)}
+            found = await asyncio.to_thread(disagreements, texts, MOST_PAIRS)
+            known = {"digest": version.digest, "found": [asdict(pair) for pair in found]}
         self._read[version.name] = known
         return list(known["found"])
 

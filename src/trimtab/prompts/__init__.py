@@ -8,7 +8,7 @@ from .content import params_of, validate
 from .files import PromptFile, read_prompt_file, write_prompt_file
 from .imports import FORMATS, Imported, read_import
 from .languages import LANGUAGES, language_of
-from .schemas import broken_rule
+from .schemas import broken_rule, check_schema
 
 __all__ = [
     "FORMATS",
@@ -27,6 +27,7 @@ __all__ = [
     "cases_address",
     "cases_of",
     "check_assertions",
+    "check_schema",
     "fill",
     "language_of",
     "params_of",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,7 +37,9 @@ class Anthropic:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._url = endpoint.url(DEFAULT_URL) + "/messages"
+        base = endpoint.url(DEFAULT_URL)
+        # The vendor's own clients are given the address without /v1, and so it may stand here too.
+        self._url = base + ("/messages" if urlsplit(base).path else "/v1/messages")
 
     def model(self, name: str) -> Model:
         """The model of that name; the vendor itself knows which names there are."""

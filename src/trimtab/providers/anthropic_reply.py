@@ -172,11 +172,15 @@ def usage_of(usage: Mapping[str, Any]) -> Usage:
     """Tokens; Anthropic counts cached ones beside the input, Trimtab (as OpenTelemetry) as parts of it."""
     cached = number(usage.get("cache_read_input_tokens"))
     written = number(usage.get("cache_creation_input_tokens"))
+    kept = mapping(usage.get("cache_creation"))
     return Usage(
         input_tokens=number(usage.get("input_tokens")) + cached + written,
         output_tokens=number(usage.get("output_tokens")),
         cached_tokens=cached,
         reasoning_tokens=number(mapping(usage.get("output_tokens_details")).get("thinking_tokens")),
+        written_tokens=written,
+        hour_tokens=number(kept.get("ephemeral_1h_input_tokens")),
+        batch=usage.get("service_tier") == "batch",
     )
 
 

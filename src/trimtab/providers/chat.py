@@ -23,6 +23,8 @@ def shown_usage(usage: Usage) -> dict[str, Any]:
         "total_tokens": usage.input_tokens + usage.output_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
+    if usage.written_tokens:
+        shown["prompt_tokens_details"]["cache_write_tokens"] = usage.written_tokens
     if usage.reasoning_tokens:
         shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return shown

@@ -261,12 +261,15 @@ def piece(body: Mapping[str, Any], *, hide: bool = False) -> Chunk:
 def _chunk_of(
     body: Mapping[str, Any], message: Mapping[str, Any], finish: str | None, shown: Mapping[str, Any] | None
 ) -> Chunk:
-    tools, usage = message.get("tool_calls"), body.get("usage")
+    tools, told = message.get("tool_calls"), body.get("usage")
+    usage = usage_of(told) if told is not None else None
+    if usage is not None and body.get("service_tier") == "flex":
+        usage = evolve(usage, batch=True)
     said, model, fingerprint = message.get("content"), body.get("model"), body.get("system_fingerprint")
     return Chunk(
         text=said if isinstance(said, str) else "",
         finish=finish,
-        usage=usage_of(usage) if usage is not None else None,
+        usage=usage,
         model=model if isinstance(model, str) else "",
         fingerprint=fingerprint if isinstance(fingerprint, str) else "",
         tool_calls=tuple([tool for tool in tools if isinstance(tool, dict)]) if isinstance(tools, list) else (),
@@ -284,13 +287,22 @@ def _first(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def usage_of(value: object) -> Usage | None:
-    """Tokens as OpenAI counts them: cached and reasoning ones are parts of the totals."""
+    """Tokens as OpenAI counts them: cached and reasoning ones are parts of the totals.
+
+    Some vendors (xAI) leave the reasoning out of the completion; their total then holds all three.
+    """
     if not isinstance(value, dict):
         return None
     read, written = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    asked, said = number(value.get("prompt_tokens")), number(value.get("completion_tokens"))
+    cached, put = 0, 0
+    if isinstance(read, dict):
+        cached, put = number(read.get("cached_tokens")), number(read.get("cache_write_tokens"))
+    elif "prompt_cache_hit_tokens" in value:  # DeepSeek's own word
+        cached = number(value["prompt_cache_hit_tokens"])
+    thought = number(written.get("reasoning_tokens")) if isinstance(written, dict) else 0
+    if thought and value.get("total_tokens") == asked + said + thought:
+        said += thought
     return Usage(
-        input_tokens=number(value.get("prompt_tokens")),
-        output_tokens=number(value.get("completion_tokens")),
-        cached_tokens=number(read.get("cached_tokens")) if isinstance(read, dict) else 0,
-        reasoning_tokens=number(written.get("reasoning_tokens")) if isinstance(written, dict) else 0,
+        input_tokens=asked, output_tokens=said, cached_tokens=cached, reasoning_tokens=thought, written_tokens=put
     )

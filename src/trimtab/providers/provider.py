@@ -62,11 +62,26 @@ class Providers:
         self, specs: Mapping[str, ProviderSpec], *, http: HttpClient, scripted: Scripted | None = None
     ) -> None:
         """Raises ConfigError naming the field when a spec is wrong."""
+        self._http = http
+        self._scripted = scripted
         self._providers: dict[str, Provider] = {}
-        for name, spec in specs.items():
-            self._providers[name] = _provider(name, spec, http, scripted)
-        if scripted is not None:
-            self._providers.setdefault("scripted", scripted)
+        self._specs: Mapping[str, ProviderSpec] = {}
+        self.replace(specs)
+
+    def replace(self, specs: Mapping[str, ProviderSpec]) -> None:
+        """Have these providers from now on; one whose spec is the same stays. Models that were handed out go on.
+
+        Raises ConfigError naming the field when a spec is wrong, and then changes nothing.
+        """
+        made = {
+            name: self._providers[name]
+            if self._specs.get(name) == spec
+            else _provider(name, spec, self._http, self._scripted)
+            for name, spec in specs.items()
+        }
+        if self._scripted is not None:
+            made.setdefault("scripted", self._scripted)
+        self._providers, self._specs = made, dict(specs)
 
     def names(self) -> list[str]:
         """The providers' names."""

@@ -105,7 +105,7 @@ def responses_reply(body: Mapping[str, Any], vendor: str, secret: str) -> Chunk:
     return Chunk(
         text="".join(said_in(item) for item in items),
         finish=finish_of(body, bool(calls)),
-        usage=usage_of(mapping(body.get("usage"))),
+        usage=usage_of(mapping(body.get("usage")), body.get("service_tier")),
         model=text(body.get("model")),
         tool_calls=tuple(_call(item, n, text(item.get("arguments"))) for n, item in enumerate(calls)),
         native=body,
@@ -127,13 +127,16 @@ def finish_of(body: Mapping[str, Any], called: bool) -> str:
     return "tool_calls" if called else "stop"
 
 
-def usage_of(usage: Mapping[str, Any]) -> Usage:
-    """Tokens as the Responses API counts them."""
+def usage_of(usage: Mapping[str, Any], tier: object = None) -> Usage:
+    """Tokens as the Responses API counts them; ``tier`` is the response's service tier."""
+    read = mapping(usage.get("input_tokens_details"))
     return Usage(
         input_tokens=number(usage.get("input_tokens")),
         output_tokens=number(usage.get("output_tokens")),
-        cached_tokens=number(mapping(usage.get("input_tokens_details")).get("cached_tokens")),
+        cached_tokens=number(read.get("cached_tokens")),
         reasoning_tokens=number(mapping(usage.get("output_tokens_details")).get("reasoning_tokens")),
+        written_tokens=number(read.get("cache_write_tokens")),
+        batch=tier == "flex",
     )
 
 
@@ -159,7 +162,9 @@ class ResponseEvents:
         return Chunk(
             text=said,
             finish=finish_of(response, bool(self._calls)) if over else None,
-            usage=usage_of(mapping(response.get("usage"))) if over and response.get("usage") else None,
+            usage=usage_of(mapping(response.get("usage")), response.get("service_tier"))
+            if over and response.get("usage")
+            else None,
             model=self._model,
             tool_calls=self._part_of_call(kind, event),
             native=event,

@@ -52,12 +52,15 @@ async def refusal(response: Response, vendor: str, secret: str) -> ModelError:
         body = await response.read(ERROR_BODY)
     except ModelError:
         body = b""  # the status alone says enough
-    return ModelError(
+    error = ModelError(
         f"{vendor} answered {response.status}: {redact(_words(body), secret) or 'no reason given'}",
         vendor_status=response.status,
         retryable=retryable(response.status),
         retry_after=retry_after(response.headers, now_ns() / 1e9),
     )
+    ident = response.headers.get("x-request-id") or response.headers.get("request-id") or ""
+    error.vendor_request = redact(ident[:ERROR_TEXT], secret)
+    return error
 
 
 def complaint(error: object, vendor: str, secret: str) -> ModelError:

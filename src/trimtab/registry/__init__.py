@@ -5,7 +5,7 @@ from .choice import Arm, Choice, bucket, choose
 from .diff import Difference, difference
 from .ledger import PRODUCTION, label_of
 from .needs import Lineage
-from .plans import Event
+from .plans import Event, check_name
 from .records import Search
 from .registry import Registry, TakenBack
 from .routes import routes
@@ -28,6 +28,7 @@ __all__ = [
     "TakenBack",
     "bucket",
     "change_json",
+    "check_name",
     "choose",
     "difference",
     "label_of",

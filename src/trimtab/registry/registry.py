@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Raises BadInput for content that cannot be a version of its kind.
 Check = Callable[[Mapping[str, Any]], object]
 #: Raises Conflict for content that may be registered and yet not go live.
-LiveCheck = Callable[[Mapping[str, Any]], Awaitable[None]]
+LiveCheck = Callable[[Version], Awaitable[None]]
 #: What a write is to do; it gets the books as of its own transaction.
 Decision = Callable[[Books, Who], Effect]
 
@@ -77,7 +77,7 @@ class Registry(Readings):
         self._known[kind] = check
 
     def before_live(self, kind: str, check: LiveCheck) -> None:
-        """Ask ``check`` about the content of a version before ``production`` moves to it or a rollout of it starts.
+        """Ask ``check`` about a version before ``production`` moves to it or a rollout of it starts.
 
         What goes back (a rollback, a rewind, an undo) is not asked about.
         """
@@ -85,7 +85,7 @@ class Registry(Readings):
 
     async def _may_live(self, kind: str, name: str, number: int) -> None:
         if (check := self._live_checks.get(kind)) is not None:
-            await check(self.version(kind, name, number).content)
+            await check(self.version(kind, name, number))
 
     # Keeping up with other processes.
 

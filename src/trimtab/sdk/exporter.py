@@ -178,5 +178,5 @@ class Exporter(Generic[T]):
                 "are counted and not said until sending works again.",
                 count,
                 self.dropped,
-                reason,
+                reason.rstrip("."),
             )

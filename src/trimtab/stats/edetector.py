@@ -74,6 +74,11 @@ class EDetector:
         best = max(range(len(_DROPS)), key=self._peaks.__getitem__)
         return self._ages[best] if self._peaks[best] > 1.0 else 0
 
+    @property
+    def bet(self) -> float:
+        """What the winning bet stakes: a value that is lower by 1 makes its logarithm about that much larger."""
+        return self._bets[max(range(len(_DROPS)), key=self._peaks.__getitem__)]
+
     def gain(self, x: float, m0: float) -> float:
         """The logarithm of what the winning bet makes of an observation."""
         return math.log(self._factors(x, m0)[max(range(len(_DROPS)), key=self._peaks.__getitem__)])

@@ -13,20 +13,21 @@ A block is lines of JSON: its different texts; for each span its place and which
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from trimtab.core import Span
 
-from .payload import Codec, Said, attributes_in, may_say, payload_of, read_attributes, said_in
+from .payload import Codec, Said, attributes_in, may_say, read_attributes, said_in
 from .rows import SPAN_COLUMNS, Row, span_with
 
 #: A block is full with so many spans where another trace begins, and at last with so many spans or characters.
 FEW_SPANS, MOST_SPANS, MOST_SIZE = 4, 32, 64 * 1024
 #: What stands for attributes that lie in the block.
 IN_BLOCK: Final = b"*"
+_MARKED: Final = b"\n" + IN_BLOCK
 #: What a query joins to ``spans s`` for its payload, and what it selects for ``Opener.span``.
 JOIN: Final = (
     "LEFT JOIN payloads p ON p.seq = s.seq"
@@ -49,41 +50,33 @@ class Entry(NamedTuple):
     attributes: bytes
 
 
-def packed(spans: Mapping[int, tuple[Span, Row, bytes]], codec: Codec) -> tuple[list[Row], list[Row]]:
-    """Spans by number, each with its row and payload, as rows of ``payloads`` and of ``blocks``."""
+def packed(spans: Sequence[tuple[int, Span, bytes]], codec: Codec) -> tuple[list[Row], list[Row]]:
+    """Spans, each with its number and the line of its attributes, as rows of ``payloads`` and of ``blocks``. A trace is
+    not divided unless it is large."""
     whole: dict[int, bytes] = {}
-    blocks: dict[int, bytes] = {}
-    for group in _groups(spans):
-        block = _Block(group[0])
-        for seq in group:
-            span, _, attributes = spans[seq]
-            if span.parent_id:
-                block.add(seq, (span.input, span.output, span.error), attributes)
-                continue
+    blocks: list[_Block] = []
+    add = _Block.add
+    block, count, size, last = _Block(-1), MOST_SPANS, 0, ""
+    for seq, span, attributes in spans:
+        texts = (span.input, span.output, span.error)
+        its = len(attributes) + len(texts[0]) + len(texts[1])
+        trace_id = span.trace_id
+        if count >= (MOST_SPANS if trace_id == last else FEW_SPANS) or size + its > MOST_SIZE:
+            block = _Block(seq)
+            blocks.append(block)
+            count = size = 0
+        count, size, last = count + 1, size + its, trace_id
+        if span.parent_id:
+            add(block, seq, texts, attributes)
+        else:
             if attributes:
-                block.add(seq, None, attributes)
-            whole[seq] = payload_of(span, IN_BLOCK if attributes else b"")
-        if block.lines:
-            blocks[group[0]] = block.encoded()
-    data = codec.pack_all([*whole.values(), *blocks.values()])
-    rows = [(seq, codec.current, one) for seq, one in zip((*whole, *blocks), data, strict=True)]
+                add(block, seq, None, attributes)
+            whole[seq] = _encode(texts) + (_MARKED if attributes else b"\n")
+    blocks = [one for one in blocks if one.lines]
+    data = codec.pack_all([*whole.values(), *[one.encoded() for one in blocks]])
+    dictionary = codec.current
+    rows = [(seq, dictionary, one) for seq, one in zip((*whole, *[one.first for one in blocks]), data, strict=True)]
     return rows[: len(whole)], rows[len(whole) :]
-
-
-def _groups(spans: Mapping[int, tuple[Span, Row, bytes]]) -> Iterator[list[int]]:
-    """The numbers of the spans of each block. A trace is not divided unless it is large."""
-    group: list[int] = []
-    size, trace_id = 0, ""
-    for seq, (span, _, attributes) in spans.items():
-        full = len(group) >= (FEW_SPANS if span.trace_id != trace_id else MOST_SPANS)
-        its = len(attributes) + len(span.input) + len(span.output)
-        if group and (full or size + its > MOST_SIZE):
-            yield group
-            group, size = [], 0
-        group.append(seq)
-        size, trace_id = size + its, span.trace_id
-    if group:
-        yield group
 
 
 def encoded(first: int, entries: Mapping[int, Entry]) -> bytes:
@@ -97,10 +90,10 @@ def encoded(first: int, entries: Mapping[int, Entry]) -> bytes:
 class _Block:
     """A block while it is made."""
 
-    __slots__ = ("_first", "_places", "_texts", "lines")
+    __slots__ = ("_places", "_texts", "first", "lines")
 
     def __init__(self, first: int) -> None:
-        self._first = first
+        self.first = first
         self._texts: dict[str, int] = {}
         self._places: list[tuple[int, ...]] = []
         self.lines: list[bytes] = []
@@ -108,12 +101,12 @@ class _Block:
     def add(self, seq: int, said: tuple[str, str, str] | None, attributes: bytes) -> None:
         """A span with its texts, where they are not elsewhere, and the line of its attributes."""
         if said is None:
-            self._places.append((seq - self._first,))
+            self._places.append((seq - self.first,))
         else:
             texts = self._texts
             place_of = texts.setdefault
             its = (place_of(said[0], len(texts)), place_of(said[1], len(texts)), place_of(said[2], len(texts)))
-            self._places.append((seq - self._first, *its))
+            self._places.append((seq - self.first, *its))
         self.lines.append(attributes)
 
     def encoded(self) -> bytes:
@@ -152,7 +145,7 @@ class Opener:
             entry = self._entry(seq, first, block_dictionary, block)
             return entry.said or _NOTHING, read_attributes(entry.attributes)
         payload = self._codec.unpack(dictionary, data)
-        if payload.endswith(b"\n" + IN_BLOCK):
+        if payload.endswith(_MARKED):
             return said_in(payload), read_attributes(self._entry(seq, first, block_dictionary, block).attributes)
         return said_in(payload), attributes_in(payload)
 

@@ -5,8 +5,9 @@ dashboard over a day reads a few thousand of its cells instead of every span. Ro
 apart, and a sum holds only the spans that carry the value, so that nothing is counted twice. Files of schema 1 have no
 cube; they are read row by row.
 
-It is not written with every span: once ten thousand have come, all of them are counted at once. A number in the file
-marks how far that has gone, in the same transaction, and who reads adds the few spans behind it.
+It is not written with every span: once ten thousand have come, all of them are counted at once, from what the writer
+still has of them. A number in the file marks how far that has gone, in the same transaction, and who reads adds the few
+spans behind it.
 
 A histogram is one whole number with 32 bits for each bucket: adding two of them is one addition.
 """
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .breakdown import Groups, Keys, Measure, Plan, seconds_of
 from .buckets import ZERO, bucket_of
@@ -75,15 +78,12 @@ _WRITE: Final = (
 _BITS: Final = 32
 _MIDDLE: Final = 200
 _PLACES: Final = 640
-#: The spans after a number, counted by everything: in the order of a key, ``_ADDED`` and the histograms.
-_NEW: Final = f"""
-SELECT start_ns / {600 * _NS} * 600, parent_id = '', project, kind, model, stamp_prompt, stamp_route,
-  count(*), total(status = 'error'), total(status = 'refused'),
-  {", ".join(f"count({name})" for name in _SUMS.values() if name != "duration_ns")},
-  {", ".join(f"total({name})" for name in _SUMS.values() if name != "duration_ns")},
-  total(max(0, end_ns - start_ns)), spread(max(0, end_ns - start_ns)), spread(ttft_ns)
-FROM spans NOT INDEXED WHERE seq > ? GROUP BY 1, 2, 3, 4, 5, 6, 7
-"""
+#: The spans after a number, in the order of ``Uncounted``.
+_UNCOUNTED: Final = (
+    "SELECT start_ns, end_ns, parent_id, project, kind, model, stamp_prompt, stamp_route, status,"
+    f" {', '.join(name for name in _SUMS.values() if name != 'duration_ns')}"
+    " FROM spans NOT INDEXED WHERE seq > ? ORDER BY seq"
+)
 _Key = tuple[int, int, int, str, str, str, str, str]
 
 
@@ -103,31 +103,35 @@ class _Cell:
         self.ttfts += ttfts
 
 
-class Spread:
-    """The histogram of lengths of time in nanoseconds: an aggregate that the writer's SQL calls."""
+class Uncounted(NamedTuple):
+    """Spans that the cube has yet to count, as columns. ``kinds`` says of each its project, kind, model, prompt, route
+    and status. The numbers may be None."""
 
-    def __init__(self) -> None:
-        self._counts: dict[int, int] = {}
-
-    def step(self, time_ns: int | None) -> None:
-        """Count one."""
-        if time_ns is not None:
-            bucket = bucket_of(time_ns / 1e6)
-            self._counts[bucket] = self._counts.get(bucket, 0) + 1
-
-    def finalize(self) -> bytes:
-        """As it is stored."""
-        return _packed(sum([n << _shift(bucket) for bucket, n in self._counts.items()]))
+    starts_ns: Sequence[int]
+    ends_ns: Sequence[int]
+    parents: Sequence[bytes | str]
+    kinds: Sequence[tuple[str, ...]]
+    input_tokens: Sequence[int | None]
+    output_tokens: Sequence[int | None]
+    cached_tokens: Sequence[int | None]
+    reasoning_tokens: Sequence[int | None]
+    cost_usd: Sequence[float | None]
+    ttft_ns: Sequence[int | None]
 
 
-def fold(connection: sqlite3.Connection) -> None:
-    """Count the spans that came since the last time, inside the caller's transaction, if the file has a cube."""
+#: Nothing to be counted.
+NONE: Final = Uncounted._make([()] * len(Uncounted._fields))
+
+
+def fold(connection: sqlite3.Connection, waiting: Sequence[Uncounted]) -> None:
+    """Count spans, inside the caller's transaction, if the file has a cube: all that it has not counted yet."""
     if not has_cube(connection):
         return
     cells: dict[_Key, _Cell] = {}
-    for row in connection.execute(_NEW, (mark(connection),)):
-        start_s, root, project, kind, model, prompt, route = row[:7]
-        durations, ttfts = _unpacked(row[-2]), _unpacked(row[-1])
+    spans = _together(waiting)
+    for (start, root, (project, kind, model, prompt, route, status)), places in _alike(spans).items():
+        start_s = start * _CELL_S[0]
+        sums, durations, ttfts = _counted_up(spans, places, status)
         for key in (
             (0, root, start_s, project, kind, "", "", route),
             (1, root, start_s, project, kind, model, "", ""),
@@ -136,11 +140,53 @@ def fold(connection: sqlite3.Connection) -> None:
         ):
             if (cell := cells.get(key)) is None:
                 cell = cells[key] = _Cell()
-            cell.add(row[7:-2], durations, ttfts)
+            cell.add(sums, durations, ttfts)
     connection.executemany(
         _WRITE, ((*key, *cell.sums, _packed(cell.durations), _packed(cell.ttfts)) for key, cell in cells.items())
     )
     connection.execute("UPDATE cube_mark SET seq = max(seq, (SELECT coalesce(max(seq), -1) FROM spans))")
+
+
+def uncounted(connection: sqlite3.Connection) -> list[Uncounted]:
+    """The spans of a file that its cube has yet to count; none without a cube."""
+    if not has_cube(connection):
+        return []
+    rows = connection.execute(_UNCOUNTED, (mark(connection),)).fetchall()
+    return [Uncounted._make(zip(*((*row[:3], row[3:9], *row[9:]) for row in rows), strict=True))] if rows else []
+
+
+def _together(waiting: Sequence[Uncounted]) -> Uncounted:
+    columns: Iterable[Any] = zip(*waiting, strict=True) if waiting else NONE
+    return Uncounted._make([list(chain.from_iterable(column)) for column in columns])
+
+
+def _alike(spans: Uncounted) -> dict[tuple[int, bool, tuple[str, ...]], list[int]]:
+    """The places of the spans that all cells count together, by the start of their ten minutes, whether they are roots,
+    and their kind."""
+    found: defaultdict[tuple[int, bool, tuple[str, ...]], list[int]] = defaultdict(list)
+    cell_ns = _CELL_S[0] * _NS
+    starts, roots = [start // cell_ns for start in spans.starts_ns], [parent == "" for parent in spans.parents]
+    for place, key in enumerate(zip(starts, roots, spans.kinds, strict=True)):
+        found[key].append(place)
+    return found
+
+
+def _counted_up(spans: Uncounted, places: list[int], status: str) -> tuple[list[float], int, int]:
+    """The sums of some spans in the order of ``_ADDED``, and the histograms of their durations and first tokens."""
+    n = len(places)
+    columns: Sequence[Sequence[float | None]] = spans[4:]
+    numbers = [[value for place in places if (value := column[place]) is not None] for column in columns]
+    durations = [max(0, spans.ends_ns[place] - spans.starts_ns[place]) for place in places]
+    sums: list[float] = [n, n * (status == "error"), n * (status == "refused"), *map(len, numbers)]
+    # Whole numbers may be too large for the database, all together.
+    sums += [*[float(sum(column)) for column in numbers], float(sum(durations))]
+    return sums, _spread(durations), _spread(numbers[-1])
+
+
+def _spread(times_ns: Iterable[float]) -> int:
+    """The histogram of lengths of time."""
+    counts = Counter([bucket_of(time_ns / 1e6) for time_ns in times_ns])
+    return sum([n << _shift(bucket) for bucket, n in counts.items()])
 
 
 def mark(connection: sqlite3.Connection) -> int:

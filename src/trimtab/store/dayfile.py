@@ -200,7 +200,6 @@ def create(path: Path) -> sqlite3.Connection:
     ):
         connection.execute(f"PRAGMA {pragma}").close()
     connection.create_function("add_spread", 2, cube.add_spread, deterministic=True)
-    connection.create_aggregate("spread", 1, cube.Spread)  # type: ignore[arg-type]  # typeshed knows numbers only
     version = _version(connection, path)
     if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")

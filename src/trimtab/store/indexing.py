@@ -1,7 +1,8 @@
 """The thread that writes down which words spans have, some ten thousand spans at a time, behind the writer.
 
-A segment is made from what is on disk, a group at a time with a rest after each, so that no request waits for it and
-while spans come in it takes a tenth of one core at most. The writer's thread stores it. Spans that have no words yet
+A segment is made a few groups at a time with a rest after them, so that no request waits for it and while spans come in
+it takes a tenth of one core at most. Texts that were just written are in memory still; others are read from the disk.
+The writer's thread stores a segment once it is whole. Spans that have no words yet
 are searched all the same, and what is missing is seen from the files: nothing is lost when the process ends meanwhile.
 """
 
@@ -12,7 +13,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,6 +26,7 @@ from .blocks import texts_of
 from .dayfile import DayFile
 from .ledger import Ledger
 from .payload import Codec
+from .recent import ROWS, Texts
 from .words import GROUP_SPANS, GROUPS, Group, Maker
 
 _log = logging.getLogger(__name__)
@@ -31,9 +34,16 @@ _log = logging.getLogger(__name__)
 FULL: Final = GROUP_SPANS * GROUPS
 #: Spans without words that a file of an earlier day may keep: looking through them takes some milliseconds.
 FEW: Final = 1000
-#: Seconds between two looks for new spans.
+#: Seconds between two looks for new spans, and between two glances at whether so many rows have come that it is time:
+#: who comes soon finds their texts in memory.
 _LOOK_S: Final = 5.0
-#: Seconds of rest for each second of work: while spans are written, and once none were for a second.
+_GLANCE_S: Final = 0.5
+_SOON: Final = ROWS // 4
+#: Seconds of rest for each second of CPU time: while spans are written, and once none were for a second.
+#: Work comes in pieces of at least so many seconds: to rest costs something too.
+_WORK_S: Final = 0.0005
+#: Seconds by which work may be late, because a busy machine had other things to do, and is then made up for.
+_LATE_S: Final = 0.1
 _REST_BUSY: Final = 9.0
 _REST_IDLE: Final = 1.0
 #: Seconds after which a file whose words could not be made is tried again.
@@ -50,6 +60,25 @@ class Gap(NamedTuple):
     last: int
 
 
+class _Draft:
+    """A segment that is begun."""
+
+    __slots__ = ("_first", "_path", "groups", "maker", "next", "removed")
+
+    def __init__(self, file: DayFile, gap: Gap, removed: tuple[int, int]) -> None:
+        self._path = file.path
+        self._first = gap.first
+        self.removed = removed
+        self.maker = Maker()
+        self.groups = 0
+        #: The least number that a span of its next group may have.
+        self.next = gap.first
+
+    def goes_on(self, file: DayFile, gap: Gap, removed: tuple[int, int]) -> bool:
+        """Whether it covers the beginning of a gap, and nothing was erased from the file since."""
+        return self._path == file.path and self._first == gap.first and self.removed[0] == removed[0]
+
+
 class Indexer:
     """The thread, from the beginning until ``close``. ``errand`` has the writer's thread do something in its turn."""
 
@@ -59,6 +88,7 @@ class Indexer:
         self._errand = errand
         self._closed = threading.Event()
         self._turn = threading.Lock()
+        self._draft: _Draft | None = None
         self._last_seq, self._written = ledger.last_seq, 0.0
         #: Files of earlier days that have all their words and no others, and what had been removed when that was seen.
         self._whole: dict[Path, tuple[int, int]] = {}
@@ -97,6 +127,7 @@ class Indexer:
         return made
 
     def _failed(self, file: DayFile, error: Exception) -> None:
+        self._draft = None
         if file.path not in {one.path for one in self._ledger.files}:
             return  # Its day was deleted meanwhile.
         self._again[file.path] = time.monotonic() + _AGAIN_S
@@ -110,7 +141,7 @@ class Indexer:
                 return 0
             if earlier and connection.execute("SELECT 1 FROM words WHERE stale LIMIT 1").fetchone():
                 self._by_the_writer(lambda: self._ledger.forget_stale_words(file))
-            found = gaps(connection, least)
+            found = gaps(connection, 1 if least == FULL else least)
             (end,) = connection.execute("SELECT coalesce(max(last), -1) FROM words").fetchone()
             # What an erasure took away between two segments need not wait until it fills one.
             return sum(
@@ -119,26 +150,53 @@ class Indexer:
             )
 
     def _fill(self, file: DayFile, connection: sqlite3.Connection, gap: Gap, *, full: bool, gently: bool) -> int:
-        """Cover a gap with segments, or as much of it as fills some; returns how many were stored."""
+        """Cover a gap with segments, or as much of it as fills some; returns how many were stored. What fills none yet
+        is begun: the rest is added by and by, while the texts of its spans are in memory."""
         made = 0
-        while groups := groups_in(connection, gap):
-            if full and len(groups) < GROUPS:
-                break
+        seen, recent = self._ledger.removed(file), self._ledger.recent.texts()
+        while True:
             removed = self._ledger.removed(file)
-            maker = Maker()
-            for group in groups:
-                began = time.perf_counter()
-                maker.add(group, texts_of(connection, self._codec, group.first, group.last))
-                if self._closed.wait((time.perf_counter() - began) * (self._rest() if gently else 0.0)):
-                    return made
-            segment = maker.made(gap.first)
-            if not self._by_the_writer(partial(self._ledger.keep_words, file, segment, removed)):
+            if removed != seen:  # Texts of what is gone since may be among them.
+                seen, recent = removed, self._ledger.recent.texts()
+            draft = self._draft
+            if not full or draft is None or not draft.goes_on(file, gap, removed):
+                draft = _Draft(file, gap, removed)
+            self._draft = draft if full else None
+            groups = groups_in(connection, Gap(draft.next, gap.last), GROUPS - draft.groups, whole=full)
+            if not self._add(draft, groups, (connection, recent), gently=gently):
+                return made
+            if not draft.groups or (full and draft.groups < GROUPS):
+                break
+            self._draft = None
+            segment = draft.maker.made(gap.first)
+            if not self._by_the_writer(partial(self._ledger.keep_words, file, segment, draft.removed)):
                 break
             gap, made = Gap(segment.last + 1, gap.last), made + 1
         return made
 
+    def _add(
+        self, draft: _Draft, groups: list[Group], places: tuple[sqlite3.Connection, Texts], *, gently: bool
+    ) -> bool:
+        """Add groups to a draft, with their texts from memory or from the disk. False when all is closed meanwhile."""
+        connection, recent = places
+        began, due = time.thread_time(), time.monotonic()
+        for group in groups:
+            texts = recent.of(group.first, group.last)
+            if texts is None:
+                texts = texts_of(connection, self._codec, group.first, group.last)
+            draft.maker.add(group, texts)
+            draft.groups, draft.next = draft.groups + 1, group.last + 1
+            worked = time.thread_time() - began
+            if worked > _WORK_S:
+                now = time.monotonic()
+                due = max(due, now - _LATE_S) + worked * (1.0 + self._rest())
+                if self._closed.wait(max(worked, due - now) if gently else 0.0):
+                    return False
+                began = time.thread_time()
+        return True
+
     def _rest(self) -> float:
-        """Seconds of rest for each second of work."""
+        """Seconds of rest for each second of CPU time."""
         now = time.monotonic()
         if self._ledger.last_seq != self._last_seq:
             self._last_seq, self._written = self._ledger.last_seq, now
@@ -172,7 +230,11 @@ class Indexer:
 
     def _run(self) -> None:
         seen: object = None
-        while not self._closed.wait(_LOOK_S):
+        looked, looked_seq = time.monotonic(), 0
+        while not self._closed.wait(min(_GLANCE_S, _LOOK_S)):
+            if time.monotonic() < looked + _LOOK_S and self._ledger.last_seq < looked_seq + _SOON:
+                continue
+            looked, looked_seq = time.monotonic(), self._ledger.last_seq
             now = (
                 self._ledger.today,
                 self._ledger.last_seq,
@@ -189,7 +251,7 @@ def gaps(connection: sqlite3.Connection, least: int) -> list[Gap]:
     found = []
     covered = -1
     for first, last in connection.execute("SELECT first, last FROM words ORDER BY first").fetchall():
-        if _nth(connection, covered, first, 1) >= 0:
+        if first > covered + 1 and _nth(connection, covered, first, 1) >= 0:
             found.append(Gap(covered + 1, first - 1))
         covered = last
     if _nth(connection, covered, _END, least) >= 0:
@@ -198,29 +260,51 @@ def gaps(connection: sqlite3.Connection, least: int) -> list[Gap]:
     return found
 
 
-def groups_in(connection: sqlite3.Connection, gap: Gap) -> list[Group]:
-    """The groups of the next segment, from the beginning of a gap: a group begins where a block does."""
-    rows = connection.execute(
-        "SELECT seq, start_ns FROM spans NOT INDEXED WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
-        (*gap, 2 * GROUP_SPANS * GROUPS),
-    ).fetchall()
-    if not rows:
-        return []
-    blocks = {
-        seq for (seq,) in connection.execute("SELECT seq FROM blocks WHERE seq BETWEEN ? AND ?", (gap[0], rows[-1][0]))
-    }
+def groups_in(connection: sqlite3.Connection, gap: Gap, count: int = GROUPS, *, whole: bool = False) -> list[Group]:
+    """The first so many groups of a gap: a group begins where a block does. ``whole`` leaves out the last one where
+    more spans may come to it."""
     found: list[Group] = []
-    starts: list[int] = []
-    first, last = gap.first, -1
-    for seq, start_ns in rows:
-        if len(starts) >= GROUP_SPANS and (seq in blocks or len(starts) >= 2 * GROUP_SPANS):
-            found.append(Group(first, last, min(starts), max(starts)))
-            first, starts = seq, []
-            if len(found) == GROUPS:
-                return found
-        last = seq
-        starts.append(start_ns)
-    return [*found, Group(first, last, min(starts), max(starts))]
+    for most in (count * GROUP_SPANS * 5 // 4, count * GROUP_SPANS * 2):
+        # Numbers come as one text: to fetch rows takes several times as long.
+        numbers, times = connection.execute(
+            "SELECT group_concat(seq), group_concat(start_ns) FROM"
+            " (SELECT seq, start_ns FROM spans NOT INDEXED WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?)",
+            (*gap, most),
+        ).fetchone()
+        seqs, starts = _listed(numbers), _listed(times)
+        (numbers,) = connection.execute(
+            "SELECT group_concat(seq) FROM blocks WHERE seq BETWEEN ? AND ?", (gap.first, seqs[-1] if seqs else -1)
+        ).fetchone()
+        found, done = _grouped(gap.first, seqs, starts, frozenset(_listed(numbers)), count)
+        if done < len(seqs):
+            return found
+        if len(seqs) < most:
+            break
+    last = bisect_left(seqs, found[-1].first) if found else 0
+    grows = len(seqs) - last < GROUP_SPANS or (len(found) < count and len(seqs) - last < 2 * GROUP_SPANS)
+    return found[:-1] if whole and found and grows else found
+
+
+def _grouped(
+    first: int, seqs: list[int], starts: list[int], blocks: Collection[int], count: int
+) -> tuple[list[Group], int]:
+    """So many groups at most of the spans with these numbers and starts, and how many spans lie in them; the first
+    begins at ``first`` even where there is no span."""
+    found: list[Group] = []
+    begin = 0
+    while begin < len(seqs) and len(found) < count:
+        end = min(begin + GROUP_SPANS, len(seqs))
+        while end < len(seqs) and seqs[end] not in blocks and end - begin < 2 * GROUP_SPANS:
+            end += 1
+        its = starts[begin:end]
+        found.append(Group(first, seqs[end - 1], min(its), max(its)))
+        first = seqs[end] if end < len(seqs) else -1
+        begin = end
+    return found, begin
+
+
+def _listed(numbers: str | None) -> list[int]:
+    return list(map(int, numbers.split(","))) if numbers else []
 
 
 def _nth(connection: sqlite3.Connection, after: int, before: int, nth: int) -> int:

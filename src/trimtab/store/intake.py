@@ -22,7 +22,7 @@ class Pace(NamedTuple):
     (or somebody patient), written ones do. A commit costs as much as ten rows, so company makes a busy store cheap.
     """
 
-    rows: int = 1000
+    rows: int = 2000
     offered_s: float = 0.100
     written_s: float = 0.002
 
@@ -42,42 +42,40 @@ class Item:
     its turn, after the rows that came before.
     """
 
-    __slots__ = (
-        "arrived", "characters", "errand", "error", "packed", "packed_scores", "packed_spans", "patient", "rows",
-        "scores", "spans", "waiter",
-    )  # fmt: skip
+    # What few items have stands here, and costs the others nothing.
+    waiter: asyncio.Future[None] | None = None
+    patient = False
+    errand: Callable[[], None] | None = None
+    error: TrimtabError | None = None
+    packed = False
+    packed_spans: Sequence[PackedSpan] = ()
+    packed_scores: Sequence[PackedScore] = ()
+    arrived = 0.0
 
     def __init__(self, spans: Sequence[Span] = (), scores: Sequence[Score] = ()) -> None:
         self.spans = spans
         self.scores = scores
-        self.waiter: asyncio.Future[None] | None = None
-        self.patient = False
-        self.errand: Callable[[], None] | None = None
-        self.error: TrimtabError | None = None
-        self.packed = False
-        self.packed_spans: Sequence[PackedSpan] = ()
-        self.packed_scores: Sequence[PackedScore] = ()
-        self.arrived = 0.0
         self.rows = len(spans) + len(scores)
-        self.characters = 0
+        characters = 0
         for span in spans:
-            self.characters += len(span.input) + len(span.output)
+            characters += len(span.input) + len(span.output)
+        self.characters = characters
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits who would rather not."""
         return self.waiter is not None and not self.patient
 
-    def pack(self) -> None:
-        """Turn into rows, once, or note why that cannot be."""
-        if self.packed:
-            return
-        self.packed = True
-        try:
-            self.packed_spans = [(span, span_row(span), attributes_line(span)) for span in self.spans]
-            self.packed_scores = [(score, score_row(score)) for score in self.scores]
-        except Exception as error:  # house: except because a row that is bad in any way must fail its own caller only
-            self.refuse(error)
+    def pack(self) -> bool:
+        """Turn into rows, once, or note why that cannot be; says whether it can."""
+        if not self.packed:
+            self.packed = True
+            try:
+                self.packed_spans = [(span, span_row(span), attributes_line(span)) for span in self.spans]
+                self.packed_scores = [(score, score_row(score)) for score in self.scores]
+            except Exception as error:  # house: except because a bad row of any kind must fail its own caller only
+                self.refuse(error)
+        return self.error is None
 
     def refuse(self, error: Exception) -> None:
         """Keep nothing of it: one of its rows is bad."""
@@ -94,7 +92,8 @@ class Intake:
         self.dropped = 0
         self._pace = pace
         self._capacity = capacity
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._queue: deque[Item] = deque()
         self._rows = 0
         self._characters = 0
@@ -104,21 +103,22 @@ class Intake:
     def put(self, item: Item) -> None:
         """Queue an item. Raises Overloaded when the queue is full or closed. Never waits for the disk."""
         item.arrived = time.monotonic()
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise Overloaded("the span store is closed.", retry_after=1.0)
-            full = self._rows + item.rows > self._capacity or self._characters + item.characters > _MOST_CHARACTERS
-            if full and item.rows and self._rows:
+            before = self._rows
+            rows, characters = before + item.rows, self._characters + item.characters
+            if (rows > self._capacity or characters > _MOST_CHARACTERS) and item.rows and before:
                 raise Overloaded(
-                    f"{self._rows} spans and scores wait to be stored already.", mend="Try again.", retry_after=1.0
+                    f"{before} spans and scores wait to be stored already.", mend="Try again.", retry_after=1.0
                 )
+            hurry = item.waiter is not None and not self._urgent and item.urgent
+            if hurry:
+                self._urgent = True
             asleep = not self._queue
-            hurry = item.urgent and not self._urgent
-            self._urgent = self._urgent or hurry
             self._queue.append(item)
-            self._rows += item.rows
-            self._characters += item.characters
-            if asleep or hurry or self._rows >= self._pace.rows:
+            self._rows, self._characters = rows, characters
+            if asleep or hurry or before < self._pace.rows <= rows:
                 self._changed.notify()
 
     def drop(self, rows: int) -> None:

@@ -6,52 +6,27 @@ import contextlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trimtab.core import Overloaded, Score, Span
 
 from . import blocks, cube, dayfile, erasing
 from .answers import Erased
+from .cube import Uncounted
 from .dayfile import DayFile
-from .intake import Item, PackedScore, PackedSpan
-from .payload import Codec, payload_of, sync_folder
+from .inserting import Insert
+from .intake import Item
+from .packing import Inserts, NumberedSpan
+from .payload import Codec, attributes_lines, payload_of, sync_folder
 from .recent import Committed, Recent
 from .rollup import Rollup
-from .rows import SCORE_COLUMNS, SPAN_COLUMNS, Row
+from .rows import Row, id_in
 from .words import Segment
 
 _log = logging.getLogger(__name__)
 #: What SQLite raises for a bad row; anything else it raises is about the file or the disk.
 _BAD_ROW = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
-#: Rows of one INSERT statement, the largest first. Each statement gives the interpreter up to other threads and has to
-#: win it back, so that a busy server would let one-row statements starve. Powers of two make it the fewest statements.
-_BULKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-
-
-class Insert:
-    """INSERT statements of one table, by how many rows they take."""
-
-    def __init__(self, table: str, columns: Sequence[str], ending: str = "") -> None:
-        self.table = table
-        names = ", ".join(f'"{name}"' for name in ("seq", *columns))
-        row = f"(?{', ?' * len(columns)})"
-        self._sql = {n: f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * n)}{ending}" for n in _BULKS}
-
-    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
-        """Insert the rows; returns how many of them were new."""
-        new = done = 0
-        for size, sql in self._sql.items():
-            while len(rows) - done >= size:
-                values = list(chain.from_iterable(rows[done : done + size]))
-                new += connection.execute(sql, values).rowcount
-                done += size
-        return new
-
-
-_SPANS = Insert("spans", SPAN_COLUMNS, " ON CONFLICT (trace_id, span_id) DO NOTHING")
-_SCORES = Insert("scores", SCORE_COLUMNS, " ON CONFLICT (id) DO NOTHING")
 _PAYLOADS = Insert("payloads", ("dictionary", "data"))
 _BLOCKS = Insert("blocks", ("dictionary", "data"))
 
@@ -76,8 +51,10 @@ class Ledger:
         self.erased: Counter[Path] = Counter()
         self.stripped: Counter[Path] = Counter()
         self._today: DayFile | None = None
-        self._unfolded = 0
+        #: What the cube of today's file has yet to count.
+        self._uncounted: list[Uncounted] = []
         self._connection: sqlite3.Connection | None = None
+        self._inserts: Inserts | None = None
         self._others: dict[Path, sqlite3.Connection] = {}
         #: Files from which rows were erased, and whose log may still hold them.
         self._unsettled: set[Path] = set()
@@ -88,11 +65,12 @@ class Ledger:
         Raises nothing: an item that is not on disk afterwards has its ``error``. True when any row was new.
         """
         before = self.last_seq
-        if items:
-            self._commit(items)
+        self._commit(items)
         return self.last_seq > before
 
     def _commit(self, items: Sequence[Item]) -> None:
+        if not items:
+            return
         try:
             self._transact(items)
         except Exception as error:  # house: except because no row and no file may end the only thread that writes
@@ -104,6 +82,8 @@ class Ledger:
                     )
             elif len(items) == 1:
                 items[0].refuse(error)
+            elif len(good := [item for item in items if item.pack()]) < len(items):
+                self._commit(good)
             else:
                 self._commit(items[: len(items) // 2])
                 self._commit(items[len(items) // 2 :])
@@ -132,12 +112,13 @@ class Ledger:
                 connection.execute("PRAGMA secure_delete=ON").close()
                 with _transaction(connection):
                     gone = erasing.erase(connection, ids, self._codec)
-                # Only now: whoever reads this number and then texts reads none that are gone.
+                if connection is self._connection:
+                    self._uncounted = cube.uncounted(connection)
+                # Only now, and in this order: whoever reads this number and then texts reads none that are gone.
+                self.recent.forget(self.last_seq)
                 self.erased[file.path] += 1
                 spans, scores = spans + gone[0], scores + gone[1]
             self._unsettled.add(file.path)
-        if found:
-            self.recent.forget(self.last_seq)
         for file in [file for file in self.files if file.path in self._unsettled]:
             with self._writing(file) as connection:
                 if erasing.settle(connection):
@@ -152,9 +133,8 @@ class Ledger:
             if ids and self._knows(file, ids):
                 with self._writing(file) as connection, _transaction(connection):
                     done += erasing.strip(connection, ids, self._codec)
+                self.recent.forget(self.last_seq)
                 self.stripped[file.path] += 1
-        if done:
-            self.recent.forget(self.last_seq)
         return done
 
     @property
@@ -194,51 +174,45 @@ class Ledger:
             self._others.popitem()[1].close()
 
     def _transact(self, items: Sequence[Item]) -> None:
-        file, connection = self._enter_today()
+        file, connection, inserts = self._enter_today()
         others = [other for other in self.files if other.path != file.path]
-        spans = self._new_spans([packed for item in items for packed in item.packed_spans], others)
-        scores = self._new_scores([packed for item in items for packed in item.packed_scores], others)
+        spans = self._new_spans([span for item in items for span in item.spans], others)
+        lines = attributes_lines(spans)
+        scores = self._new_scores([score for item in items for score in item.scores], others)
         first = self.last_seq + 1
-        numbered_spans = dict(enumerate(spans, first))
-        numbered_scores = dict(enumerate(scores, first + len(spans)))
-        with _transaction(connection):
-            _insert(connection, _SPANS, numbered_spans)
-            _insert(connection, _SCORES, numbered_scores)
-            self._write_payloads(connection, numbered_spans)
+        with inserts, _transaction(connection):
+            numbered_scores = inserts.add_scores(first + len(spans), scores)
+            numbered, uncounted = inserts.add_spans(first, spans, lines)
+            self._write_payloads(connection, numbered)
             rollup = Rollup()
-            rollup.add((one[0] for one in numbered_spans.values()), (one[0] for one in numbered_scores.values()))
+            rollup.add((one[1] for one in numbered), (one[1] for one in numbered_scores))
             rollup.write(connection)
-            unfolded = self._unfolded + len(numbered_spans)
-            if unfolded >= cube.FOLD:
-                cube.fold(connection)
-                unfolded = 0
-        self._unfolded = unfolded
+            waiting = [*self._uncounted, uncounted]
+            if sum([len(each.starts_ns) for each in waiting]) >= cube.FOLD:
+                cube.fold(connection, waiting)
+                waiting = []
+        self._uncounted = waiting
         self._today = file.grown(
-            seqs=[*numbered_spans, *numbered_scores],
-            starts=[one[0].start_ns for one in numbered_spans.values()],
-            times=[one[0].time_ns for one in numbered_scores.values()],
+            seqs=[seq for rows in (numbered, numbered_scores) if rows for seq in (rows[0][0], rows[-1][0])],
+            starts=uncounted.starts_ns,
+            times=[score.time_ns for _, score in numbered_scores],
         )
         self.files = tuple(self._today if one.path == file.path else one for one in self.files)
         last_seq = max(self.last_seq, self._today.seqs.high)
-        self.recent.add(
-            Committed(
-                spans=[(seq, span, attributes) for seq, (span, _, attributes) in numbered_spans.items()],
-                scores=[(seq, score) for seq, (score, _) in numbered_scores.items()],
-                last_seq=last_seq,
-            )
-        )
+        characters = sum([item.characters for item in items]) + sum([len(line) for _, _, line in numbered])
+        self.recent.add(Committed(numbered, numbered_scores, last_seq, characters))
         self.last_seq = last_seq
         if not self._codec.current:
-            self._learn([(_owner(span), payload_of(span, line)) for span, _, line in numbered_spans.values()])
+            self._learn([(_owner(span), payload_of(span, line)) for _, span, line in numbered])
 
-    def _write_payloads(self, connection: sqlite3.Connection, spans: Mapping[int, PackedSpan]) -> None:
+    def _write_payloads(self, connection: sqlite3.Connection, spans: Sequence[NumberedSpan]) -> None:
         codec = self._codec
         if dayfile.has_blocks(connection):
             payloads, packed = blocks.packed(spans, codec)
             _BLOCKS.run(connection, packed)
         else:
-            data = codec.pack_all([payload_of(span, attributes) for span, _, attributes in spans.values()])
-            payloads = [(seq, codec.current, one) for seq, one in zip(spans, data, strict=True)]
+            data = codec.pack_all([payload_of(span, attributes) for _, span, attributes in spans])
+            payloads = [(seq, codec.current, one) for (seq, _, _), one in zip(spans, data, strict=True)]
         _PAYLOADS.run(connection, payloads)
 
     def _learn(self, payloads: list[tuple[str, bytes]]) -> None:
@@ -247,21 +221,21 @@ class Ledger:
         except OSError as error:
             _log.warning("no dictionary could be kept in %s: %s", self._folder, error)
 
-    def _new_spans(self, spans: list[PackedSpan], others: Sequence[DayFile]) -> list[PackedSpan]:
+    def _new_spans(self, spans: list[Span], others: Sequence[DayFile]) -> list[Span]:
         """Without those that another file has: a sender's second try may come after midnight. The same span starts at
         the same time, so nearly always no other file needs to be asked."""
 
-        def seen(file: DayFile, span: Span, row: Row) -> bool:
+        def seen(file: DayFile, span: Span) -> bool:
             return file.starts.low <= span.start_ns <= file.starts.high and self._has(
-                file, "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ?", row[:2]
+                file,
+                "SELECT 1 FROM spans WHERE trace_id = ? AND span_id = ?",
+                (id_in(span.trace_id), id_in(span.span_id)),
             )
 
         newest = max((file.starts.high for file in others), default=-1)
-        return [
-            one for one in spans if one[0].start_ns > newest or not any(seen(file, one[0], one[1]) for file in others)
-        ]
+        return [one for one in spans if one.start_ns > newest or not any(seen(file, one) for file in others)]
 
-    def _new_scores(self, scores: list[PackedScore], others: Sequence[DayFile]) -> list[PackedScore]:
+    def _new_scores(self, scores: list[Score], others: Sequence[DayFile]) -> list[Score]:
         """The same for scores."""
 
         def seen(file: DayFile, score: Score) -> bool:
@@ -270,7 +244,7 @@ class Ledger:
             )
 
         newest = max((file.times.high for file in others), default=-1)
-        return [one for one in scores if one[0].time_ns > newest or not any(seen(file, one[0]) for file in others)]
+        return [one for one in scores if one.time_ns > newest or not any(seen(file, one) for file in others)]
 
     def _has(self, file: DayFile, sql: str, parameters: Row) -> bool:
         return self._other(file).execute(sql, parameters).fetchone() is not None
@@ -304,11 +278,11 @@ class Ledger:
     def _path_of_today(self) -> Path:
         return dayfile.path_of(self._folder, dayfile.day_of(self._clock()))
 
-    def _enter_today(self) -> tuple[DayFile, sqlite3.Connection]:
+    def _enter_today(self) -> tuple[DayFile, sqlite3.Connection, Inserts]:
         path = self._path_of_today
-        if self._today is not None and self._connection is not None:
+        if self._today is not None and self._connection is not None and self._inserts is not None:
             if self._today.path == path:
-                return self._today, self._connection
+                return self._today, self._connection, self._inserts
             self._leave_today()
         connection = dayfile.create(path)
         sync_folder(self._folder)
@@ -317,18 +291,19 @@ class Ledger:
         if (other := self._others.pop(path, None)) is not None:
             other.close()
         self.files = tuple(sorted(known.values(), key=lambda one: one.day))
-        self._today, self._connection = file, connection
-        self._unfolded = cube.waiting(connection)
-        return file, connection
+        self._uncounted = cube.uncounted(connection)
+        self._today, self._connection, self._inserts = file, connection, Inserts(connection)
+        return file, connection, self._inserts
 
     def _leave_today(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error), _transaction(self._connection):  # Else they are read one by one.
-                cube.fold(self._connection)
+                cube.fold(self._connection, self._uncounted)
             with contextlib.suppress(sqlite3.Error):  # A reader may be in the log: the next open folds it in.
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
             self._connection.close()
-        self._today = self._connection = None
+        self._today = self._connection = self._inserts = None
+        self._uncounted = []
 
 
 def _owner(span: Span) -> str:
@@ -345,20 +320,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    statement: Insert,
-    rows: MutableMapping[int, PackedSpan] | MutableMapping[int, PackedScore],
-) -> None:
-    """Insert, and take those out of ``rows`` whose id was there already."""
-    if not rows or statement.run(connection, _values(rows)) == len(rows):
-        return
-    kept = {seq for (seq,) in connection.execute(f"SELECT seq FROM {statement.table} WHERE seq >= ?", (min(rows),))}
-    for seq in [seq for seq in rows if seq not in kept]:
-        del rows[seq]
-
-
-def _values(rows: Mapping[int, PackedSpan] | Mapping[int, PackedScore]) -> list[Row]:
-    return [(seq, *packed[1]) for seq, packed in rows.items()]

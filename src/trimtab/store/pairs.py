@@ -57,15 +57,24 @@ class Maker:
         self._row = 0
         self._rows: list[bytes] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is known what is common."""
+        return self._left is not None
+
     def see(self, run: list[bytes]) -> None:
         """Some words of the next group, as they stand one after another."""
         if self._left is not None:
-            self._its |= self._numbers(run)
+            self._its |= self.numbers(run)
             return
         self._waiting[-1].append(run)
         self._words += len(run)
         if self._words > _FIRST_WORDS:
             self._begin()
+
+    def take(self, numbers: set[int]) -> None:
+        """Some words of the next group again, by the ``numbers`` of their pairs."""
+        self._its |= numbers
 
     def end(self, *, forget: bool) -> None:
         """The group has no more words; ``forget`` those that it has, for it may hold anything."""
@@ -99,7 +108,7 @@ class Maker:
         common = [word for word, n in had.items() if n >= _COMMON * saying] if saying >= _LEAST else []
         self._right = {word: _right(word) for word in common}
         self._left = {word: _left(word) for word in common}
-        numbers = [set().union(*map(self._numbers, runs)) for runs in groups]
+        numbers = [set().union(*map(self.numbers, runs)) for runs in groups]
         often = Counter(number for its in numbers for number in its)
         self._listed = {number for number, n in often.items() if n > _LISTED * saying}
         rest = sum(n for number, n in often.items() if number not in self._listed)
@@ -108,8 +117,8 @@ class Maker:
         self._its = numbers.pop()
         self._rows = [self._row_of(its) for its in numbers]
 
-    def _numbers(self, run: list[bytes]) -> set[int]:
-        """The numbers of the pairs in a run."""
+    def numbers(self, run: list[bytes]) -> set[int]:
+        """The numbers of the pairs in a run, once it is known what is common."""
         if not self._right or self._left is None:
             return set()
         none = repeat(_NONE)

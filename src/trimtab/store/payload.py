@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ _LEVEL = 3
 _MANY = 64
 _AT_ONCE = "multi_compress_to_buffer" in zstandard.backend_features
 _FILE = re.compile(r"dictionary-(\d{1,9})\.zdict")
+_attributes = attrgetter("attributes")
 _encode = msgspec.json.Encoder().encode
 _decode_said = msgspec.json.Decoder(tuple[str, str, str]).decode
 _decode_attributes = msgspec.json.Decoder(dict[str, Any]).decode
@@ -48,6 +50,14 @@ def attributes_line(span: Span) -> bytes:
     if not attributes:
         return b""
     return _encode(attributes if isinstance(attributes, dict) else dict(attributes))
+
+
+def attributes_lines(spans: Sequence[Span]) -> list[bytes]:
+    """``attributes_line`` of each span."""
+    given = list(map(_attributes, spans))
+    if set(map(type, given)) != {dict}:  # nearly never
+        return list(map(attributes_line, spans))
+    return [_encode(attributes) if attributes else b"" for attributes in given]
 
 
 def payload_of(span: Span, attributes: bytes) -> bytes:

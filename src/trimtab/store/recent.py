@@ -1,11 +1,14 @@
-"""The newest rows, kept in memory: who follows the ledger reads what was just written without going to the disk."""
+"""The newest rows, kept in memory: who follows the ledger, and who writes down its words, reads what was just written
+without going to the disk."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trimtab.core import Score, Span, evolve
 
@@ -19,11 +22,13 @@ _seq = itemgetter(0)
 
 
 class Committed(NamedTuple):
-    """One commit: its rows by number, spans with the line of attributes that they were stored with."""
+    """One commit: its rows by number, spans with the line of attributes that they were stored with, and how many
+    characters their payloads have."""
 
     spans: Sequence[tuple[int, Span, bytes]]
     scores: Sequence[tuple[int, Score]]
     last_seq: int
+    characters: int
 
 
 class _Block:
@@ -37,7 +42,14 @@ class _Block:
         self.scores = committed.scores
         self.last_seq = committed.last_seq
         self.rows = len(committed.spans) + len(committed.scores)
-        self.size = sum([len(line) + len(span.input) + len(span.output) for _, span, line in committed.spans])
+        self.size = committed.characters
+
+    def texts(self, first: int, last: int) -> list[str]:
+        """The inputs and outputs of its spans with a number in [first, last]."""
+        committed: Sequence[Any] = self._committed  # Read before ``_spans``, as below.
+        rows: Sequence[Any] = committed if self._spans is None else self._spans
+        some = rows[bisect_left(rows, first, key=_seq) : bisect_right(rows, last, key=_seq)]
+        return [text for row in some for text in (row[1].input, row[1].output)]
 
     @property
     def spans(self) -> Sequence[tuple[int, Span]]:
@@ -47,6 +59,30 @@ class _Block:
             self._spans = [(seq, _as_stored(span, line)) for seq, span, line in committed]
             self._committed = ()
         return self._spans
+
+
+class Texts:
+    """What the newest spans said, as of one moment, to be read in order: what was passed is let go."""
+
+    def __init__(self, floor: int, blocks: tuple[_Block, ...]) -> None:
+        self._floor = floor
+        self._last_seq = blocks[-1].last_seq if blocks else floor
+        self._blocks = deque(blocks)
+
+    def of(self, first: int, last: int) -> list[str] | None:
+        """The inputs and outputs of the spans with a number in [first, last], or None when some were not kept. Nothing
+        before ``first`` can be asked for afterwards."""
+        if first <= self._floor or last > self._last_seq:
+            return None
+        self._floor, blocks = first - 1, self._blocks
+        while blocks[0].last_seq < first:
+            blocks.popleft()
+        found: list[str] = []
+        for block in blocks:
+            found += block.texts(first, last)
+            if block.last_seq >= last:
+                break
+        return found
 
 
 class Recent:
@@ -59,6 +95,7 @@ class Recent:
 
     def __init__(self, floor: int) -> None:
         self._kept: tuple[int, tuple[_Block, ...]] = (floor, ())
+        self._rows = self._size = 0
 
     @property
     def floor(self) -> int:
@@ -69,13 +106,13 @@ class Recent:
         """Keep a commit, and let go of the oldest beyond the bounds."""
         floor, blocks = self._kept
         blocks = (*blocks, _Block(committed))
-        rows = sum(one.rows for one in blocks)
-        size = sum(one.size for one in blocks)
+        self._rows += blocks[-1].rows
+        self._size += blocks[-1].size
         gone = 0
-        while gone < len(blocks) and (rows > ROWS or size > CHARACTERS):
+        while gone < len(blocks) and (self._rows > ROWS or self._size > CHARACTERS):
             oldest = blocks[gone]
-            rows -= oldest.rows
-            size -= oldest.size
+            self._rows -= oldest.rows
+            self._size -= oldest.size
             floor = oldest.last_seq
             gone += 1
         self._kept = (floor, blocks[gone:])
@@ -83,6 +120,11 @@ class Recent:
     def forget(self, floor: int) -> None:
         """Keep nothing up to this number: it may have been deleted on disk."""
         self._kept = (floor, ())
+        self._rows = self._size = 0
+
+    def texts(self) -> Texts:
+        """The texts of what is kept now: they stay while they are read, and newer commits push none of them out."""
+        return Texts(*self._kept)
 
     def after(self, position: int, until: int, limit: int) -> Batch | None:
         """At most ``limit`` rows with a number in (position, until], or None when some of them are not kept here."""

@@ -49,7 +49,8 @@ class _Spans:
         self.output_tokens += span.output_tokens or 0
         self.cost_usd += span.cost_usd or 0.0
         self.unpriced += span.cost_usd is None
-        self.merge({bucket_of(span.duration_ns / 1e6): 1})
+        bucket = bucket_of((span.end_ns - span.start_ns) / 1e6)
+        self.latency[bucket] = self.latency.get(bucket, 0) + 1
 
     def merge(self, latency: Mapping[int, int]) -> None:
         have = self.latency
@@ -68,10 +69,16 @@ class Rollup:
         """Count the root spans and the scores."""
         for span in spans:
             if not span.parent_id:
-                self._spans.setdefault((_start_s(span.start_ns), span.project), _Spans()).count(span)
+                at = (span.start_ns // BUCKET_NS * BUCKET_S, span.project)
+                counted = self._spans.get(at)
+                if counted is None:
+                    counted = self._spans[at] = _Spans()
+                counted.count(span)
         for score in scores:
-            key = (_start_s(score.time_ns), score.project, score.name, score.slice)
-            sums = self._scores.setdefault(key, [0, 0.0, 0.0])
+            key = (score.time_ns // BUCKET_NS * BUCKET_S, score.project, score.name, score.slice)
+            sums = self._scores.get(key)
+            if sums is None:
+                sums = self._scores[key] = [0, 0.0, 0.0]
             sums[0] += 1
             sums[1] += score.value
             sums[2] += score.value * score.value

@@ -27,7 +27,8 @@ SCORE_COLUMNS = (
 )  # fmt: skip
 
 Row = tuple[Any, ...]
-_MOST = (1 << 63) - 1
+#: The greatest whole number that a database keeps.
+MOST = (1 << 63) - 1
 _encode = msgspec.json.Encoder().encode
 _decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -54,13 +55,13 @@ def span_row(span: Span) -> Row:
     """The span as a row. Raises ValueError for a time that is not a whole number of nanoseconds since 1970."""
     stamp, layer = span.stamp, span.layer
     start_ns, end_ns = span.start_ns, span.end_ns
-    if type(start_ns) is not int or type(end_ns) is not int or not 0 <= start_ns <= end_ns <= _MOST:  # nearly never
+    if type(start_ns) is not int or type(end_ns) is not int or not 0 <= start_ns <= end_ns <= MOST:  # nearly never
         _time(start_ns, "start_ns")
         _time(end_ns, "end_ns")
     for value in (
         layer, span.input_tokens, span.output_tokens, span.cached_tokens, span.reasoning_tokens, span.ttft_ns
     ):  # fmt: skip
-        if value is not None and (not isinstance(value, int) or not -_MOST <= value <= _MOST):
+        if value is not None and (not isinstance(value, int) or not -MOST <= value <= MOST):
             raise ValueError(f"{value!r} is no whole number")
     return (
         id_in(span.trace_id),
@@ -89,7 +90,7 @@ def span_row(span: Span) -> Row:
         span.reasoning_tokens,
         None if span.cost_usd is None else _finite(span.cost_usd, "cost_usd"),
         span.ttft_ns,
-        _tags(span.tags) if span.tags else None,
+        tags_text(span.tags) if span.tags else None,
     )
 
 
@@ -186,7 +187,7 @@ def _stamp(pins: Row) -> Stamp:
 
 
 def _time(value: int, name: str) -> int:
-    if not isinstance(value, int) or not 0 <= value <= _MOST:
+    if not isinstance(value, int) or not 0 <= value <= MOST:
         raise ValueError(f"{name} is {value!r}, not nanoseconds since 1970")
     return value
 
@@ -197,7 +198,8 @@ def _finite(value: float, name: str) -> float:
     return float(value)
 
 
-def _tags(tags: Mapping[str, str]) -> str:
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Tags as they are stored. Raises ValueError where they are not text by name."""
     for name, value in tags.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise ValueError(f"tags are {tags!r}, not text by name")

@@ -46,6 +46,11 @@ _GROUP: Final = struct.Struct("<qqq")
 _FAR: Final = 255
 #: Characters that are taken apart at once, more or less.
 _PART: Final = 65_536
+#: Characters of a text that is looked up in what came before; how many of them are remembered, and words of those that
+#: came again.
+_LONG: Final = 256
+_AGAIN_MET: Final = 8192
+_AGAIN_WORDS: Final = 32_768
 #: A word that so large a share of the groups have tells nothing.
 _EVERYWHERE: Final = 0.95
 #: Words of a text that are looked up, the longest: any of them exclude soundly, and the longest exclude the most.
@@ -83,17 +88,22 @@ class Piece(NamedTuple):
 
 def words_of(texts: Iterable[str]) -> set[bytes]:
     """The different words of some texts."""
-    return {word for run in runs_of(texts) for word in run}
+    return {word for run in _runs_in(*_chunks_of(texts)) for word in run}
 
 
-def runs_of(texts: Iterable[str]) -> Iterator[list[bytes]]:
-    """The words of some texts as they stand one after another, but not across a quote."""
+def _chunks_of(texts: Iterable[str]) -> tuple[set[str], set[str]]:
+    """What stands between quotes, each once and case-folded: of texts that are plain ASCII, and of others."""
     plain: set[str] = set()
     other: set[str] = set()
-    for text in texts:
+    for text in dict.fromkeys(texts):  # An answer is the output of the call and of the root.
         # Calls of one trace repeat whole messages, which stand in quotes: each is read once.
         folded = text.casefold()
         (plain if folded.isascii() else other).update(folded.split('"'))
+    return plain, other
+
+
+def _runs_in(plain: Iterable[str], other: Iterable[str]) -> Iterator[list[bytes]]:
+    """The words of some chunks as they stand one after another."""
     for part in _parts(plain):
         yield part.encode().translate(_SPACED).split()
     for part in _parts(other):
@@ -133,6 +143,38 @@ def _piece(match: re.Match[str]) -> Piece:
     return Piece(match[0].encode(), alone or match.start() > 0, alone or match.end() < len(match.string))
 
 
+class _Again:
+    """What long texts say that come again and again, such as the instructions of a prompt: it is found once."""
+
+    def __init__(self, its_pairs: pairs.Maker) -> None:
+        self._pairs = its_pairs
+        self._met: set[int] = set()
+        self._known: dict[str, tuple[set[bytes], set[int]]] = {}
+        self._room = _AGAIN_WORDS
+
+    def take(self, chunks: set[str], words: set[bytes]) -> None:
+        """Take those out of ``chunks`` that are known, and add their ``words`` and pairs to the group's."""
+        for chunk in [one for one in chunks if _LONG <= len(one) <= _PART]:
+            if (known := self._known.get(chunk)) is None and (known := self._learnt(chunk)) is None:
+                continue
+            chunks.discard(chunk)
+            words |= known[0]
+            self._pairs.take(known[1])
+
+    def _learnt(self, chunk: str) -> tuple[set[bytes], set[int]] | None:
+        """What a chunk says, to be kept, when it comes for the second time."""
+        mark = hash(chunk)
+        if mark not in self._met or self._room <= 0:
+            if len(self._met) >= _AGAIN_MET:
+                self._met.clear()
+            self._met.add(mark)
+            return None
+        run = [word for its in _runs_in(*(([chunk], ()) if chunk.isascii() else ((), [chunk]))) for word in its]
+        self._room -= len(run)
+        known = self._known[chunk] = (set(run), self._pairs.numbers(run))
+        return known
+
+
 class Maker:
     """Makes a segment, group by group."""
 
@@ -142,11 +184,16 @@ class Maker:
         self._places: defaultdict[bytes, list[int]] = defaultdict(list)
         self._size = 0
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self._again = _Again(self._pairs)
 
     def add(self, group: Group, texts: Iterable[str]) -> None:
         """Add the next group, with the inputs and outputs of its spans."""
         words: set[bytes] = set()
-        for run in runs_of(texts):
+        plain, other = _chunks_of(texts)
+        if self._pairs.begun:
+            for chunks in (plain, other):
+                self._again.take(chunks, words)
+        for run in _runs_in(plain, other):
             words.update(run)
             self._pairs.see(run)
         places, place = self._places, len(self._groups)

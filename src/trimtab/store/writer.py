@@ -26,8 +26,8 @@ class Backend(Protocol):
     def commit(self, items: Sequence[Item]) -> bool:
         """Store the rows of all items, durable when this returns; True when any was new.
 
-        An item that cannot be stored has its ``error`` set. Raises Overloaded when the database cannot be reached, and
-        then nothing of them counts as stored.
+        An item that cannot be stored has its ``error`` set and is left out. Raises Overloaded when the database cannot
+        be reached, and then nothing of them counts as stored.
         """
 
     def close(self) -> None:
@@ -139,8 +139,6 @@ class Writer:
 
     def _store(self, group: Sequence[Item]) -> tuple[Overloaded | None, bool]:
         """Why the rows could not be stored now, or nothing; and whether any was new."""
-        for item in group:
-            item.pack()
         rows = [item for item in group if item.rows and item.error is None]
         try:
             return None, bool(rows) and self._backend.commit(rows)

@@ -66,6 +66,10 @@ class Erasure:
     change: str = ""
 
 
+async def _nothing(traces: Collection[str]) -> None:
+    """Nothing is kept elsewhere."""
+
+
 class Memory(Protocol):
     """Where the list is kept."""
 
@@ -77,13 +81,15 @@ class Memory(Protocol):
 class Around:
     """What erasing needs of the house. ``forms`` is how a value may be stored (itself, and as it is masked), ``record``
     writes the ledger's change and returns its id, ``forget`` drops traces from the receivers' memory, ``copies`` names
-    what else holds texts of these traces."""
+    what else holds texts of these traces. ``clear`` takes what is kept of
+    their texts elsewhere, and may be called twice."""
 
     salt: bytes
     record: Callable[[Erasure], Awaitable[str]]
     forms: Callable[[str], Collection[str]] = lambda value: (value,)
     forget: Callable[[Collection[str]], None] = lambda traces: None
     copies: Callable[[Collection[str]], Iterable[str]] = lambda traces: ()
+    clear: Callable[[Collection[str]], Awaitable[None]] = _nothing
 
 
 @dataclass(slots=True)
@@ -190,6 +196,7 @@ class Erasing:
         while job.left:
             group = job.left[:_GROUP]
             self._around.forget(frozenset(group))
+            await self._around.clear(frozenset(group))
             gone = await self._patiently(lambda group=group: self._store.erase(group))  # type: ignore[misc]
             job.left = job.left[len(group) :]
             job.erasure = replace(

@@ -6,9 +6,9 @@ that changed since then is wrong until the next release, and a contract of your 
 under ``prices:`` in trimtab.yaml, they come before the file's.
 
 Counted are input, cached input and output tokens of text at the standard tier, reasoning tokens as the output they are
-part of, and the dearer prices that some vendors take above a length of input. Where a price depends on the hour, the
-dearest one counts. Not counted, since a call does not tell it: discounts for batches, priority and flexible tiers, the
-extra price of writing a cache, and fees of tools. Azure is priced as OpenAI where the file does not know better.
+part of, what is put into a cache at its own price, and the dearer prices that some vendors take above a length of
+input. An answer of OpenAI's flexible tier costs what a batch does. Where a price depends on the hour, the dearest one
+counts. Not counted: priority tiers, and fees of tools. Azure is priced as OpenAI where the file does not know better.
 A model that neither knows has no price: the answer is None and never 0.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,9 @@ import msgspec
 from trimtab.core import Usage
 
 _MILLION = 1_000_000
+#: What is kept in a cache for an hour costs so many times what is kept for five minutes: of Anthropic, the only vendor
+#: that offers it, twice the price of input where five minutes cost 1.25 times as much.
+_HOUR = 1.6
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,19 +51,23 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[Tier, ...] = ()
     batch: Price | None = None
 
-    def of(self, usage: Usage, *, cache_written: int = 0) -> float:
+    def of(self, usage: Usage) -> float:
         """US dollars for one call. Tokens that were read from the cache or written to it are part of the input and are
         charged once, at their own price."""
+        if usage.batch and self.batch is not None:
+            return self.batch.of(replace(usage, batch=False))
         rates: Price | Tier = self
         for tier in self.tiers:
             if usage.input_tokens > tier.above:
                 rates = tier
         cached = min(usage.cached_tokens, usage.input_tokens)
-        written = min(cache_written, usage.input_tokens - cached)
+        written = min(usage.written_tokens, usage.input_tokens - cached)
         total = (usage.input_tokens - cached - written) * rates.input + usage.output_tokens * rates.output
         total += cached * (rates.input if rates.cached is None else rates.cached)
         if written:
             total += written * (rates.input if rates.cache_write is None else rates.cache_write)
+            if rates.cache_write is not None and usage.hour_tokens:
+                total += min(usage.hour_tokens, written) * (_HOUR - 1) * rates.cache_write
         return total / _MILLION
 
 

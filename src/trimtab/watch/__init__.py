@@ -2,7 +2,8 @@
 
 from .band import Band, band_of
 from .book import MonitorBook
-from .measures import MEASURES, Measure
+from .measure import Measure
+from .measures import MEASURES
 from .monitors import ACTIONS, DETECTORS, Monitor, check_content, content_of, default_monitors, monitor_of
 from .observation import Alarm, Baseline, Observation, Served, observation_of, pins_of
 from .roster import Entry, check_place, roster, working

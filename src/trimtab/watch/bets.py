@@ -8,9 +8,15 @@ lets values wait for more; otherwise a batch is what came at once, and nobody lo
 
 from __future__ import annotations
 
+from collections import deque
+
 from trimtab.stats import EDetector
 
+from . import allowance
 from .clusters import Clustering
+from .fairness import VERDICT
+from .monitors import Monitor
+from .observation import Observation
 from .parts import Counts, Group, Part
 from .pooled import bounds, on_grid, shares_of
 from .roster import Watchers
@@ -36,8 +42,13 @@ class Bets:
     they only add to counts, for no detector ever fires at a 1, and are taken when the next value below 1 comes.
     """
 
-    def __init__(self, watchers: Watchers, threshold: float, pooled: Clustering | None = None) -> None:
+    def __init__(
+        self, watchers: Watchers, threshold: float, evidence: deque[Observation], pooled: Clustering | None = None
+    ) -> None:
         self.watchers = watchers
+        self._evidence = evidence
+        #: Verdicts move least of all, so together they are bet against what is usual (see ``allowance``).
+        self._near = watchers.signal == VERDICT
         self.threshold = threshold
         self.every = EDetector(threshold, 0.9)
         self.armed: list[Part] = []
@@ -54,13 +65,16 @@ class Bets:
         self._hot: dict[Part, None] = {}
         self._mixed = self._mixed_ns = 0
         self._stale = False
+        #: How far what all slices are bet against lies above what is surely so, as they come now.
+        self._above = 0.0
 
     @property
     def suspicion(self) -> float:
         """The most evidence that one of the detectors holds. The batch under way is not bet on for it, so it is as old
         as that batch, a second at most: whoever looks neither cuts batches short nor lets a detector fire."""
         self._settle()
-        return max(self.every.value, *(part.detector.value for part in self.armed if part.detector), 0.0)
+        shared = allowance.against_bounds(self.every, self._above)
+        return max(shared, *[part.detector.value for part in self.armed if part.detector is not None], 0.0)
 
     @property
     def crowd(self) -> float:
@@ -80,6 +94,11 @@ class Bets:
         total = sum([part.recent for part in self.armed])
         for part in self.armed:
             part.losses.begin(part.taken, part.recent / total)
+
+    def suspects(self, part: Part, level: float) -> bool:
+        """Whether there is so much evidence that a slice has fallen, or all have."""
+        shared = allowance.against_bounds(self.every, self._above)
+        return part.detector is not None and max(part.detector.value, shared) >= level
 
     def demand(self, threshold: float) -> None:
         """Ask for so much evidence from now on."""
@@ -113,7 +132,7 @@ class Bets:
         self.waiting = 0
         if every and not self.every.fired:
             self.every.batch(every)
-            if self.every.fired:
+            if self.every.fired and self._sure():
                 self.fired.append((self.every, ""))
         self.fired += fired
 
@@ -142,7 +161,7 @@ class Bets:
         if not self.every.fired:
             self._settle_every()
             self.every.update(value, self._expected(part.group.low, n, lost, rate))
-            if self.every.fired:
+            if self.every.fired and self._sure():
                 self.fired.append((self.every, ""))
         if not detector.fired:
             self._settle_own(part, detector)
@@ -194,15 +213,17 @@ class Bets:
     def _aim(self) -> None:
         self._stale = False
         monitor = self.watchers.general
-        found = bounds([(part.reference, part.recent) for part in self.armed])
-        if monitor is not None:
-            found = [monitor.bound(part.reference.mean, low) for part, low in zip(self.armed, found, strict=True)]
+        sure = bounds([(part.reference, part.recent) for part in self.armed])
+        found = [self._low(monitor, part, low) for part, low in zip(self.armed, sure, strict=True)]
         if len(found) > 1:
             found = on_grid(found, shares_of([part.recent for part in self.armed]))
         groups: dict[float, Group] = {}
-        for part, low in zip(self.armed, found, strict=True):
+        for part, low, least in zip(self.armed, found, sure, strict=True):
             part.group = groups.setdefault(low, Group(low))
+            part.above = max(0.0, low - least) if self._nears(monitor) else 0.0
         self._groups = sorted(groups.values(), key=lambda group: -group.low)
+        total = sum(part.recent for part in self.armed)
+        self._above = sum(part.recent * part.above for part in self.armed) / total if total else 0.0
         shared = sum(part.reference.caution for part in self.armed) / len(self.armed)
         self.every.aim(sum(part.group.low for part in self.armed) / len(self.armed), shared)
 
@@ -212,6 +233,16 @@ class Bets:
         part.low = monitor.bound(part.reference.mean, low) if monitor is not None else low
         if part.detector is not None:
             part.detector.aim(part.low, part.reference.caution)
+
+    def _low(self, monitor: Monitor | None, part: Part, sure: float) -> float:
+        """What a slice is bet against, where its mean is surely above ``sure``."""
+        if self._nears(monitor):
+            return allowance.usual(part, sure)
+        return monitor.bound(part.reference.mean, sure) if monitor is not None else sure
+
+    def _nears(self, monitor: Monitor | None) -> bool:
+        """Whether the mean itself is bet against: who set a threshold has said against what."""
+        return self._near and (monitor is None or monitor.threshold is None)
 
     def arm(self, part: Part) -> None:
         """The slice has its first reference: its values are bet on from now on."""
@@ -235,6 +266,7 @@ class Bets:
             part.losses.owed = part.group.owed = 0.0
             if part.detector is not None:
                 part.detector.reset()
+        self._ask_anew()
 
     def disarm(self) -> None:
         """No slice has a reference any more."""
@@ -253,6 +285,18 @@ class Bets:
             part.taken += part.new
             if part.losses.hot:
                 part.losses.fresh += self.cool(part, part.taken)
+
+    def _sure(self) -> bool:
+        """Whether the detector of all slices, which fired, has the evidence that such a run must have."""
+        every = self.every
+        return not self._near or allowance.enough(
+            every, self.threshold, allowance.shared_run(every, self._evidence, self.armed)
+        )
+
+    def _ask_anew(self) -> None:
+        """A run that asks for more has ended: the detector of all slices fires at the threshold again."""
+        if not self.every.fired and self.every.value < self.threshold:
+            self.every.threshold = self.threshold
 
     def _drop(self) -> None:
         """Nobody bets on the batch any more."""
@@ -334,6 +378,7 @@ class Bets:
     def _mix(self) -> None:
         """The shares of the slices in the traffic as they are now."""
         self._mixed, self._mixed_ns = self.seen // _MIX, self.since_ns
+        self._ask_anew()
         for part in self.armed:
             part.recent /= 2.0
         if len(self.armed) > 1:

@@ -10,10 +10,9 @@ from trimtab.core import BadInput, Change, Conflict, NotFound, Span, SpanQuery, 
 from trimtab.registry import PRODUCTION, Registry
 from trimtab.store import Spans
 
-from .fairness import FAIR_SAMPLE
 from .monitors import Monitor, content_of, monitor_of
 from .roster import Entry, check_place, roster, working
-from .signals import is_score
+from .signals import OF_SCORES, is_score
 from .trial import Trial, trial
 from .watch import Watch
 
@@ -105,7 +104,7 @@ class MonitorBook:
         until = self._clock() + 1  # bounds are half open
         since = until - int(hours * _HOUR_NS)
         spans: list[Span] = []
-        if is_score(monitor.signal) or monitor.signal == FAIR_SAMPLE:
+        if is_score(monitor.signal) or monitor.signal in OF_SCORES:
             name = monitor.signal if is_score(monitor.signal) else ""
             scores = await self._store.scores(since_ns=since, until_ns=until, name=name, limit=MOST_TRIED)
         else:

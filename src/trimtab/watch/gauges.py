@@ -14,12 +14,13 @@ from .traffic import Traffic
 class Gauge:
     """One measured signal: its rule, its stream, and what it read of the requests of a batch."""
 
-    __slots__ = ("_level", "_read", "_rule", "_stream", "_values", "dear")
+    __slots__ = ("_level", "_read", "_rule", "_values", "dear", "stream")
 
     def __init__(self, name: str, stream: Stream) -> None:
+        #: Of a busy server's measured requests it is read of one in so many.
         self.dear = MEASURES[name].dear
         self._rule: Final = MEASURES[name].of
-        self._stream, self._level = stream, stream.level
+        self.stream, self._level = stream, stream.level
         self._read: list[Observation] = []
         self._values: list[float] = []
 
@@ -43,4 +44,4 @@ class Gauge:
             return []
         read, values = self._read, self._values
         self._read, self._values = [], []
-        return self._stream.take(read, values, more=more)
+        return self.stream.take(read, values, more=more)

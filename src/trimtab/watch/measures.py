@@ -6,49 +6,25 @@ opinion: the measure does not apply to this request.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from trimtab.core import Layer, Span
-from trimtab.evals import content_words, declines
+from trimtab.evals import content_words
 from trimtab.guard.indirect import KIND as INDIRECT
 from trimtab.guard.untrusted import SURE, orders_in
 
-from .band import Worse
-from .plainly import attacks, foreign, lets_out
+from .measure import MOST_SPANS, SOME, Measure
+from .measured_calls import CALLS
+from .measured_texts import TEXTS_AND_PASSAGES
+from .plainly import attacks, foreign, lets_out, refuses
 from .traffic import SHOWN, Traffic
 
-#: Calls of tools and models that a request is looked at for.
-_MOST = 200
 _NS = 10**9
 _DAY_NS = 86_400 * _NS
 #: Passages, and characters of each, that are looked at.
 _PASSAGES, _LOOKED_AT = 4, 1000
-
-
-Rule = Callable[[Traffic], float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """``dear`` ones look through whole texts: of a busy server's requests they are read of fewer.
-
-    ``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news, ``least`` the
-    same in its own unit: the smallest change that anybody would act on, not what a detector could see."""
-
-    name: str
-    layer: Layer
-    title: str
-    unit: str
-    help: str
-    of: Rule
-    worse: Worse | None = None
-    tolerance: float = 0.0
-    least: float = 0.0
-    dear: bool = False
 
 
 def first_token(seen: Traffic) -> float | None:
@@ -71,8 +47,8 @@ def length(seen: Traffic) -> float | None:
 
 
 def willing(seen: Traffic) -> float | None:
-    """0 when the answer says at its beginning that it does not know or cannot."""
-    return float(not declines(seen.root.output[:SHOWN])) if seen.ok and seen.root.output else None
+    """0 when the answer says at its beginning that it does not know, cannot or will not."""
+    return float(not refuses(seen.root.output[:SHOWN])) if seen.ok and seen.root.output else None
 
 
 def same_script(seen: Traffic) -> float | None:
@@ -114,7 +90,7 @@ def plain_passages(seen: Traffic) -> float | None:
     """0 when a passage gives orders: the guard found it when the passage was used, or would find it now."""
     if not seen.passages:
         return None
-    found = [each for span in seen.spans[:_MOST] for each in _findings(span)]
+    found = [each for span in seen.spans[:MOST_SPANS] for each in _findings(span)]
     if any(_is_order(each) and str(each.get("where", "")).startswith("passages.") for each in found):
         return 0.0
     if seen.root.stamp.guard:
@@ -144,7 +120,7 @@ def filled(seen: Traffic) -> float | None:
     """0 when a variable of the prompt reached the model unfilled."""
     if not seen.root.stamp.prompt:
         return None
-    for span in seen.spans[:_MOST]:
+    for span in seen.spans[:MOST_SPANS]:
         if span.kind == "llm" and span.input:
             return float("{{" not in span.input)
     return None
@@ -155,14 +131,6 @@ def prompt_length(seen: Traffic) -> float | None:
     return float(seen.root.input_tokens) if seen.ok and seen.root.input_tokens else None
 
 
-def tool_arguments(seen: Traffic) -> float | None:
-    """0 when the model proposed a call of a tool whose arguments are not a JSON object."""
-    calls = seen.root.attributes.get("tool_calls")
-    if not isinstance(calls, list | tuple) or not calls:
-        return None
-    return float(all(_is_object(call) for call in calls[:_MOST]))
-
-
 def steps(seen: Traffic) -> float | None:
     """Calls of models and tools for one answer."""
     return float(sum([span.kind in ("llm", "tool", "agent") for span in seen.spans])) if seen.ok else None
@@ -171,7 +139,7 @@ def steps(seen: Traffic) -> float | None:
 def no_repeats(seen: Traffic) -> float | None:
     """0 when the same tool was called with the same input three times or more."""
     counts: dict[tuple[str, str], int] = {}
-    for span in seen.spans[:_MOST]:
+    for span in seen.spans[:MOST_SPANS]:
         if span.kind == "tool":
             key = span.name, span.input[:SHOWN]
             counts[key] = counts.get(key, 0) + 1
@@ -187,7 +155,7 @@ def guard_sound(seen: Traffic) -> float | None:
     """0 when a scanner of the guard failed or ran out of time."""
     if not seen.root.stamp.guard:
         return None
-    return float(not any(s.kind == "guardrail" and s.attributes.get("failures") for s in seen.spans[:_MOST]))
+    return float(not any(s.kind == "guardrail" and s.attributes.get("failures") for s in seen.spans[:MOST_SPANS]))
 
 
 def private(seen: Traffic) -> float | None:
@@ -246,114 +214,100 @@ def _measures(*measures: Measure) -> dict[str, Measure]:
 MEASURES: dict[str, Measure] = _measures(
     Measure(
         name="first_token", layer=Layer.MODEL, title="First token", unit="seconds", of=first_token, worse="up",
-        tolerance=0.5, least=0.25, help="The first token comes in the usual time.",
+        tolerance=0.5, least=0.25, tells=0.9, dear=SOME, help="The first token comes in the usual time.",
     ),
     Measure(
         name="speed", layer=Layer.MODEL, title="Speed", unit="tokens a second", of=speed, worse="down",
-        tolerance=0.3, help="Tokens come at the usual speed.",
+        tolerance=0.3, tells=0.9, dear=SOME, help="Tokens come at the usual speed.",
     ),
     Measure(
         name="length", layer=Layer.MODEL, title="Length", unit="tokens", of=length, worse="either",
-        tolerance=0.3, least=10.0, help="Answers are as long as usual.",
+        tolerance=0.3, least=10.0, dear=SOME, help="Answers are as long as usual.",
     ),
     Measure(
         name="willing", layer=Layer.MODEL, title="Willing", unit="share of answers", of=willing,
-        help="The answer does not begin with that it does not know.",
+        dear=SOME, help="The answer does not begin with that it does not know, cannot or will not.",
     ),
     Measure(
         name="same_script", layer=Layer.MODEL, title="Same script", unit="share of answers", of=same_script,
-        help="The answer is written in a script of its question or passages.",
+        tells=0.9, dear=SOME, help="The answer is written in a script of its question or passages.",
     ),
     Measure(
         name="top_score", layer=Layer.KNOWLEDGE, title="Top score", unit="retrieval score", of=top_score,
-        worse="down", tolerance=0.2, help="The best passage matches as well as usual.",
+        worse="down", tolerance=0.2, tells=1.0, dear=SOME, help="The best passage matches as well as usual.",
     ),
     Measure(
         name="passages_found", layer=Layer.KNOWLEDGE, title="Passages", unit="passages", of=passages_found,
-        worse="down", help="As many passages are found as usual.",
+        worse="down", tells=1.0, dear=SOME, help="As many passages are found as usual.",
     ),
     Measure(
         name="coverage", layer=Layer.KNOWLEDGE, title="Coverage", unit="share of words", of=coverage, worse="down",
-        tolerance=0.1, dear=True, help="The passages speak of what the question asks.",
+        tolerance=0.1, dear=SOME, tells=0.9, help="The passages speak of what the question asks.",
     ),
     Measure(
         name="age", layer=Layer.KNOWLEDGE, title="Age", unit="days", of=age, worse="up", tolerance=0.25, least=1.0,
-        help="The youngest passage is as young as usual.",
+        tells=1.0, dear=SOME, help="The youngest passage is as young as usual.",
     ),
     Measure(
         name="plain_passages", layer=Layer.KNOWLEDGE, title="Plain passages", unit="share of requests",
-        of=plain_passages, help="No passage gives orders.",
+        of=plain_passages, harm=True, tells=1.0, help="No passage gives orders.",
     ),
     Measure(
         name="filled", layer=Layer.PROMPT, title="Filled", unit="share of requests", of=filled,
-        help="Every variable of the prompt was filled.",
+        harm=True, tells=1.0, help="Every variable of the prompt was filled.",
     ),
     Measure(
         name="prompt_length", layer=Layer.PROMPT, title="Prompt length", unit="tokens", of=prompt_length,
-        worse="either", tolerance=0.3, help="Prompts are as long as usual.",
-    ),
-    Measure(
-        name="tool_arguments", layer=Layer.PROMPT, title="Tool arguments", unit="share of answers",
-        of=tool_arguments, help="Tools are called with JSON objects.",
+        worse="either", tolerance=0.3, tells=0.6, dear=SOME, help="Prompts are as long as usual.",
     ),
     Measure(
         name="steps", layer=Layer.PROMPT, title="Steps", unit="calls", of=steps, worse="up", tolerance=0.5,
-        help="A request takes as many calls as usual.",
+        dear=SOME, help="A request takes as many calls as usual.",
     ),
     Measure(
         name="no_repeats", layer=Layer.PROMPT, title="No repeats", unit="share of requests", of=no_repeats,
-        help="No tool is called again and again with the same input.",
+        harm=True, help="No tool is called again and again with the same input.",
     ),
     Measure(
         name="guarded", layer=Layer.SAFETY, title="Guarded", unit="share of requests", of=guarded,
-        help="A guard took part.",
+        harm=True, tells=1.0, help="A guard took part.",
     ),
     Measure(
         name="guard_sound", layer=Layer.SAFETY, title="Guard sound", unit="share of requests", of=guard_sound,
-        help="No scanner of the guard failed.",
+        harm=True, tells=1.0, help="No scanner of the guard failed.",
     ),
     Measure(
-        name="private", layer=Layer.SAFETY, title="Private", unit="share of answers", of=private, dear=True,
-        help="The answer holds no personal data or secret but what its passages hold.",
+        name="private", layer=Layer.SAFETY, title="Private", unit="share of answers", of=private, dear=SOME,
+        harm=True, tells=0.9, help="The answer holds no personal data or secret but what its passages hold.",
     ),
     Measure(
         name="plain_questions", layer=Layer.SAFETY, title="Plain questions", unit="share of requests",
-        of=plain_questions, dear=True, help="The question is no open attack.",
+        of=plain_questions, dear=SOME, tells=1.0, help="The question is no open attack.",
     ),
     Measure(
         name="attacks_stopped", layer=Layer.SAFETY, title="Attacks stopped", unit="share of open attacks",
-        of=attacks_stopped, dear=True, help="The guard stopped an open attack.",
+        of=attacks_stopped, dear=SOME, harm=True, tells=1.0, help="The guard stopped an open attack.",
     ),
     Measure(
         name="admitted", layer=Layer.OPERATIONS, title="Admitted", unit="share of requests", of=admitted,
-        help="No limit turned the request away.",
+        harm=True, tells=1.0, help="No limit turned the request away.",
     ),
     Measure(
         name="whole", layer=Layer.OPERATIONS, title="Whole traces", unit="share of answers", of=whole,
-        help="The trace holds every call that the request made.",
+        harm=True, tells=1.0, help="The trace holds every call that the request made.",
     ),
     Measure(
         name="cost", layer=Layer.OPERATIONS, title="Cost", unit="US dollars", of=cost, worse="up", tolerance=0.2,
-        help="A request costs what it usually does.",
+        harm=True, help="A request costs what it usually does.",
     ),
     Measure(
         name="cached_share", layer=Layer.OPERATIONS, title="Cached share", unit="share of tokens", of=cached_share,
-        worse="down", tolerance=0.3, help="The vendor's cache holds as much of the prompt as usual.",
+        worse="down", tolerance=0.3, dear=SOME, help="The vendor's cache holds as much of the prompt as usual.",
     ),
     Measure(
         name="priced", layer=Layer.OPERATIONS, title="Priced", unit="share of answers", of=priced,
-        help="The price of the answer is known.",
+        harm=True, tells=0.8, help="The price of the answer is known.",
     ),
+    *CALLS,
+    *TEXTS_AND_PASSAGES,
 )  # fmt: skip
-
-
-def _is_object(call: Any) -> bool:
-    arguments = call.get("arguments") if isinstance(call, Mapping) else None
-    if arguments is None and isinstance(call, Mapping) and isinstance(call.get("function"), Mapping):
-        arguments = call["function"].get("arguments")
-    if isinstance(arguments, Mapping):
-        return True
-    try:
-        return isinstance(json.loads(arguments or "{}"), dict)
-    except (TypeError, ValueError):
-        return False

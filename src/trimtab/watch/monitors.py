@@ -9,7 +9,7 @@ from typing import Any
 from trimtab.core import BadInput, Layer
 
 from .arrivals import CONNECTED, SENT
-from .signals import SIGNALS, Signal, is_score, signal_of
+from .signals import ASKED_ONCE, SIGNALS, Signal, is_score, signal_of
 
 #: What an alarm leads to: a line in an incident that is open anyway, a word to the owner, or also an action of the
 #: machine, where it may act: see "what may happen without a person" in the decisions.
@@ -161,6 +161,6 @@ def default_monitors(owner_of: Callable[[Layer | None], str]) -> list[Monitor]:
 def _action(signal: Signal) -> str:
     if signal.diagnostic:
         return "note"
-    # People's thumbs are few and swayed by much besides the answer, and spans are lost on their way, whatever is in
-    # them: these call a person, never a rollback.
-    return "page" if signal.name in ("thumb", SENT, CONNECTED) else "rollback"
+    # What people say and do is swayed by much besides the answer, and spans are lost on their way, whatever is in them:
+    # these call a person, never a rollback.
+    return "page" if signal.name in ("thumb", ASKED_ONCE, "stayed", SENT, CONNECTED) else "rollback"

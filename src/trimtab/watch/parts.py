@@ -33,13 +33,14 @@ class Part:
     Of the batch under way ``new`` counts the values, ``noted`` those that are no plain ones, by ``kinds``, and
     ``later`` the plain ones of a session that had values before (see ``WAITS``). ``own`` counts the ones that its
     detector has not taken yet, ``low`` is what that bets against, and ``group`` holds the same for the detector of all
-    slices. ``recent`` counts the newest values, of which the older weigh less, and ``taken`` all of them. ``losses``
-    are the failures that no session explains.
+    slices; ``above`` is how far what that one bets against lies above what is surely so (see ``allowance``).
+    ``recent`` counts the newest values, of which the older weigh less, and ``taken`` all of them. ``losses`` are the
+    failures that no session explains.
     """
 
     __slots__ = (
-        "armed_at", "band", "detector", "group", "kinds", "later", "losses", "low", "name", "new", "noted", "own",
-        "recent", "reference", "taken", "values",
+        "above", "armed_at", "band", "detector", "group", "kinds", "later", "losses", "low", "name",
+        "new", "noted", "own", "recent", "reference", "taken", "values",
     )  # fmt: skip
 
     def __init__(self, name: str, first: int) -> None:
@@ -48,7 +49,7 @@ class Part:
         self.values: list[float] = []
         self.band: Band | None = None
         self.detector: EDetector | None = None
-        self.low = self.recent = 0.0
+        self.low = self.recent = self.above = 0.0
         self.new = self.noted = self.taken = 0
         self.kinds: dict[Kind, int] = {}
         self.later, self.own = [0] * WAITS, [0] * WAITS

@@ -5,10 +5,12 @@ The last two are cheap floors beside the guard and do not depend on its policy, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from trimtab.evals import declines
 from trimtab.guard.default import DEFAULT_POLICY
 from trimtab.guard.expressions import compiled
 from trimtab.guard.personal import find_personal
@@ -20,6 +22,26 @@ _SURE = 0.7
 _ATTACK = compiled(
     "|".join(f"(?:{pattern})" for rule in DEFAULT_POLICY["stages"]["input"] for pattern in rule.get("patterns", ())),
     capture=False,
+)
+
+#: How a model says no, after an apology or without one. More languages than a check needs: this one only watches.
+_SORRY = "|".join((
+    r"(?:i['\u2019]?m|i am) (?:very |so |really )?(?:sorry|afraid)", "sorry", "(?:my )?apologies", "i apologi[sz]e",
+    "unfortunately", "leider", "(?:es )?tut mir leid", "entschuldigung", "(?:je suis )?désolée?", "malheureusement",
+    "lo siento", "lo lamento", "lamentablemente", "mi dispiace", "purtroppo", "desculpe", "lamento", "infelizmente",
+    "het spijt me", "helaas", "przepraszam", "niestety",
+))  # fmt: skip
+_NO = "|".join((
+    r"i (?:cannot|can['\u2019]?t|can not|am (?:not able|unable)|won['\u2019]?t|will not|must decline|decline)",
+    r"i (?:do not|don['\u2019]t) know", r"i['\u2019]m (?:not able|unable)", "as an ai",
+    r"(?:das |dies )?(?:kann|darf|weiß|weiss) ich (?:\w+ ){0,3}nicht",
+    r"ich (?:kann|darf|weiß|weiss) (?:\w+ ){0,4}nicht", "als (?:ki|sprachmodell)",
+    "je ne (?:peux|sais|suis)", r"en tant qu['\u2019]ia", "no (?:puedo|sé|lo sé)",
+    "como (?:una )?ia", "non (?:posso|so|lo so)", "não (?:posso|sei)", r"ik (?:kan|mag|weet) (?:\w+ ){0,3}niet",
+    "nie (?:mogę|wiem)",
+))  # fmt: skip
+_REFUSES = re.compile(
+    rf"\W*(?:(?:{_SORRY})\b[\s,.:;!-]*(?:(?:but|aber|mais|pero|ma|mas|maar|ale|that)\s+)*)?(?:{_NO})\b", re.IGNORECASE
 )
 
 
@@ -35,6 +57,12 @@ def lets_out(answer: str, public: str) -> bool:
 def attacks(question: str) -> bool:
     """Whether a question tells the assistant to drop its instructions or to show them, in words that leave no doubt."""
     return _ATTACK.search(question) is not None
+
+
+@lru_cache(maxsize=64)
+def refuses(answer: str) -> bool:
+    """Whether an answer says, at its beginning, that it does not know, cannot or will not; in eight languages."""
+    return declines(answer) or _REFUSES.match(answer) is not None
 
 
 def foreign(answer: str, *others: str) -> float | None:

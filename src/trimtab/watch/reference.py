@@ -31,6 +31,8 @@ _LONG = 4_000
 _DONE = -1
 #: What a mean is drawn by towards one half before its spread is judged: 60 values that all passed still have one.
 _DRAWN = 4.0
+#: Losses from which on a mean errs as a normal variable does.
+_NORMAL = 50.0
 
 
 def first_share(alpha: float = ALPHA) -> float:
@@ -75,6 +77,11 @@ class Reference:
         """How far the mean may lie from the truth, squared; never 0."""
         drawn = (self.mean * self.n + _DRAWN) / (self.n + 2.0 * _DRAWN)
         return drawn * (1.0 - drawn) * self.inflated / self.n
+
+    @property
+    def normal(self) -> bool:
+        """Whether so much was lost that the mean errs as a normal variable does."""
+        return self.n * (1.0 - self.mean) >= _NORMAL
 
     def lost(self, value: float, left: int) -> None:
         """Take a value below 1, of which ``left`` is what it leaves; ``left`` itself is counted down by whoever takes

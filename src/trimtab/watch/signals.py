@@ -12,6 +12,9 @@ from .arrivals import CONNECTED, SENT
 from .fairness import FAIR_SAMPLE
 from .measures import MEASURES
 
+#: Signals that no single request tells: see ``firmness`` and ``neighbours``.
+FIRM, SPREAD, ASKED_ONCE = "judge_firm", "spread", "asked_once"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
@@ -47,40 +50,18 @@ class Signal:
 
 
 #: Parts of the budget for false alarms, see ``Signal.stake``.
-_STAKE_OF_VERDICTS, _STAKE_OF_OUTCOMES, _STAKE_OF_CAUSES = 32.0, 2.0, 0.5
+_STAKE_OF_VERDICTS, _STAKE_OF_OUTCOMES, _STAKE_OF_CAUSES = 32.0, 2.0, 0.25
 
 
 def _signals(*signals: Signal) -> dict[str, Signal]:
     return {signal.name: signal for signal in signals}
 
 
-#: Measures whose move is harm by itself. Waiting longer is none before somebody says how long is too long: a monitor
-#: of ``first_token`` with the action ``page`` does.
-_HARM = frozenset(
-    {
-        "cost",
-        "filled",
-        "tool_arguments",
-        "no_repeats",
-        "guarded",
-        "guard_sound",
-        "plain_passages",
-        "priced",
-        "private",
-        "attacks_stopped",
-        "admitted",
-        "whole",
-    }
-)
-
-#: See ``Signal.tells``; 0.4 where nothing is said.
+#: See ``Signal.tells``; 0.4 where nothing is said. Those of measures stand with them.
 _TELLS = {
-    "answered": 0.9, "first_token": 0.9, "speed": 0.9, "same_script": 0.9, "complete": 0.6,
-    "retrieved": 1.0, "fresh": 1.0, "top_score": 1.0, "passages_found": 1.0, "coverage": 0.9, "age": 1.0,
-    "plain_passages": 1.0, "filled": 1.0, "prompt_length": 0.6, "assertions": 0.5, "tool_arguments": 0.5,
-    "guarded": 1.0, "guard_sound": 1.0, "allowed": 0.8, "judge_agreement": 1.0, "priced": 0.8, "first_choice": 0.6,
-    "private": 0.9, "plain_questions": 1.0, "attacks_stopped": 1.0, "admitted": 1.0, "whole": 1.0,
-    FAIR_SAMPLE: 1.0, SENT: 1.0, CONNECTED: 1.0,
+    "answered": 0.9, "complete": 0.6, "retrieved": 1.0, "fresh": 1.0, "assertions": 0.5, "allowed": 0.8,
+    "judge_agreement": 1.0, "first_choice": 0.6, SPREAD: 0.9, FIRM: 0.4, FAIR_SAMPLE: 1.0, SENT: 1.0, CONNECTED: 1.0,
+    **{measure.name: measure.tells for measure in MEASURES.values() if measure.tells is not None},
 }  # fmt: skip
 
 SIGNALS: dict[str, Signal] = _signals(
@@ -135,13 +116,25 @@ SIGNALS: dict[str, Signal] = _signals(
     *(
         Signal(
             name=measure.name, layer=measure.layer, title=measure.title, unit=measure.unit, cost="all",
-            help=measure.help, diagnostic=measure.name not in _HARM,
+            help=measure.help, diagnostic=not measure.harm,
         )
         for measure in MEASURES.values()
     ),
     Signal(
         name=FAIR_SAMPLE, layer=Layer.OPERATIONS, title="Fair sample", unit="share of pairs", cost="sample",
         help="Doubtful answers, and those of every slice, are judged as often as their neighbours.",
+    ),
+    Signal(
+        name=FIRM, layer=Layer.OPERATIONS, title="Judge firm", unit="share of doubtful answers", cost="sample",
+        help="The judge fails answers whose words stand in no passage as often as usual.", diagnostic=True,
+    ),
+    Signal(
+        name=SPREAD, layer=Layer.KNOWLEDGE, title="Spread", unit="share of requests", cost="all",
+        help="No document is suddenly in many contexts.", diagnostic=True,
+    ),
+    Signal(
+        name=ASKED_ONCE, layer=None, title="Asked once", unit="share of questions", cost="all",
+        help="Nobody asks the same again within ten minutes of a session.",
     ),
     Signal(
         name=SENT, layer=Layer.OPERATIONS, title="Spans sent", unit="share of spans", cost="all",
@@ -153,9 +146,14 @@ SIGNALS: dict[str, Signal] = _signals(
     ),
 )  # fmt: skip
 
+#: Those that are worked out of scores, and stored nowhere.
+OF_SCORES = frozenset({FAIR_SAMPLE, FIRM})
+
 #: The signals that are scores, stored with their traces; the others are worked out as requests and scores pass.
 SCORED: dict[str, Signal] = {
-    name: signal for name, signal in SIGNALS.items() if name not in {*MEASURES, FAIR_SAMPLE, SENT, CONNECTED}
+    name: signal
+    for name, signal in SIGNALS.items()
+    if name not in {*MEASURES, *OF_SCORES, SPREAD, ASKED_ONCE, SENT, CONNECTED}
 }
 
 #: The name of a score that people added: one of a list of live scorers (``support.tone``) or a judge's criterion

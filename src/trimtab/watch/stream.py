@@ -43,7 +43,7 @@ class Stream:
         self._slices: dict[str, Part] = {}
         #: No reference is full before so many values.
         self._room = 0
-        self._bets = Bets(watchers, threshold, pooled)
+        self._bets = Bets(watchers, threshold, self.evidence, pooled)
 
     @property
     def watchers(self) -> Watchers:
@@ -95,8 +95,8 @@ class Stream:
         armed = [(name, part, part.detector) for name, part in self._slices.items() if part.detector is not None]
         slices = tuple(
             SliceStanding(
-                slice=name, n=part.reference.n, mean=part.reference.mean, low=part.low, e_value=detector.value,
-                fired=detector.fired,
+                slice=name, n=part.reference.n, mean=part.reference.mean, low=part.low,
+                e_value=detector.value, fired=detector.fired,
             )
             for name, part, detector in armed
         )  # fmt: skip
@@ -375,7 +375,7 @@ class Stream:
         self._room = 0
         bets = self._bets
         bets.settle()  # what was seen so far is bet against the bound of its time
-        suspected = part.detector is not None and max(part.detector.value, bets.every.value) >= _SUSPECTED
+        suspected = bets.suspects(part, _SUSPECTED)
         if not suspected:
             bets.sessions.learn()
             part.losses.tell(part.taken, bets.clustering)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,19 @@ from trimtab.evals import OWN_PROJECTS
 
 #: Characters of a request's texts that are looked at: more says no more.
 SHOWN = 4000
+#: Seconds of traffic that may be under way at once: spans come late, and not every clock is right.
+_REMEMBERED_SECONDS = 64
+#: Requests whose session or user is remembered.
+_REMEMBERED_OWNERS = 50_000
+_NOBODY = ("", "")
 
 
 class Traffic:
     """One request as the gateway recorded it, with what several measures ask of it.
 
     ``passages`` are those that the model was given, ``text`` all that they say, in lower case. ``ok`` tells whether it
-    was answered by a model and not by a cache, ``limited`` whether it was turned away by a limit before anything else.
+    was answered by a model and not by Trimtab's cache, ``limited`` whether it was turned away by a limit before
+    anything else.
     """
 
     __slots__ = ("_text", "limited", "ok", "passages", "root", "spans")
@@ -26,7 +33,7 @@ class Traffic:
         found = root.attributes.get("passages")
         listed = found if isinstance(found, list | tuple) else ()
         self.passages: Sequence[Mapping[str, Any]] = [p for p in listed if type(p) is dict or isinstance(p, Mapping)]
-        self.ok = root.status == "ok" and "cache" not in root.attributes
+        self.ok = root.status == "ok" and root.attributes.get("cache", "miss") == "miss"
         self.limited = turned_away(root)
         self._text: str | None = None
 
@@ -37,6 +44,43 @@ class Traffic:
             told = [f"{p.get('title', '')} {p.get('text', '')}"[:SHOWN] for p in self.passages]
             self._text = "\n".join(told).lower()
         return self._text
+
+
+class Ranks:
+    """The place of a request in its second of traffic: the first ones of each are measured."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def of(self, time_ns: int) -> int:
+        """The next place in the second of this time, from 1."""
+        second, counts = time_ns // 10**9, self._counts
+        rank = counts[second] = counts.get(second, 0) + 1
+        # A wrong clock has seconds of its own: it neither ends nor renews the one of the others.
+        if len(counts) > _REMEMBERED_SECONDS:
+            del counts[next(iter(counts))]
+        return rank
+
+
+class Owners:
+    """Whose the newest requests were, until their scores come."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, tuple[str, str]] = OrderedDict()
+
+    def own(self, trace_id: str, session: str, user: str) -> None:
+        """A request belongs to this session and user."""
+        self._of[trace_id] = session, user
+        if len(self._of) > _REMEMBERED_OWNERS:
+            self._of.popitem(last=False)
+
+    def of(self, trace_id: str) -> tuple[str, str]:
+        """Its session and user, empty where they are not known."""
+        return self._of.get(trace_id, _NOBODY)
 
 
 #: A request, as its root and all its spans.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from trimtab.core import Score, Span
 
-from .fairness import FAIR_SAMPLE
 from .monitors import Monitor
 from .observation import Alarm
-from .signals import is_score
+from .signals import OF_SCORES, is_score
 from .watch import Watch
 
 #: Alarms that are listed; more are counted.
@@ -60,7 +59,7 @@ def trial(
         for score in sorted(known, key=lambda score: score.time_ns):
             times.append(score.time_ns)
             found += _alarms(watch, watch.observe([score]))
-    elif monitor.signal == FAIR_SAMPLE:
+    elif monitor.signal in OF_SCORES:
         answers: dict[str, list[Score]] = {}
         for score in scores:
             answers.setdefault(score.trace_id, []).append(score)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
@@ -12,31 +11,30 @@ from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 from .arrivals import CONNECTED, Arrivals
 from .clusters import Clustering
 from .fairness import CHECKS, FAIR_SAMPLE, VERDICT, Fairness
+from .firmness import OF_CHECK, Firmness
 from .gauges import Gauge
+from .measure import SOME
 from .measures import MEASURES
 from .monitors import Monitor
+from .neighbours import Neighbours, Told
 from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
 from .roster import grouped
-from .signals import signal_of
+from .signals import FIRM, signal_of
 from .silence import Silence, Silences
 from .sound import SoundVerdicts
 from .standing import Standing
 from .stream import Stream
-from .traffic import Traffic, sorted_out, turned_away
+from .traffic import Owners, Ranks, Traffic, sorted_out, turned_away
 
 _STATE_VERSION = 1
-_NOBODY = ("", "")
 _NONE = Observation(Served(time_ns=0, trace_id="", pins={}), "", 1.0)
 _REMEMBERED_PINS = 4096
-#: Requests whose session or user is remembered until their scores come.
-_REMEMBERED_OWNERS = 50_000
-#: Seconds of traffic that may be under way at once: spans come late, and not every clock is right.
-_REMEMBERED_SECONDS = 64
 #: Requests of one second of traffic that are measured, whatever the load: more of them would see little sooner, and
 #: cost the gateway's processor a twentieth by themselves. Which ones are left out depends on the clock alone.
 MEASURED_A_SECOND = 200
-#: Measures that look through texts are read of one in so many of these.
-_DEAR = 5
+#: Readings of a busy server after which measured values go to their detectors: each time costs each signal the same,
+#: however many there are.
+TOGETHER = 8
 
 
 class Watch:
@@ -53,7 +51,8 @@ class Watch:
     at most. Each signal has a part of the budget (see ``Signal.stake``), and with twice ``false_alarms_per`` over that
     part as threshold all of them together alarm at most once in ``false_alarms_per`` healthy requests, however many
     slices there are, as long as the bounds hold (each slice's do with 99.5 %).
-    The judge's verdicts on sound answers are bets of four, at twice that threshold (see ``SoundVerdicts``).
+    The judge's verdicts on sound answers are bets of four, at twice that threshold (see ``SoundVerdicts``), and against
+    means: there the guarantee holds on average over references (see ``allowance``).
 
     What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
     Requests of one session that share their luck bend that. Where the spans name the session (or else the user) it is
@@ -85,13 +84,12 @@ class Watch:
         self._clustering = Clustering()
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
         self._latest: tuple[Stamp | None, str, Mapping[str, str]] = (None, "", {})
-        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._silences = Silences()
-        self._most, self._measured = measured_a_second, dict[int, int]()
+        self._most, self._ranks, self._owners, self._readings = measured_a_second, Ranks(), Owners(), 0
         self._gauges: dict[str, list[Gauge]] = {}
         self._arrivals = Arrivals()
         self._fairness, self._judged = Fairness(), False
-        self._sound = SoundVerdicts()
+        self._sound, self._firmness, self._neighbours = SoundVerdicts(), Firmness(), Neighbours()
         self.adopt(monitors)
 
     def adopt(self, monitors: Iterable[Monitor]) -> None:
@@ -106,12 +104,14 @@ class Watch:
             else:
                 known.adopt(watchers)
             streams[watchers.signal] = known
+        known_gauges = {gauge.stream: gauge for gauges in self._gauges.values() for gauge in gauges}
         self._streams, self._gauges = streams, {}
-        for name, stream in streams.items():
-            if name in MEASURES:
-                self._gauges.setdefault(stream.project, []).append(Gauge(name, stream))
-        verdicts = streams.get(VERDICT)
-        judged = verdicts.watchers if verdicts is not None else None
+        # Those that are read of every measured request come first.
+        for name in sorted([name for name in streams if name in MEASURES], key=lambda name: MEASURES[name].dear):
+            stream = streams[name]
+            # What a gauge has read and not given yet stays with it.
+            self._gauges.setdefault(stream.project, []).append(known_gauges.get(stream) or Gauge(name, stream))
+        judged = streams[VERDICT].watchers if VERDICT in streams else None
         self._sound.adopt(judged, self._reference, float(self._false_alarms_per), self._clustering)
         self._set_thresholds()
 
@@ -179,6 +179,8 @@ class Watch:
                 box.append(Observation(one.served, slice, min(1.0, max(0.0, value))))
                 if value < 0.5 and score.name in CHECKS:
                     self._sound.doubt(trace_id)
+                    if score.name == OF_CHECK:
+                        self._firmness.failed(trace_id)
         alarms: list[Alarm] = []
         for (project, name), box in boxes.items():
             stream = self._streams.get(name)
@@ -188,6 +190,8 @@ class Watch:
                 alarms += self._sound.news(taken) if name == VERDICT else taken
                 if name == VERDICT and self._checked(boxes):
                     alarms += self._sound.take(box, stream, more=more)
+                if name == VERDICT and (firm := self._streams.get(FIRM)) is not None and firm.project == project:
+                    alarms += firm.take(list(self._firmness.read(box)), more=more)
         self._judged = self._judged or any(name == VERDICT for _, name in boxes)
         # Where no judge takes part there is no sample that could be fair.
         if self._judged and (fair := self._streams.get(FAIR_SAMPLE)) is not None:
@@ -200,32 +204,38 @@ class Watch:
         """Take the requests among finished spans, in the order they were committed, and measure them. ``more`` as for
         scores."""
         asked = 0
+        beside: list[Told] = []
         requests, others = sorted_out(spans)
         for root, trace in requests:
             asked += not turned_away(root)
             session, user = root.session, root.tags.get("user", "")
             if session or user:
-                self._own(root.trace_id, session, user)
+                self._owners.own(root.trace_id, session, user)
             gauges = self._gauges.get(root.project)
-            if gauges is None or (rank := self._rank(root.end_ns)) > self._most:
+            if gauges is None or (rank := self._ranks.of(root.end_ns)) > self._most:
                 continue
-            text = rank * _DEAR <= self._most + _DEAR - 1
             served = Served(
                 time_ns=root.end_ns, trace_id=root.trace_id, pins=self._pins_for(root.stamp, ""), session=session,
                 user=user,
             )  # fmt: skip
             one, seen = Observation(served, root.tags.get("topic", ""), 1.0), Traffic(root, trace)
             for gauge in gauges:
-                if text or not gauge.dear:
-                    gauge.read(seen, one)
+                if (rank - 1) * gauge.dear >= self._most:
+                    break
+                gauge.read(seen, one)
+            if (rank - 1) * SOME < self._most:
+                beside += self._neighbours.read(seen, one)
         # Nobody scores what a limit turned away.
         self._silences.request(asked)
-        alarms = [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
-        return [*alarms, *self._arrived(others, more)] if others else alarms
+        self._readings += 1
+        alarms = self._given(more=more) if not more or self._readings % TOGETHER == 0 else []
+        if others:
+            beside += self._arrived(others)
+        return [*alarms, *self._taken(beside, more)] if beside else alarms
 
     def due(self) -> list[Alarm]:
         """Bet on what waits for more to come; return the alarms."""
-        found: list[Alarm] = []
+        found = self._given(more=False)
         for name, stream in self._streams.items():
             raised = stream.due()
             found += self._sound.news(raised) if name == VERDICT else raised
@@ -304,16 +314,14 @@ class Watch:
                 if together is not None:
                     stream.clustering.restore(together)
             except (KeyError, TypeError, ValueError) as error:
-                what, mend = f"the kept sessions of {name!r} are broken", "Delete them: they are learnt anew."
-                raise BadInput(what, field=name, mend=mend) from error
+                raise _broken(f"sessions of {name!r}", name) from error
             if isinstance(kept, Mapping):
                 stream.restore(dict(kept))
         if isinstance(sound := state.get("sound"), Mapping):
             try:
                 self._sound.restore(sound)
             except (KeyError, TypeError, ValueError) as error:
-                what, mend = "the kept references of sound answers are broken", "Delete them: they are learnt anew."
-                raise BadInput(what, field="sound", mend=mend) from error
+                raise _broken("references of sound answers", "sound") from error
         self._arrivals.resumed()
         self._set_thresholds()
 
@@ -338,40 +346,34 @@ class Watch:
         for stream in self._every():
             stream.raise_threshold(self.threshold_of(stream.watchers.signal))
 
-    def _arrived(self, traces: Mapping[str, Sequence[Span]], more: bool) -> list[Alarm]:
-        """What the spans of applications say of how whole they arrive."""
-        boxes: dict[str, list[Observation]] = {}
-        for signal, span, value in self._arrivals.read(traces):
-            stream = self._streams.get(signal)
-            if stream is not None and span.project == stream.project:
-                served = Served(
-                    time_ns=span.end_ns, trace_id=span.trace_id, pins=self._pins_for(span.stamp, ""),
-                    session=span.session if signal == CONNECTED else "",
-                )  # fmt: skip
-                boxes.setdefault(signal, []).append(Observation(served, span.tags.get("topic", ""), value))
-        return [alarm for signal, box in boxes.items() for alarm in self._streams[signal].take(box, more=more)]
+    def _given(self, *, more: bool) -> list[Alarm]:
+        """Bet on what was measured."""
+        return [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
 
-    def _rank(self, time_ns: int) -> int:
-        """The place of a request of this time in its second: the first ones of each are measured."""
-        second, measured = time_ns // 10**9, self._measured
-        rank = measured[second] = measured.get(second, 0) + 1
-        # A wrong clock has seconds of its own: it neither ends nor renews the one of the others.
-        if len(measured) > _REMEMBERED_SECONDS:
-            del measured[next(iter(measured))]
-        return rank
+    def _arrived(self, traces: Mapping[str, Sequence[Span]]) -> Iterator[Told]:
+        """What the spans of applications say of how whole they arrive."""
+        for signal, span, value in self._arrivals.read(traces):
+            served = Served(
+                time_ns=span.end_ns, trace_id=span.trace_id, pins=self._pins_for(span.stamp, ""),
+                session=span.session if signal == CONNECTED else "",
+            )  # fmt: skip
+            yield Told(signal, span.project, Observation(served, span.tags.get("topic", ""), value))
+
+    def _taken(self, told: Iterable[Told], more: bool) -> list[Alarm]:
+        """Bet on what no single request tells, each by its own signal."""
+        boxes: dict[str, list[Observation]] = {}
+        for signal, project, one in told:
+            if signal in self._streams and project == self._streams[signal].project:
+                boxes.setdefault(signal, []).append(one)
+        return [alarm for signal, box in boxes.items() for alarm in self._streams[signal].take(box, more=more)]
 
     def _served(self, score: Score) -> Served:
         """The request that a score is of."""
-        session, user = self._owners.get(score.trace_id, _NOBODY)
+        session, user = self._owners.of(score.trace_id)
         return Served(
             time_ns=score.time_ns, trace_id=score.trace_id, pins=self._pins_for(score.stamp, judge_of(score)),
             session=session, user=user,
         )  # fmt: skip
-
-    def _own(self, trace_id: str, session: str, user: str) -> None:
-        self._owners[trace_id] = session, user
-        if len(self._owners) > _REMEMBERED_OWNERS:
-            self._owners.popitem(last=False)
 
     def _pins_for(self, stamp: Stamp, judge: str) -> Mapping[str, str]:
         # Thousands of observations share a handful of stamps: they share the mapping too.
@@ -390,3 +392,7 @@ class Watch:
 def _stake(name: str) -> float:
     known = signal_of(name)
     return known.stake if known is not None else 1.0
+
+
+def _broken(what: str, field: str) -> BadInput:
+    return BadInput(f"the kept {what} are broken", field=field, mend="Delete them: they are learnt anew.")

@@ -64,6 +64,7 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
     ("POST", "/incidents/{id}/undo", incident.undo),
     ("POST", "/incidents/{id}/replay", incident_replay.replay),
     ("POST", "/incidents/{id}/notes", incident.note),
+    ("POST", "/incidents/{id}/resolve", incident.resolve),
     ("POST", "/incidents/{id}/close", incident.close),
     ("GET", "/monitors", monitors.monitors),
     ("POST", "/monitors", monitors.make),

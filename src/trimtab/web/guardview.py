@@ -92,7 +92,8 @@ def headline(report: Mapping[str, Any]) -> Headline:
     return Headline(
         share=share_of(joint), interval=interval_of(joint), budget=f"{words.fixed(report['budget'] * 100, 2)} %",
         over=bool(report["over_budget"]),
-        good=f"{words.plural(joint['n'], 'benign text')}, {words.count(mine) if mine else 'none'} of them yours",
+        good=f"{words.plural(joint['n'], 'benign text')}, {words.count(mine) if mine else 'none'} of them yours"
+             + _with_answers(report.get("answered") or {}),
         caught=share_of(recall, 0), caught_interval=interval_of(recall, 0),
         attacks=words.plural(recall["n"], "attack"),
         p50=_ms(report["p50_ms"]), p95=_ms(report["p95_ms"]),
@@ -101,6 +102,11 @@ def headline(report: Mapping[str, Any]) -> Headline:
         again=f"Of {words.plural(wrongs['n'], 'block')} called wrong it still stops {words.count(wrongs['hits'])}."
               if wrongs and wrongs["n"] else "",
     )  # fmt: skip
+
+
+def _with_answers(rate: Mapping[str, Any]) -> str:
+    """What is said of the requests that were measured with their answers; nothing where there are none."""
+    return f"; with their answers {share_of(rate)} of {words.count(rate['n'])}" if rate.get("n") else ""
 
 
 def scanner_rows(policy: Policy, report: Mapping[str, Any] | None, hits: Mapping[str, int]) -> tuple[ScannerRow, ...]:

@@ -29,7 +29,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DRAIN_S = 5
+#: Seconds that running requests have to finish once the server was asked to stop, unless the command says otherwise.
+DRAIN_S = 15
+#: Seconds in which those that did not are told so.
+FAREWELL_S = 1.0
 
 
 def application(house: House, *, models: bool = True) -> App:
@@ -122,7 +125,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server:
     """A running server: ``await start()`` returns when it accepts requests, ``await stop()`` when it has drained."""
 
-    def __init__(self, served: House | App, listener: socket.socket | Path) -> None:
+    def __init__(self, served: House | App, listener: socket.socket | Path, *, drain_s: int = DRAIN_S) -> None:
         """``served`` is a house with everything in it, or any application; ``listener`` a bound socket, or the path of
         a unix socket."""
         self._server = _Quiet(
@@ -138,7 +141,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=DRAIN_S,
+                timeout_graceful_shutdown=drain_s,
             )
         )
         self._listener = listener
@@ -167,13 +170,15 @@ class Server:
             await self._task
 
     async def stop(self) -> None:
-        """Refuse new requests, let the running ones finish within DRAIN_S."""
+        """Refuse new requests, let the running ones finish in their time, and tell those that do not."""
         if self._warming is not None:
             self._warming.cancel()
         self._server.should_exit = True
         if self._task:
             with suppress(asyncio.CancelledError):
                 await self._task
+            if late := set(self._server.server_state.tasks):
+                await asyncio.wait(late, timeout=FAREWELL_S)
         if isinstance(self._listener, Path):
             with suppress(FileNotFoundError):
                 os.unlink(self._listener)

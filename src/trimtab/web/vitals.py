@@ -5,15 +5,17 @@ These are asked for every few seconds, also where nobody ever opens a page, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.responses import PlainTextResponse
 
-from trimtab.core import SpanQuery
+from trimtab.core import SpanQuery, TrimtabError
 from trimtab.gateway import health_lines
-from trimtab.incidents import LIVE
+from trimtab.incidents import LIVE, Incident
+from trimtab.store import SpanBucket
 
 from .house import House
 from .roles import may
@@ -23,12 +25,15 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+T = TypeVar("T")
 
 #: Told to everybody: whether there is anybody.
 OPEN = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MINUTE_NS = 60_000_000_000
+#: Seconds that a store may take to answer for a probe: those who ask for health give up soon.
+ANSWER_S = 0.8
 RECENT_MIN = 5
 #: Name, kind and meaning of what is counted besides the routes.
 _COUNTED = {
@@ -43,35 +48,52 @@ _COUNTED = {
 
 
 async def ready_text(house: House) -> str:
-    """That the stores answer; an error of theirs is raised. What is degraded and does not stop requests is told, a
-    line each."""
-    await house.spans.query(SpanQuery(limit=1))
-    return "ready\n" + "".join(f"but: {said}\n" for said in house.details)
+    """That models are served, and a line for each thing that is degraded. A database that does not answer is such a
+    thing: keys, routes and limits are in memory, and a load balancer must not take every server out for it."""
+    spans, metadata = await asyncio.gather(
+        _within("span store", house.spans.query(SpanQuery(limit=1))),
+        _within("metadata database", house.desk.list(limit=1)),
+    )
+    away = [found.said for found in (spans, metadata) if found.said]
+    return "ready\n" + "".join(f"but: {said}\n" for said in [*away, *house.details])
+
+
+class _Found(NamedTuple, Generic[T]):
+    """What a store answered, or what is to be said where it did not."""
+
+    value: T | None
+    said: str = ""
+
+
+async def _within(name: str, asking: Coroutine[Any, Any, T]) -> _Found[T]:
+    """What a store answers within ANSWER_S."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return _Found(await asking)
+    except (TrimtabError, TimeoutError) as error:
+        return _Found(None, f"the {name} does not answer ({type(error).__name__})")
 
 
 async def metrics_text(house: House) -> str:
-    """Everything that is counted."""
+    """Everything that is counted. What only a store could tell is left out while that does not answer."""
     now = house.clock()
-    buckets = await house.spans.span_series(since_ns=now - RECENT_MIN * MINUTE_NS, until_ns=now + 1, bucket_s=60)
-    requests = {
-        "error": sum(b.errors for b in buckets),
-        "refused": sum(b.refused for b in buckets),
-    }
-    requests["ok"] = sum(b.n for b in buckets) - requests["error"] - requests["refused"]
-    live = Counter(i.severity for i in await house.desk.list(limit=200) if i.state in LIVE)
+    spans, desk = await asyncio.gather(
+        _within(
+            "span store",
+            house.spans.span_series(since_ns=now - RECENT_MIN * MINUTE_NS, until_ns=now + 1, bucket_s=60),
+        ),
+        _within("metadata database", house.desk.list(limit=200)),
+    )
+    degraded = len(house.details) + bool(spans.said) + bool(desk.said)
     lines = [
         "# HELP trimtab_spans_dropped_total Spans dropped because the recorder's queue was full.",
         "# TYPE trimtab_spans_dropped_total counter",
         f"trimtab_spans_dropped_total {house.spans.dropped}",
-        f"# HELP trimtab_requests Requests recorded in the last {RECENT_MIN} minutes, by how they ended.",
-        "# TYPE trimtab_requests gauge",
-        *(f'trimtab_requests{{status="{status}"}} {n}' for status, n in sorted(requests.items())),
-        "# HELP trimtab_incidents_open Incidents that nobody has mitigated or closed.",
-        "# TYPE trimtab_incidents_open gauge",
-        *(f'trimtab_incidents_open{{severity="{severity}"}} {live[severity]}' for severity in (1, 2, 3, 4)),
+        *(_recent(spans.value) if spans.value is not None else ()),
+        *(_open_incidents(desk.value) if desk.value is not None else ()),
         "# HELP trimtab_degraded Things that are degraded and do not stop requests; /readyz names them.",
         "# TYPE trimtab_degraded gauge",
-        f"trimtab_degraded {len(house.details)}",
+        f"trimtab_degraded {degraded}",
         "# HELP trimtab_uptime_seconds Seconds since the server started.",
         "# TYPE trimtab_uptime_seconds gauge",
         f"trimtab_uptime_seconds {max(0, now - house.started_ns) // 1_000_000_000}",
@@ -127,6 +149,24 @@ class Vitals:
 
 def _text(said: str, kind: str = "text/plain; charset=utf-8") -> App:
     return SecureHeaders(PlainTextResponse(said, media_type=kind))
+
+
+def _recent(buckets: Sequence[SpanBucket]) -> Iterator[str]:
+    requests = {
+        "error": sum(b.errors for b in buckets),
+        "refused": sum(b.refused for b in buckets),
+    }
+    requests["ok"] = sum(b.n for b in buckets) - requests["error"] - requests["refused"]
+    yield f"# HELP trimtab_requests Requests recorded in the last {RECENT_MIN} minutes, by how they ended."
+    yield "# TYPE trimtab_requests gauge"
+    yield from (f'trimtab_requests{{status="{status}"}} {n}' for status, n in sorted(requests.items()))
+
+
+def _open_incidents(incidents: Sequence[Incident]) -> Iterator[str]:
+    live = Counter(incident.severity for incident in incidents if incident.state in LIVE)
+    yield "# HELP trimtab_incidents_open Incidents that nobody has mitigated or closed."
+    yield "# TYPE trimtab_incidents_open gauge"
+    yield from (f'trimtab_incidents_open{{severity="{severity}"}} {live[severity]}' for severity in (1, 2, 3, 4))
 
 
 def _counted(figures: Mapping[str, float]) -> Iterator[str]:

@@ -36,11 +36,7 @@ async def register_defaults(registry: Registry, config: Config) -> None:
     Raises BadInput naming the field for scorers that cannot be."""
     if "default" not in registry.names("guards"):
         await publish(registry, "guards", "default", DEFAULT_POLICY, actor="trimtab", note="the policy Trimtab ships")
-    for name, content in config.routes.items():
-        try:
-            await publish(registry, "routes", name, content, actor=FILE, note="read from the file at start")
-        except Forbidden as error:
-            log.warning("the route %s of the file is registered and not live: %s", name, error)
+    await register_routes(registry, config)
     for name, content in config.scoring.sets.items():
         try:
             await publish(registry, "scorers", name, content, actor=FILE, note="read from the file at start")
@@ -49,6 +45,15 @@ async def register_defaults(registry: Registry, config: Config) -> None:
             raise
         except Forbidden as error:
             log.warning("the scorers %s of the file are registered and not live: %s", name, error)
+
+
+async def register_routes(registry: Registry, config: Config) -> None:
+    """The file's routes as live versions."""
+    for name, content in config.routes.items():
+        try:
+            await publish(registry, "routes", name, content, actor=FILE, note="read from the file")
+        except Forbidden as error:
+            log.warning("the route %s of the file is registered and not live: %s", name, error)
 
 
 async def publish(

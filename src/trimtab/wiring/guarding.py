@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
-from trimtab.core import Filter, NotFound, Score, SpanQuery, TrimtabError, Version, now_ns
+from trimtab.core import Filter, NotFound, Score, Span, SpanQuery, TrimtabError, Version, now_ns, text_in
 from trimtab.evals import Case, add_cases
-from trimtab.guard import WRONG_BLOCK, WRONG_BLOCKS, Measurements, Measuring, compile_policy
+from trimtab.guard import WRONG_BLOCK, WRONG_BLOCKS, BudgetCheck, Measurements, Measuring, compile_policy
 from trimtab.guard.approvals import Approvals
-from trimtab.guard.budget import Traffic, Wrong
+from trimtab.guard.budget import Exchange, Traffic, Wrong, Wrongs
 from trimtab.registry import Registry
 from trimtab.store import Metadata, Spans
 from trimtab.traces import question
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _PAGE = 500
 #: Policies that are got ready at the start, at most.
 _WARMED = 20
+#: The tag of a case that says at which stage the request was stopped.
+_STOPPED_AT = "stopped_at"
 #: Characters of one request that are measured.
 _LONGEST = 20_000
 
@@ -41,23 +43,44 @@ def _warm(version: Version) -> None:
 
 
 def recent_requests(spans: Spans) -> Traffic:
-    """Reads the latest requests that the guard let through: what people asked, newest first, each text once."""
+    """Reads the latest requests that the guard let through: what people asked, newest first, each text once, and what
+    was answered where the policy of that name looked at it."""
 
-    async def read(count: int) -> Sequence[str]:
-        kept: dict[str, None] = {}
+    async def read(count: int, policy: str) -> Sequence[Exchange]:
+        kept: dict[str, Exchange] = {}
         query = SpanQuery(filters=(Filter(column="score:allowed", op="=", value=1.0),), limit=min(_PAGE, max(1, count)))
         while len(kept) < count:
             page = await spans.query(query)
             for span in page.spans:
-                asked = question(span.input).strip()[:_LONGEST]
-                if asked and len(kept) < count:
-                    kept[asked] = None
+                one = _exchange(span, policy)
+                if one.asked and len(kept) < count:
+                    kept[one.asked] = one
             if not page.cursor or not page.spans:
                 break
             query = SpanQuery(filters=query.filters, limit=query.limit, cursor=page.cursor)
-        return tuple(kept)
+        return tuple(kept.values())
 
     return read
+
+
+def _exchange(span: Span, policy: str) -> Exchange:
+    asked = question(span.input).strip()[:_LONGEST]
+    if not policy or span.stamp.guard.rpartition("/")[0] != policy:
+        return Exchange(asked)
+    given = span.attributes.get("passages")
+    passages = [str(one.get("text", "")) for one in given if isinstance(one, Mapping)] if _listed(given) else []
+    ask = span.attributes.get("ask")
+    messages = ask.get("messages") if isinstance(ask, Mapping) else None
+    system = [text_in(one.get("content")) for one in messages if _system(one)] if _listed(messages) else []
+    return Exchange(asked, span.output.strip()[:_LONGEST], tuple(passages), "\n".join(system)[:_LONGEST])
+
+
+def _listed(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _system(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") in ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +105,37 @@ def make_guarding(metadata: Metadata, registry: Registry, spans: Spans, clock: C
     )  # fmt: skip
 
 
-def wrongly_stopped(registry: Registry) -> Traffic:
-    """Reads the requests whose block somebody called wrong, the newest first."""
+def policy_of_route(registry: Registry, check: BudgetCheck) -> Callable[[Version], Awaitable[None]]:
+    """Asks about the policy that a route brings into production with it, by its number or by another label."""
+
+    async def may_live(route: Version) -> None:
+        address = str(route.content.get("guard") or "")
+        if not address:
+            return
+        try:
+            await registry.ready(address, kind="guards")
+            policy = registry.resolve(address, kind="guards").version
+        except TrimtabError:
+            return  # what is not there is said where the route is used
+        if registry.labels("guards", policy.name).get("production") != policy.number:
+            await check(policy)
+
+    return may_live
+
+
+def wrongly_stopped(registry: Registry) -> Wrongs:
+    """Reads the requests whose block somebody called wrong, the newest first. Where an answer or a tool call was
+    stopped, nothing of that is kept, so there is nothing to look at again."""
 
     async def read(count: int) -> Sequence[str]:
         if WRONG_BLOCKS not in registry.names("datasets"):
             return ()
         newest = registry.versions("datasets", WRONG_BLOCKS)[-1]
-        asked = [question(str(case.get("input") or "")).strip()[:_LONGEST] for case in newest.content.get("cases", ())]
+        asked = [
+            question(str(case.get("input") or "")).strip()[:_LONGEST]
+            for case in newest.content.get("cases", ())
+            if (case.get("tags") or {}).get(_STOPPED_AT, "input") == "input"
+        ]
         return tuple(filter(None, reversed(asked)))[:count]
 
     return read
@@ -109,7 +155,8 @@ def wrong_blocks(registry: Registry, spans: Spans, clock: Callable[[], int] = no
         asked = question(root.input).strip()
         if not asked:
             raise NotFound("the trace has no question to keep", field="trace_id", mend="Choose one with an input.")
-        case = Case(input=asked, tags={**root.tags, "guard": "wrong"}, source_trace=trace_id, note=note)
+        tags = {**root.tags, "guard": "wrong", _STOPPED_AT: _stage_of(trace.spans)}
+        case = Case(input=asked, tags=tags, source_trace=trace_id, note=note)
         version = await add_cases(registry, WRONG_BLOCKS, [case], actor=actor, note=f"a wrong block: trace {trace_id}")
         said = Score(
             id=f"{trace_id}:{WRONG_BLOCK}", trace_id=trace_id, span_id=root.span_id, name=WRONG_BLOCK, value=1.0,
@@ -120,3 +167,9 @@ def wrong_blocks(registry: Registry, spans: Spans, clock: Callable[[], int] = no
         return {"dataset": WRONG_BLOCKS, "version": version.pin, "cases": len(version.content["cases"])}
 
     return keep
+
+
+def _stage_of(spans: Sequence[Span]) -> str:
+    """At which stage the guard stopped a request."""
+    stopped = (span for span in spans if span.kind == "guardrail" and span.status == "refused")
+    return next((str(span.attributes.get("stage") or "input") for span in stopped), "input")

@@ -30,7 +30,7 @@ from trimtab.watch import Monitor, MonitorBook, Vendors, Watch, default_monitors
 from trimtab.workers import CONTROL, Switchboard, figures_of, socket_path
 
 from .defaults import CONTENT_CHECKS, register_defaults, seat_admin
-from .guarding import Guarding, make_guarding, recent_requests, warm
+from .guarding import Guarding, make_guarding, policy_of_route, warm
 from .loop_lag import LoopLag
 from .paging import start_pager
 from .pricing import set_prices
@@ -106,7 +106,10 @@ class House:
         """What is not as it should be and does not keep requests from being served, a sentence each."""
         said = [self.tenancy.shared.degraded] if self.tenancy.shared.degraded else []
         if self.tenancy.ledger.failing:
-            said.append(f"the usage ledger cannot be written ({self.tenancy.ledger.failing})")
+            said.append(
+                f"the usage ledger cannot be written ({self.tenancy.ledger.failing}): rows wait in memory, and budgets "
+                "asked of for the first time count from nothing"
+            )
         said += [note for note in self.online.notes if " rests until " in note]
         for report in self.board.reports() if self.board else ():
             said += [f"worker {report.pid}: {note}" for note in report.notes]
@@ -119,12 +122,14 @@ class House:
 
     def health(self) -> list[RouteHealth]:
         """The routes as all processes that serve them see them."""
-        reports = self.board.reports() if self.board else []
-        return together([self.gateway.health(), *(report.routes for report in reports)])
+        if self.board is None:
+            return self.gateway.health()
+        routes = [report.routes for report in self.board.reports()]
+        return together([self.gateway.health(), *routes], past=self.board.past.routes)
 
     def figures(self) -> Mapping[str, float]:
         """What was refused and had to wait since the start, in all processes, and what sampling did."""
-        theirs = figures_of(self.board.reports()) if self.board else {}
+        theirs = figures_of([*self.board.reports(), self.board.past]) if self.board else {}
         refused = {name: value + theirs.get(name, 0.0) for name, value in self.gateway.limits.figures().items()}
         sampler = self.telemetry.sampler
         return {
@@ -218,7 +223,9 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     gateway.tool_pins = ToolPins(metadata)
     gateway.conversations = Conversations(metadata)
     await register_defaults(registry, config)
-    registry.before_live("guards", BudgetCheck(recent_requests(spans)))
+    budget = BudgetCheck(guarding.measuring)
+    registry.before_live("guards", budget)
+    registry.before_live("routes", policy_of_route(registry, budget))
     if metadata.shared:
         registry.follow()
     first_key = await seat_admin(keys, config)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from trimtab.core import Span
 from trimtab.evals import Online, Output
 from trimtab.gateway import Gateway
+from trimtab.incidents import Again
 from trimtab.registry import Registry
 from trimtab.watch import MEASURES, Traffic
 
@@ -21,7 +22,7 @@ def make_replay(
         output = Output.from_trace(spans)
         if output is None:
             return {}
-        values = dict(await online.check(output))
+        values = Again(await online.check(output), output.text)
         values["allowed"] = 0.0 if output.status == "refused" else 1.0
         values.update(_measured(spans))
         if "judges" in pins:

@@ -105,6 +105,7 @@ async def start_telemetry(config: Config, spans: Spans, beside: Beside, mask: Ma
         record=record,
         forget=receiver.forget,
         copies=lambda traces: _copies(beside.registry, traces),
+        clear=beside.desk.forget,
         **({"forms": mask.forms} if mask else {}),
     )
     rules = Rules(share=asked.share, projects=asked.project_shares, low=asked.low, after_s=asked.decide_after_s)

@@ -43,6 +43,7 @@ class WorkerHouse:
     registry: Registry
     keys: Keys
     http: HttpClient
+    providers: Providers
     gateway: Gateway
     shared: SharedState
     sender: Sender
@@ -121,6 +122,6 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         registry.follow()
         opened.pop_all()
     return WorkerHouse(
-        config=config, metadata=metadata, registry=registry, keys=keys, http=http, gateway=gateway, shared=shared,
-        sender=sender, link=link, spans=spans,
+        config=config, metadata=metadata, registry=registry, keys=keys, http=http, providers=providers,
+        gateway=gateway, shared=shared, sender=sender, link=link, spans=spans,
     )  # fmt: skip

@@ -32,6 +32,12 @@ class Supervisor:
         """Start all workers."""
         self._tasks = [asyncio.create_task(self._keep(), name=f"trimtab-worker-{n}") for n in range(self._workers)]
 
+    def hang_up(self) -> None:
+        """Have all of them read their configuration again."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGHUP)
+
     async def stop(self, patience_s: float) -> None:
         """Ask all to end; those that do not within ``patience_s`` seconds are killed."""
         self._stopping = True

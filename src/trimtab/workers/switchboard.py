@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from trimtab.core import Overloaded, TrimtabError, now_ns
 from trimtab.gateway import Ledger, Limits
+from trimtab.gateway.together import left_behind
 from trimtab.store import Demand, SharedState, Spans
 
 from . import frames
@@ -22,6 +23,8 @@ log = logging.getLogger("trimtab.workers")
 
 #: Seconds within which the workers have read a change, before it is answered for without them.
 HEARD_S = 1.0
+#: Figures that are no counts.
+_OF_NOW = frozenset({"queue_waiting", "event_loop_lag_seconds"})
 #: Questions of one worker that may be under way.
 AT_ONCE = 1024
 
@@ -53,6 +56,7 @@ class Switchboard:
         self._limits = limits
         self._spans = spans
         self._lines: set[_Line] = set()
+        self.past = frames.Report(pid=0, ready=False)  # counted by workers that are gone: no count goes down
         self._server: asyncio.Server | None = None
         self._told = 0
         self._moved = asyncio.Condition()
@@ -204,10 +208,15 @@ class Switchboard:
             log.exception("what the worker %d had reserved is not charged yet", line.report.pid)
         async with self._moved:
             self._lines.discard(line)
+            gone, past = line.report, self.past
+            figures = {name: value for name, value in figures_of([past, gone]).items() if name not in _OF_NOW}
+            self.past = msgspec.structs.replace(
+                past, figures=figures, routes=tuple(left_behind(past.routes, gone.routes))
+            )
             self._moved.notify_all()
 
 
-def figures_of(reports: list[frames.Report]) -> Mapping[str, float]:
+def figures_of(reports: Iterable[frames.Report]) -> Mapping[str, float]:
     """The figures of all workers, added up."""
     total: dict[str, float] = {}
     for report in reports:

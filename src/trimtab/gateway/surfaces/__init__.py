@@ -17,11 +17,18 @@ SURFACES: dict[str, Surface] = {
     "/v1/messages/count_tokens": COUNT_SURFACE,
 }
 MODELS = "/v1/models"
+#: What begins as the gateway's paths do, and is not for it: telemetry.
+NOT_OURS = frozenset({"/v1/traces", "/v1/logs", "/v1/metrics"})
 
 
 def serves(path: str) -> bool:
-    """Whether the gateway answers at this path."""
-    return path in SURFACES or path == MODELS or path.startswith(MODELS + "/")
+    """Whether the gateway answers at this path; where it has nothing there, in the shape that its clients read."""
+    return path in SURFACES or (path.startswith("/v1/") and path not in NOT_OURS)
 
 
-__all__ = ["CHAT", "MODELS", "SURFACES", "Surface", "Writer", "serves"]
+def lists_models(path: str) -> bool:
+    """Whether this is the list of models, or one of them."""
+    return path == MODELS or path.startswith(MODELS + "/")
+
+
+__all__ = ["CHAT", "MODELS", "SURFACES", "Surface", "Writer", "lists_models", "serves"]

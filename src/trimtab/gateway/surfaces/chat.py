@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trimtab.core import Chunk, TrimtabError
+from trimtab.core import Chunk, TrimtabError, evolve
 from trimtab.gateway.ask import read_ask
 from trimtab.gateway.live import LiveTrace
-from trimtab.gateway.wire import DONE, completion, error_bytes, error_event, event
+from trimtab.gateway.wire import DONE, completion, error_bytes, error_event, event, with_cost
 
 from .surface import Surface
 
@@ -20,6 +20,8 @@ class ChatWriter:
 
     def piece(self, chunk: Chunk) -> bytes:
         live = self._live
+        if chunk.usage is not None and chunk.body is not None and (chunk.finish or not chunk.body.get("choices")):
+            chunk = evolve(chunk, body=with_cost(chunk.body, live.cost))
         return event(chunk, live.trace_id, live.ask.model, live.start_ns)
 
     def end(self) -> bytes:

@@ -241,7 +241,7 @@ def _params(data: Mapping[str, Any], only: list[str]) -> dict[str, Any]:
             _tool_choice(value, params, only)
         elif field == "output_config" and isinstance(value, dict):
             _output(value, params, only)
-        elif field == "service_tier" and value in _TIERS:
+        elif field == "service_tier" and isinstance(value, str) and value in _TIERS:
             params["service_tier"] = _TIERS[value]
         elif field not in _SILENT and value is not None:
             only.append(field)
@@ -267,7 +267,7 @@ def _tool_choice(choice: Mapping[str, Any], params: dict[str, Any], only: list[s
     kind = choice.get("type")
     if kind == "tool" and isinstance(choice.get("name"), str):
         params["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}
-    elif kind in _CHOICES:
+    elif isinstance(kind, str) and kind in _CHOICES:
         params["tool_choice"] = _CHOICES[kind]
     else:
         only.append("tool_choice.type")

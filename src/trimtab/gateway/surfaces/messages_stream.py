@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.core import Chunk, TrimtabError, Usage
 from trimtab.gateway.live import LiveTrace
+from trimtab.gateway.wire import with_cost
 
 from .answer import CallQueue, arguments_of, name_of, said
 from .messages_write import call_id, error_body, opening, stop_of, thinking, usage_of, wants_thoughts
@@ -76,6 +77,7 @@ class MessagesWriter:
         elif kind == "message_delta":
             yield from self._close()
             self._told = True
+            event = with_cost(event, self._live.cost)
         elif kind == "message_stop":
             self._stopped = True
         yield self._at_place(event)
@@ -175,7 +177,8 @@ class MessagesWriter:
         if not self._told:
             reason, sequence = stop_of(self._finish, bool(self._called), self._sequence, self._live)
             delta = {"stop_reason": reason, "stop_sequence": sequence}
-            yield {"type": "message_delta", "delta": delta, "usage": usage_of(self._usage or Usage())}
+            told = {"type": "message_delta", "delta": delta, "usage": usage_of(self._usage or Usage())}
+            yield with_cost(told, self._live.cost)
         yield {"type": "message_stop"}
 
 

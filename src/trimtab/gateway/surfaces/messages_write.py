@@ -101,8 +101,8 @@ def stop_of(finish: str | None, called: bool, sequence: str, live: LiveTrace) ->
 def usage_of(usage: Usage) -> dict[str, Any]:
     """Tokens as Anthropic counts them: those read from a cache stand beside the input."""
     shown: dict[str, Any] = {
-        "input_tokens": usage.input_tokens - usage.cached_tokens,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.written_tokens),
+        "cache_creation_input_tokens": usage.written_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }

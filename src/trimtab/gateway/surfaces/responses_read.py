@@ -235,7 +235,7 @@ def _params(data: Mapping[str, Any], only: list[str]) -> dict[str, Any]:
 
 def _include(names: list[Any], params: dict[str, Any], only: list[str]) -> None:
     for position, name in enumerate(names):
-        if name not in _INCLUDED:
+        if not isinstance(name, str) or name not in _INCLUDED:
             only.append(f"include[{position}]")
         elif param := _INCLUDED[name]:
             params[param] = True

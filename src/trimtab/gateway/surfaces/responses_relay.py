@@ -12,6 +12,7 @@ from typing import Any
 
 from trimtab.core import Chunk
 from trimtab.gateway.live import LiveTrace
+from trimtab.gateway.wire import with_cost
 
 from .responses_write import text_part, texts_of, with_texts
 
@@ -37,7 +38,9 @@ class Relay:
         elif kind in _ENDS:
             yield from self._rest(chunk.text)
             response = event.get("response")
-            yield {**event, "response": self._mended(response)} if isinstance(response, Mapping) else event
+            if isinstance(response, Mapping):
+                event = {**event, "response": with_cost(self._mended(response), self._live.cost)}
+            yield event
         elif self._repeats(kind, event):
             rewritten = self._rewritten(event)
             if self._held or rewritten is not event:

@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.core import Chunk, TrimtabError, Usage
 from trimtab.gateway.live import LiveTrace
+from trimtab.gateway.wire import with_cost
 
 from . import responses_write as write
 from .answer import CallQueue, arguments_of, name_of, said
@@ -98,7 +99,7 @@ class Story:
         status, details = write.ending_of(self._finish)
         response = write.response_of(self._live, self._model, status, self._output)
         response |= {"incomplete_details": details, "usage": write.usage_of(self._usage or Usage())}
-        yield _event(f"response.{status}", response=response)
+        yield _event(f"response.{status}", response=with_cost(response, self._live.cost))
 
     def _begin(self) -> Iterator[Event]:
         if not self._begun:

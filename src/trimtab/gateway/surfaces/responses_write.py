@@ -128,9 +128,10 @@ def ending_of(finish: str | None) -> tuple[str, dict[str, str] | None]:
 
 def usage_of(usage: Usage) -> dict[str, Any]:
     """Tokens as the Responses API shows them."""
+    written = {"cache_write_tokens": usage.written_tokens} if usage.written_tokens else {}
     return {
         "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, **written},
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,

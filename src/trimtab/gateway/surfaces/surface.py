@@ -32,10 +32,14 @@ def _nothing_more(chunk: Chunk) -> Headers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
-    """One dialect. ``whole`` writes a plain reply and ``headers`` what its head says besides; ``error`` a refusal."""
+    """One dialect. ``whole`` writes a plain reply and ``headers`` what its head says besides; ``error`` a refusal.
+
+    ``request_id`` is the header in which its clients look for the id of a request.
+    """
 
     read: Callable[[bytes, Mapping[str, str], Key], Ask]
     whole: Callable[[Chunk, LiveTrace], bytes]
     writer: Callable[[LiveTrace], Writer]
     error: Callable[[TrimtabError], bytes]
     headers: Callable[[Chunk], Headers] = _nothing_more
+    request_id: bytes = b"x-request-id"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from trimtab.core import Later
+from trimtab.guard.tool_texts import goes_beyond
 from trimtab.guard.verdicts import SEVERITY, Action, Finding, Verdict, hardest
 
 from .calls import History, Tool, ToolCall
@@ -148,6 +149,9 @@ def _hijack(case: _Case) -> Iterator[_Fault]:
     for tool in same[:1]:
         if name in history.pins and history.pins[name] != tool.digest:
             yield _Fault("changed-tool", case.rules.changed, "The tool is no longer described as it was at first.")
+    others = frozenset(tool.name for tool in history.tools) - {name}
+    if any(goes_beyond(tool.description, others) for tool in same):
+        yield _Fault("shadowing", "escalate", "The description of the tool gives orders about more than the tool.")
     for tool in history.tools:
         if tool.name != name and _speaks_of(tool.description, name):
             yield _Fault(

@@ -1,4 +1,4 @@
-"""What words mean to the model: a small lexicon of concepts in several languages.
+"""What words mean to the model: a small lexicon of concepts in some thirty languages.
 
 Character and word n-grams learn the wordings they were shown. Concepts carry over: "ignore the rules above" and
 "vergiss deine bisherigen Anweisungen" are both *override* near *prior* near *rules*. A word that ends in ``*`` stands
@@ -115,6 +115,50 @@ _WORDS: dict[str, str] = {
         plagiari* cheat* manipulat* insecurit* exploitation victim* crime* criminal* bombe waffe bomba arma
         armas bombe arme broń бомб* оружи* bomba silah 炸弹 武器 爆弾 폭탄 무기 قنبلة बम""",
 }
+#: Words of languages that no training text is in. They are read as concepts and as nothing else, so that what the
+#: model learned of override, prior, rules and their order holds for them too.
+FURTHER: dict[str, str] = {
+    "override": """ignorera strunta glöm bortse åsidosätt tilsidesæt glem overse ohita* unohda* sivuuta*
+        zapomeň* zabudni* obíď* přepiš* felejts* hagyd mellőz* uită* αγνόησε αγνοήστε ξέχασε ξεχάστε παράκαμψε
+        παράβλεψε ігноруй* проігноруй* обійди* забрави* התעלם התעלמי התעלמו שכח שכחי שכחו תתעלם نادیده فراموش
+        উপেক্ষা ভুলে ভুলুন অগ্রাহ্য เพิกเฉย ละเว้น ลืม ไม่สนใจ bỏ quên abaikan lupakan langgar puuza* sahau*
+        भुला* भूल* नज़रअंदाज* अनदेखी""",
+    "prior": """tidigare föregående ovanstående forrige foregående ovenstående tidligere ovenfor aiem* edelli*
+        aikaisem* yllä předchozí* předešl* dřívější* predchádzajúc* predošl* korábbi* előző* fenti* anterioar*
+        προηγούμεν* παραπάνω попередн* раніш* вище предишн* הקודמות הקודם הקודמים הקודמת לעיל قبلی پیشین بالا
+        আগের পূর্ববর্তী উপরের ก่อนหน้า ข้างต้น ที่แล้ว trước sebelumnya terdahulu awali iliyopita zilizopita
+        पूर्व""",
+    "rules": """anvisning* regler* riktlinj* retningslinj* begränsning* begrænsning* begrensning* prompten ohje*
+        määräy* sään* rajoituks* kehot* pokyn* pravidl* omezen* inštrukci* utasítás* szabály* korlátoz*
+        irányelv* instrucțiun* reguli* οδηγίες οδηγιών κανόνες κανόνων εντολές περιορισμ* інструкц* вказівк*
+        обмежен* ההוראות הוראות הוראותיך הכללים כללים ההנחיות הנחיות ההגבלות دستورات دستورالعمل* دستور قوانین
+        محدودیت* নির্দেশ* নিয়ম* প্রম্পট* คำสั่ง กฎ ข้อจำกัด พรอมต์ คำแนะนำ lệnh tắc instruksi aturan perintah
+        arahan batasan maagizo sheria kanuni निर्देश* नियम* प्रॉम्प्ट* आदेश*""",
+    "reveal": """avslöja berätta upprepa afslør avslør fortæl fortell gentag gjenta näytä paljasta tulosta kerro
+        toista ukaž* zobraz* prozraď* vypiš* odhal* ukáž* prezraď* mutas* fedd áruld nyomtas* ismétel* arată*
+        dezvălui* afișează* δείξε δείξτε αποκάλυψε αποκαλύψτε εμφάνισε γράψε επανάλαβε розкрий* виведи* повтори*
+        הצג הציגי הראה חשוף גלה הדפס חזור והצג نشان نمایش فاش بگو چاپ দেখান দেখাও প্রকাশ বলুন แสดง เปิดเผย พิมพ์
+        บอก hiển lộ tiết tampilkan tunjukkan ungkapkan cetak ulangi onyesha* fichua* दिखा* बता* उजागर""",
+    "hidden": """systemprompten systeminstruktion* hemlig* hemmelig* skjult* dold* järjestelmä* salai* piilotet*
+        sisäi* systémov* skryt* tajn* tajné rendszer* titkos* rejtett* ascuns* συστήματος σύστημα κρυφ* μυστικ*
+        прихован* таємн* הסודי הסודיות הנסתר סודי سیستم سیستمی مخفی محرمانه সিস্টেম* গোপন* ระบบ ลับ ซ่อน thống
+        mật rahasia tersembunyi mfumo सिस्टम* गुप्त* छिपे""",
+    "you": """ditt dina dine sinun sinä sinulla tvoje tvé tvůj tvoj tvoju svůj svoj tiéd tău σου εσύ твій твої
+        твою ти тебе שלך אתה את خود شما تو আপনার আপনি তোমার bạn kamu wako yako wewe अपना अपने अपनी तुम्हारे""",
+    "model": """assistenten tekoäly avustaja asistent umělá inteligence asszisztens asistentul βοηθός μοντέλο
+        асистент* העוזר עוזר مدل دستیار সহকারী মডেল ผู้ช่วย โมเดล asisten msaidizi मॉडल*""",
+    "free": """obegränsad* ocensurerad* ubegrænset ucensureret ubegrenset usensurert rajoittamaton sensuroimaton
+        neomezen* necenzurovan* neobmedzen* korlátlan* cenzúrázatlan nelimitat* απεριόριστ* необмежен*
+        нецензурован* সীমাহীন ไม่จำกัด ไร้ข้อจำกัด""",
+    "negate": """aldrig utan ikke aldri uten älä ei ilman koskaan žádn* soha nem nélkül niciodată fără μη μην
+        δεν χωρίς ні без ніколи אל לא ללא בלי نه نکن بدون না ছাড়া ไม่ ห้าม không đừng tidak jangan tanpa bila
+        मत बिना""",
+    "now": """från härmed nå nyt tästä nyní teď odteraz mostantól acum τώρα тепер зараз відтепер עכשיו מעתה
+        اکنون الان এখন ตอนนี้ ต่อไปนี้ giờ sekarang sasa अब""",
+    "role": """agera låtsas spela opfør opptre esitä teeskentele näyttele předstírej hraj chovej tegyél
+        viselkedj comportă κάνε προσποιήσου παίξε вдавай грай дій שחק תתנהג העמד وانمود رفتار نقش ভান অভিনয়
+        แสร้ง สวมบทบาท berpura* bertindak berperan jifanye अभिनय बनकर""",
+}
 #: The concepts, in the order of their numbers.
 CONCEPTS = tuple(_WORDS)
 #: Letters of scripts that write words without spaces, or glue particles to them, as a class of an expression.
@@ -133,12 +177,14 @@ class _Lexicon(NamedTuple):
 def _lexicon() -> _Lexicon:
     exact: dict[str, int] = {}
     numbers: dict[str, int] = {}
-    for number, words in enumerate(_WORDS.values()):
-        for word in words.split():
-            if word.endswith("*"):
-                numbers.setdefault(word[:-1], number)
-            else:
-                exact.setdefault(word, number)
+    for table in (_WORDS, FURTHER):  # in that order: what the model was trained with stays as it was
+        for name, words in table.items():
+            number = CONCEPTS.index(name)
+            for word in words.split():
+                if word.endswith("*"):
+                    numbers.setdefault(word[:-1], number)
+                else:
+                    exact.setdefault(word, number)
     stems: dict[str, tuple[str, ...]] = {}
     for stem in sorted(numbers, key=len, reverse=True):
         stems[stem[:_PREFIX]] = (*stems.get(stem[:_PREFIX], ()), stem)

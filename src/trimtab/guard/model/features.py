@@ -114,7 +114,7 @@ def spans_of(text: str, limit: int) -> list[tuple[int, int]]:
 
 
 def _parts(text: str) -> Iterator[tuple[int, int]]:
-    """A text in parts that end with a space where they can: no step keeps other threads waiting for long."""
+    """A text in parts that end with a space where they can: no more is looked at than a limit asks for."""
     low, size = 0, len(text)
     while low < size:
         high = min(size, low + _STEP)

@@ -47,6 +47,9 @@ class Ledger:
 
     def commit(self, items: Sequence[Item]) -> bool:
         """Store all; where a row cannot be written, halves of them, until only the bad items are left out."""
+        items = [item for item in items if item.pack()]
+        if not items:
+            return False
         try:
             return self._insert(self._place.connect(), items)
         except Overloaded:

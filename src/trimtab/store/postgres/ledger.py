@@ -63,6 +63,9 @@ class Ledger:
 
     def commit(self, items: Sequence[Item]) -> bool:
         """Store all; if the database refuses a row, halves of them, until only the bad items are left out."""
+        items = [item for item in items if item.pack()]
+        if not items:
+            return False
         try:
             return self._with(lambda connection: self._transact(connection, items))
         except Overloaded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from trimtab.core import Change, Layer, NotFound, Score, Span, TrimtabError
-from trimtab.incidents import LIVE, TITLES, Deed, Incident, Offer, Wanted, causes, recovered, recovery, together
+from trimtab.incidents import LIVE, TITLES, Deed, Incident, Offer, Recovery, Wanted, causes, recovered, together
 from trimtab.traces import question
 from trimtab.watch import Monitor
 from trimtab.web import words
@@ -21,6 +21,7 @@ from trimtab.web.effects import ArmRow, EffectRow, arm_rows, effect_rows, replay
 from trimtab.web.evidence import Comparison, arm_names, cell_seconds, compare, exposed, window_of
 from trimtab.web.facts import Facts, facts
 from trimtab.web.frame import Frame, actor, wants_fragment
+from trimtab.web.pairs import PairRow, pair_rows
 
 #: Scores read per point of the chart, so that an incident of many hours costs as much as one of minutes.
 PER_CELL = 100
@@ -99,6 +100,7 @@ class IncidentView:
     beliefs: tuple[tuple[int, str, int], ...]
     replays: str
     more_replays: str
+    pairs: tuple[PairRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ class IncidentData:
     monitor: Monitor | None
     offers: tuple[Offer, ...] = ()
     zone: tzinfo | None = None
+    recovery: Recovery | None = None
 
 
 def view(data: IncidentData) -> IncidentView:
@@ -120,7 +123,8 @@ def view(data: IncidentData) -> IncidentView:
     incident, report = data.incident, data.incident.report
     cause = incident.cause
     live = incident.state in LIVE
-    recovered = _recovered(data)
+    back = data.recovery
+    said = recovered(incident.signal, back) if back is not None and back.back else ""
     randomised = cause is not None and cause.randomised
     name = words.version(cause.after) if cause and cause.after else ""
     with_name, without_name = arm_names(cause) if cause else ("with", "without")
@@ -150,8 +154,8 @@ def view(data: IncidentData) -> IncidentView:
         monitor=data.monitor,
         remedy=remedy(cause) if cause is not None and live else "",
         remedy_effect=remedy_effect(cause, data.change) if cause is not None else (),
-        checks=_checks(incident, recovered),
-        recovered=recovered,
+        checks=_checks(incident, said),
+        recovered=said,
         live=incident.state != "closed",
         offers=data.offers,
         deeds=tuple(_deed_row(deed) for deed in reversed(incident.deeds)),
@@ -164,6 +168,7 @@ def view(data: IncidentData) -> IncidentView:
         ),
         replays=replays_cost(incident),
         more_replays=replays_asked(incident) if live else "",
+        pairs=pair_rows(incident, data.roots),
     )
 
 
@@ -241,16 +246,6 @@ def failing(incident: Incident, scores: Sequence[Score]) -> list[Score]:
     return list(found.values())
 
 
-def _recovered(data: IncidentData) -> str:
-    """The sentence that says that the signal is back, empty while it is not."""
-    incident, report = data.incident, data.incident.report
-    if not incident.mitigated_ns or report is None:
-        return ""
-    since = [s.value for s in data.scores if s.time_ns > incident.mitigated_ns]
-    found = recovery(report, since)
-    return recovered(report.signal, found) if found is not None and found.back else ""
-
-
 def _checks(incident: Incident, recovered: str) -> tuple[Check, ...]:
     cases = f"{words.plural(incident.cases, 'regression case')} added to {incident.dataset}"
     return (
@@ -276,7 +271,8 @@ async def collect(frame: Frame, incident: Incident) -> IncidentData:
     scores = [score for part in read for score in part]
     if incident.slice:  # the watch may keep rare slices in common, under a name that no score has
         scores = [s for s in scores if s.slice == incident.slice] or scores
-    traces = await asyncio.gather(*(house.spans.trace(s.trace_id) for s in failing(incident, scores)))
+    wanted = dict.fromkeys([s.trace_id for s in failing(incident, scores)] + [p.trace_id for p in incident.pairs])
+    traces = await asyncio.gather(*(house.spans.trace(trace_id) for trace_id in wanted))
     roots = [next((s for s in t.spans if not s.parent_id), t.spans[0]) for t in traces if t is not None and t.spans]
     cause = incident.cause
     changes = house.registry.changes(limit=1000) if cause is not None and cause.change_id else []
@@ -290,6 +286,7 @@ async def collect(frame: Frame, incident: Incident) -> IncidentData:
         monitor=next((m for m in house.watch.monitors if m.signal == incident.signal and m.slice in slices), None),
         offers=house.desk.acts.offers(incident),
         zone=frame.zone,
+        recovery=await house.desk.recovery(incident, 0),
     )
 
 
@@ -345,26 +342,14 @@ async def act(request: Request, frame: Frame) -> Response:
     number = incident_id(request)
     form = await request.form()
     wanted = Wanted(**{name: str(form.get(name, "")).strip()[:200] for name in ("action", "target", "to")})
-    try:
-        await frame.house.desk.act(number, wanted, actor(request))
-    except NotFound:
-        raise
-    except TrimtabError as refused:
-        return await incident_page(request, frame, unacted=refused)
-    return RedirectResponse(f"/incidents/{number}#acts-h", status_code=303)
+    return await _tried(request, frame, number, frame.house.desk.act(number, wanted, actor(request)), "#acts-h")
 
 
 async def undo(request: Request, frame: Frame) -> Response:
     """``POST /incidents/{id}/undo`` with ``deed``: take an action back. A refusal is shown on the page."""
     number = incident_id(request)
     deed = str((await request.form()).get("deed", ""))[:100]
-    try:
-        await frame.house.desk.undo(number, deed, actor(request))
-    except NotFound:
-        raise
-    except TrimtabError as refused:
-        return await incident_page(request, frame, unacted=refused)
-    return RedirectResponse(f"/incidents/{number}#acts-h", status_code=303)
+    return await _tried(request, frame, number, frame.house.desk.undo(number, deed, actor(request)), "#acts-h")
 
 
 async def note(request: Request, frame: Frame) -> Response:
@@ -374,6 +359,24 @@ async def note(request: Request, frame: Frame) -> Response:
     if text:
         await frame.house.desk.note(number, "note", actor(request), text[:MOST_NOTED])
     return RedirectResponse(f"/incidents/{number}", status_code=303)
+
+
+async def resolve(request: Request, frame: Frame) -> Response:
+    """``POST /incidents/{id}/resolve`` with ``text``: somebody says that it is over. A refusal is shown on the page."""
+    number = incident_id(request)
+    text = str((await request.form()).get("text", "")).strip()[:MOST_NOTED]
+    return await _tried(request, frame, number, frame.house.desk.resolve(number, actor(request), text))
+
+
+async def _tried(request: Request, frame: Frame, number: int, step: Awaitable[object], at: str = "") -> Response:
+    """The page again after a step; where the desk refuses it, with the refusal on it."""
+    try:
+        await step
+    except NotFound:
+        raise
+    except TrimtabError as refused:
+        return await incident_page(request, frame, unacted=refused)
+    return RedirectResponse(f"/incidents/{number}{at}", status_code=303)
 
 
 async def close(request: Request, frame: Frame) -> Response:

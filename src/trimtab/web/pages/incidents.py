@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from trimtab.incidents import LIVE, Incident
+from trimtab.incidents import LIVE, STATES, Figures, Incident, figures
 from trimtab.web import words
 from trimtab.web.banner import detail, headline, signal_title
 from trimtab.web.changes import cause_name, layer_of
 from trimtab.web.frame import Frame
 
+#: Incidents that are looked through, and days that the report looks back.
+MOST, DAYS = 1000, 30
+_STEPS = {"detect": "Detected", "attribute": "Attributed", "mitigate": "Mitigated"}
 STATE_CSS = {"open": "bad", "acknowledged": "warn", "mitigated": "ok", "resolved": "ok", "closed": ""}
 
 
@@ -60,15 +64,76 @@ def _row(incident: Incident, now_ns: int) -> Row:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TookRow:
+    """How long a step took: the median of ``n`` incidents, and the 95th percentile."""
+
+    title: str
+    n: int
+    median: str
+    p95: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """How many incidents came from a layer (0: no cause known), as a share with its 95 % interval."""
+
+    layer: int
+    name: str
+    n: int
+    share: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """What the incidents of some days say."""
+
+    figures: Figures
+    took: tuple[TookRow, ...]
+    layers: tuple[LayerRow, ...]
+
+
+def report_of(incidents: Sequence[Incident], now_ns: int) -> ReportView | None:
+    """The report on those that opened in the last ``DAYS`` days; None where none did."""
+    recent = [incident for incident in incidents if incident.opened_ns >= now_ns - DAYS * 86_400 * words.SECOND]
+    if not recent:
+        return None
+    found = figures(recent)
+    return ReportView(
+        figures=found,
+        took=tuple(
+            TookRow(title=title, n=took.n, median=words.duration(took.median_s), p95=words.duration(took.p95_s))
+            for name, title in _STEPS.items()
+            if (took := found.took[name]).n
+        ),
+        layers=tuple(
+            LayerRow(
+                layer=each.layer, name=each.name.capitalize(), n=each.n, width=round(100 * each.share),
+                share=f"{each.share:.0%} ({each.low:.0%} to {each.high:.0%})".replace("%", " %"),
+            )
+            for each in sorted(found.layers, key=lambda each: -each.n)
+        ),
+    )  # fmt: skip
+
+
 async def incidents(request: Request, frame: Frame) -> HTMLResponse:
-    """``GET /incidents``."""
-    found = await frame.house.desk.list(limit=200)
+    """``GET /incidents``; ``?state=open`` shows those of one state."""
+    found = await frame.house.desk.list(limit=MOST)
+    state = request.query_params.get("state", "")
+    state = state if state in STATES else ""
+    now = frame.house.clock()
     return frame.page(
         request,
         "incidents.html",
         title="Incidents",
         nav="/incidents",
         incidents=found,
-        rows=view(found, frame.house.clock()),
+        rows=view([i for i in found if state in ("", i.state)][:200], now),
+        states=STATES,
+        state=state,
+        counts=Counter(incident.state for incident in found),
+        report=report_of(found, now),
+        days=DAYS,
         monitors=len(frame.house.watch.monitors),
     )

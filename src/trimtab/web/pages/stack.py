@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from trimtab.core import Change, Layer, Stamp
-from trimtab.incidents import LIVE, Incident
+from trimtab.incidents import DATASET, LIVE, MACHINE, Incident
 from trimtab.registry import Registry
 from trimtab.store import ScoreBucket, SpanBucket
-from trimtab.watch import SCORED, Baseline, Watch
+from trimtab.watch import MEASURES, SCORED, SIGNALS, Baseline, Signal, Watch
 from trimtab.web import words
 from trimtab.web.bands import Line, Scores, Strip, busy_cells, quality_line, request_strips, score_strip, without
 from trimtab.web.banner import Banners, banners
@@ -27,6 +28,8 @@ from trimtab.web.window import SIZES, Window, fitting, links, window
 from .start import start_context
 
 DAY_NS = 86_400 * words.SECOND
+#: Measured signals that are drawn, and newest values of each that are looked at.
+MOST_MOVED, MOST_REMEMBERED = 6, 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class StackData:
     last_changes: Sequence[Change]
     pins: Mapping[Layer, str]
     zone: tzinfo | None = None
+    moved: tuple[str, ...] = ()
 
 
 def view(data: StackData) -> StackView:
@@ -107,9 +111,10 @@ def view(data: StackData) -> StackView:
     shown = data.window
     scores = Scores.of(shown, data.scores)
     busy = busy_cells(shown, data.requests)
+    signals = {**SCORED, **{name: _drawn(SIGNALS[name]) for name in data.moved}}
     strips = {
         name: score_strip(signal, scores.of_signal(name), data.baselines.get(name, {}), busy)
-        for name, signal in SCORED.items()
+        for name, signal in signals.items()
     }
     recent = [i for i in data.incidents if i.state != "closed"]
     return StackView(
@@ -121,11 +126,11 @@ def view(data: StackData) -> StackView:
         banners=banners(data.incidents, data.last_changes, data.now_ns),
         line=quality_line(SCORED["quality"], scores.of_signal("quality"), data.baselines.get("quality", {})),
         outcome=(
-            *(strips[n] for n, s in SCORED.items() if s.layer is None and n != "quality"),
+            *(strips[n] for n, s in signals.items() if s.layer is None and n != "quality"),
             *request_strips(shown, data.requests),
         ),
         bands=tuple(
-            band(layer, data, recent, tuple(strips[n] for n, s in SCORED.items() if s.layer is layer))
+            band(layer, data, recent, tuple(strips[n] for n, s in signals.items() if s.layer is layer))
             for layer in Layer
         ),
         tints=tuple(tint for i in data.incidents if (tint := _tint(i, data)) is not None),
@@ -230,10 +235,46 @@ def pins(registry: Registry, stamp: Stamp) -> dict[Layer, str]:
     return found
 
 
-def baselines_of(watch: Watch) -> dict[str, Mapping[str, Baseline]]:
-    """The frozen references of every watched signal."""
+def baselines_of(watch: Watch, moved: Sequence[str] = ()) -> dict[str, Mapping[str, Baseline]]:
+    """The frozen references of every watched signal that is drawn."""
     watched = {monitor.signal for monitor in watch.monitors}
-    return {name: watch.baselines(name) for name in SCORED if name in watched}
+    return {name: watch.baselines(name) for name in (*SCORED, *moved) if name in watched}
+
+
+def moved_signals(watch: Watch, incidents: Sequence[Incident]) -> tuple[str, ...]:
+    """The measured signals that fell in incidents that are not closed: they are stored nowhere, and are drawn while
+    somebody looks into them."""
+    watched = {monitor.signal for monitor in watch.monitors}
+    told = [
+        name
+        for incident in incidents
+        if incident.state != "closed"
+        for name in (*incident.signals, *(incident.report.signals if incident.report else ()))
+    ]
+    return tuple(dict.fromkeys(n for n in told if n in SIGNALS and n not in SCORED and n in watched))[:MOST_MOVED]
+
+
+def _drawn(signal: Signal) -> Signal:
+    """A level is drawn as the share of its values that are as usual."""
+    if signal.name in MEASURES and MEASURES[signal.name].worse is not None:
+        return replace(signal, title=f"{signal.title} as usual", unit="share of values")
+    return signal
+
+
+def remembered(watch: Watch, names: Sequence[str], shown: Window) -> list[ScoreBucket]:
+    """What the watch remembers of measured signals, 1 where usual and 0 where not, in the window's cells."""
+    cell = shown.cell_s * words.SECOND
+    sums: dict[tuple[int, str, str], tuple[int, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
+    for name in names:
+        for seen in watch.evidence(name)[0][-MOST_REMEMBERED:]:
+            if shown.since_ns <= seen.time_ns < shown.until_ns:
+                key = seen.time_ns // cell * cell, name, seen.slice
+                n, total, squares = sums[key]
+                sums[key] = n + 1, total + seen.value, squares + seen.value * seen.value
+    return [
+        ScoreBucket(start_ns=start, name=name, slice=slice_name, n=n, total=total, total_sq=squares)
+        for (start, name, slice_name), (n, total, squares) in sums.items()
+    ]
 
 
 async def collect(frame: Frame, asked: str, until_ns: int, stamp: Stamp) -> StackData:
@@ -251,19 +292,27 @@ async def collect(frame: Frame, asked: str, until_ns: int, stamp: Stamp) -> Stac
         house.spans.span_series(since_ns=since, until_ns=until, bucket_s=cell_s, project=OWN_PROJECT),
         house.desk.list(limit=20),
     )
+    moved = moved_signals(house.watch, incidents)
     return StackData(
         now_ns=now,
         window=shown,
         asked=asked,
-        scores=scores,
+        scores=[*scores, *remembered(house.watch, moved, shown)],
         requests=without(everything, own),
-        baselines=baselines_of(house.watch),
+        baselines=baselines_of(house.watch, moved),
         incidents=incidents,
-        changes=house.registry.changes(since_ns=shown.since_ns, until_ns=shown.until_ns, limit=200),
+        changes=serving(house.registry.changes(since_ns=shown.since_ns, until_ns=shown.until_ns, limit=200)),
         last_changes=house.registry.changes(limit=200),
         pins=pins(house.registry, stamp),
         zone=frame.zone,
+        moved=moved,
     )
+
+
+def serving(changes: Sequence[Change]) -> list[Change]:
+    """Without the regression cases that the machine keeps: each incident writes several versions of them, which serve
+    nobody, and its timeline tells of them."""
+    return [c for c in changes if (c.kind, c.name, c.actor) != ("datasets", DATASET, MACHINE)]
 
 
 def number(text: str) -> int:

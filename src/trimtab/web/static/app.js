@@ -149,8 +149,8 @@ document.addEventListener("input", e => {
 // On a small screen the navigation is one line: the place where one is must be in sight.
 $(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-// A chart wider than the screen begins at its newest end.
-$$(".scrollx").forEach(s => { s.scrollLeft = s.scrollWidth; });
+// A chart wider than the screen begins at its newest end; a table begins with its first column.
+$$(".scrollx").forEach(s => { if (!s.querySelector(":scope > table")) s.scrollLeft = s.scrollWidth; });
 
 // The heartbeat: live regions listen for "tick" and fetch themselves, only while somebody looks.
 let missed = 0;

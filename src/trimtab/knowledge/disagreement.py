@@ -6,10 +6,12 @@ the other says 14, or says not where the other does not. It needs no model, so i
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 #: The least words of a sentence, the least overlap of its words with the other's (Jaccard), sentences looked at, and
@@ -76,6 +78,31 @@ def disagreements(texts: Mapping[str, str], most: int = 200) -> list[Disagreemen
     return sorted(found.values(), key=lambda d: d.key)[:most]
 
 
+def disagree(passages: Sequence[str]) -> bool:
+    """Whether any two of a few passages disagree. Made for traffic: the same passages are found again and again, and
+    what was read of one is remembered."""
+    seen: dict[str, list[tuple[int, _Read]]] = defaultdict(list)
+    for number, passage in enumerate(passages):
+        for one, first in _read(passage):
+            for word in first:
+                if any(place != number and _compare(one, other) is not None for place, other in seen[word]):
+                    return True
+            for word in first:
+                seen[word].append((number, one))
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _read(passage: str) -> tuple[tuple[_Read, tuple[str, ...]], ...]:
+    """The sentences of a passage, each with its first words in the order of the alphabet: of two sets of words that
+    overlap by OVERLAP, so many of the first ones cannot all be missing in the other."""
+    found = []
+    for one in _sentences("", passage):
+        words = sorted(one.words)
+        found.append((one, tuple(words[: len(words) - math.ceil(OVERLAP * len(words)) + 1])))
+    return tuple(found)
+
+
 def _sentences(document: str, text: str) -> list[_Read]:
     found = []
     for sentence in _SENTENCE.split(text):
@@ -107,12 +134,3 @@ def _compare(one: _Read, other: _Read) -> Disagreement | None:
     return Disagreement(
         what=what, one=one.text, other=other.text, one_document=one.document, other_document=other.document
     )
-
-
-def told(found: Sequence[Disagreement], most: int = 50) -> list[dict[str, str]]:
-    """For JSON."""
-    return [
-        {"what": d.what, "one": d.one, "other": d.other, "one_document": d.one_document,
-         "other_document": d.other_document}
-        for d in found[:most]
-    ]  # fmt: skip
