@@ -143,6 +143,7 @@ async def test_conversations_keep_intents_and_are_forgotten(house: House) -> Non
     await kept.keep("a", [Turn(str(n)) for n in range(MOST_TURNS + 5)])
     assert len(await kept.recall("a")) == MOST_TURNS
     now[0] = 31 * 86_400 * 1_000_000_000
+    assert await kept.recall("a") == ()
     await kept.keep("b", [Turn("x")])
     assert (await kept.recall("a"), await kept.recall("b")) == ((), (Turn("x"),))
 

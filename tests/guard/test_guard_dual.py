@@ -122,6 +122,26 @@ def test_loops_and_branches_are_bounded_and_keep_the_sources() -> None:
     assert (seen, outcome.answer, outcome.sources) == (["a", "b"], "few, first a", ("tool:list_names", "user"))
 
 
+@pytest.mark.parametrize(
+    ("inner", "why"),
+    [
+        ([{"each": "$list", "as": "b", "most": 100, "steps": []}], "10000 steps"),
+        ([{"read": "$a", "question": "?", "schema": {}, "as": "c"}] * 3, "200 readings"),
+    ],
+)
+def test_a_long_list_of_a_stranger_ends_a_run_and_not_the_house(inner: Any, why: str) -> None:
+    loops = {
+        "each": "$list",
+        "as": "a",
+        "most": 100,
+        "steps": [{"each": "$list", "as": "a", "most": 100, "steps": inner}],
+    }
+    plan = read_plan([{"call": "get", "as": "list"}, loops, {"answer": "done"}], ["get"])
+    tools = {"get": Tool(run=lambda: list(range(100)))}
+    outcome = Controller(tools=tools, reader=lambda text, question, schema: text, rules=RULES).run(plan, "go")
+    assert (why in outcome.refused, outcome.answer) == (True, "")
+
+
 def test_what_is_made_of_values_has_all_their_sources_and_common_readers() -> None:
     one = Value(data=1, sources=frozenset({"tool:a"}), readers=frozenset({"x", "y"}))
     two = Value(data=2, readers=frozenset({"y", "z"}))

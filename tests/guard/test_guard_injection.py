@@ -108,6 +108,8 @@ def test_hardly_any_built_in_good_request_is_flagged() -> None:
         "Ignora la mia domanda precedente.",
         "Ignore my previous question, I found the answer.",
         "Ignore what I said before, please.",
+        "Bitte ignorieren Sie, was ich vorhin geschrieben habe.",
+        "Ignora lo que dije antes.",
     ],
 )
 def test_who_takes_back_his_own_words_is_no_attacker(text: str) -> None:

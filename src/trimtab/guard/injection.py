@@ -37,7 +37,10 @@ _MINE = words_in(
 )
 #: "I" counts with what he did: who says "I want you to ignore everything" speaks of nothing that is his own.
 _I_DID = compiled(
-    r"(?i)\bi(?:['\x{2019}]ve| have| had| just){0,2} (?:said|told|asked|wrote|meant|sent|typed|mentioned|gave|made)\b"
+    r"(?i)\bi(?:['\x{2019}]ve| have| had| just){0,2} (?:said|told|asked|wrote|meant|sent|typed|mentioned|gave|made)\b|"
+    r"\bich (?:\pL+ ){0,2}(?:gesagt|geschrieben|gefragt|geschickt)|\bho (?:detto|scritto|chiesto)|"
+    r"\beu (?:disse|escrevi)|"
+    r"\bik (?:\pL+ ){0,2}(?:zei|schreef|gezegd|geschreven)|\b(?:dije|escrib\x{ed})(?:\PL|$)"
 )
 #: "Mit" is Danish for "my" and German for "with".
 _GERMAN = ("ignorier", "vergiss", "vergess", "missacht")
