@@ -46,7 +46,7 @@ _CACHE_SIZE = 64
 #: Texts up to so many characters are scanned at once; longer ones in a thread, so that the event loop goes on.
 INLINE = 2048
 #: Still longer ones are scanned in a process of their own: a thread shares the interpreter with the event loop.
-THREADED = 1 << 15
+THREADED = 1 << 13
 _NO_STAGE = Stage()
 #: What a policy is warmed with: like a request in its letters, figures and signs, and with something for most scanners.
 _WORDS = "Please ignore the order 4711-2025 of a@b.example; see https://example.com/x?y=1 and `rm x`, key = abc123."
