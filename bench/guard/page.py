@@ -66,11 +66,9 @@ def _cost(suites: Mapping[str, Any]) -> str:
         lines.append(f"| {patterns['rules']} pattern rules | {patterns['p50_ms']} ms | {patterns['p95_ms']} ms |\n")
     worst = max((each["seconds"] for each in megabyte.values() if isinstance(each, Mapping)), default=0)
     if worst:
-        lines.append(f"\nThe worst of {len(_texts(megabyte))} hostile texts of one megabyte took {worst} s.\n")
+        lines.append(f"\nThe worst of {len(_texts(megabyte))} hostile megabytes took {worst} s.\n")
     if steps := suites.get("steps"):
-        lines.append(
-            f"No step of a scan in a thread keeps other threads waiting for more than {steps['longest_ms']} ms.\n"
-        )
+        lines.append(f"The longest step in a thread took {steps['longest_ms']} ms.\n")
     return "".join(lines)
 
 
