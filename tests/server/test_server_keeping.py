@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from trimtab.core import now_ns
+from waiting import until
 
 MARA = "mara@example.com"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -47,14 +47,6 @@ def send(server: Any, made: ExportTraceServiceRequest) -> None:
 def run(server: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "trimtab", "trace", *arguments, "--server", server.url]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

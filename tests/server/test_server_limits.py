@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from trimtab.cli.key import command
+from waiting import until
 
 BODY = {"model": "support", "messages": [{"role": "user", "content": "How is a refund paid?"}], "max_tokens": 60}
 #: What the simulated models nominally cost.
@@ -81,7 +81,7 @@ def check_equal(server: Any, key: str) -> None:
     def spent() -> tuple[float, float, float]:
         return (*counted(server, key), sum(cost or 0 for _, cost in rows(server, key)) / 1e9)
 
-    wait_for(lambda: len({round(each, 12) for each in spent()}) == 1)
+    until(lambda: len({round(each, 12) for each in spent()}) == 1)
     counter, sums, listed = spent()
     assert counter == sums == pytest.approx(listed, abs=1e-12)
 
@@ -90,20 +90,13 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_counters_and_ledger_agree_after_a_kill(start_server: Callable[..., Any], tmp_path: Path, workers: int) -> None:
     server = start_server(config=config(tmp_path), arguments=("--workers", str(workers)))
     key, headers = make_key(server, budget_usd=1000)
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask_until_refused, server, headers, 8)
-        wait_for(lambda: len(rows(server, key)) > 40)
+        until(lambda: len(rows(server, key)) > 40)
         server.kill()
         paid, refused = asking.result()
     assert paid
@@ -136,7 +129,7 @@ def test_two_workers_share_every_limit_on_valkey(
     key, headers = make_key(server, budget_usd=1000)
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask_until_refused, server, headers, 8)
-        wait_for(lambda: len(rows(server, key)) > 20)
+        until(lambda: len(rows(server, key)) > 20)
         server.kill()
         asking.result()
     server.start()
@@ -145,7 +138,7 @@ def test_two_workers_share_every_limit_on_valkey(
 
     valkey.stop()
     assert server.ask("POST", "/v1/chat/completions", BODY, headers)[0] == 200
-    wait_for(lambda: "Valkey does not answer" in str(server.ask("GET", "/readyz")[2]))
+    until(lambda: "Valkey does not answer" in str(server.ask("GET", "/readyz")[2]))
     assert server.ask("GET", "/readyz")[0] == 200
     assert "trimtab_degraded 0" not in server.ask("GET", "/metrics")[2]
 
@@ -173,17 +166,17 @@ def test_a_worker_that_dies_is_replaced_and_what_it_held_is_settled(
     key, headers = make_key(server, budget_usd=1000, max_parallel=4, max_queue=16)
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask_until_refused, server, headers, 6)
-        wait_for(lambda: len(rows(server, key)) > 20)
+        until(lambda: len(rows(server, key)) > 20)
         before = children(server.process.pid)
         os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: len(children(server.process.pid)) == 2 and before[0] not in children(server.process.pid))
+        until(lambda: len(children(server.process.pid)) == 2 and before[0] not in children(server.process.pid))
         seen = len(rows(server, key))
-        wait_for(lambda: len(rows(server, key)) > seen + 10)  # all four places are free again, sooner or later
+        until(lambda: len(rows(server, key)) > seen + 10)  # all four places are free again, sooner or later
         status, _, _ = server.ask("POST", f"/api/keys/{key}/disable", {})
         assert status == 200
         _, refused = asking.result()
     assert set(refused) == {401}  # every worker has heard of it by the time it was answered
-    wait_for(lambda: "reserved" not in {state for state, _ in rows(server, key)})
+    until(lambda: "reserved" not in {state for state, _ in rows(server, key)})
     check_equal(server, key)
 
 
@@ -197,7 +190,7 @@ def test_a_gateway_attaches_to_a_control_process_and_ends_with_it(
     statuses = [gateway.ask("POST", "/v1/chat/completions", BODY, headers)[0] for _ in range(3)]
     assert statuses == [200, 200, 429]
     assert gateway.ask("GET", "/api/keys")[0] == 404
-    wait_for(lambda: len(control.ask("GET", "/api/traces")[2]["traces"]) == 3)
+    until(lambda: len(control.ask("GET", "/api/traces")[2]["traces"]) == 3)
     control.stop()
     assert gateway.process.wait(20) == 0
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from trimtab.config import load
 from trimtab.core import BadInput
 from trimtab.wiring import build
 from trimtab.wiring.reloading import take_over
+from waiting import until
 
 PATIENCE_S = 20.0
 ASK = {"model": "both", "messages": [{"role": "user", "content": "Hi"}]}
@@ -72,13 +72,6 @@ def write(config: Path, vendor: SlowVendor, *, secret: str, attempts: int) -> No
     file = config.with_name("key.txt")
     file.write_text(secret + "\n")
     config.write_text(CONFIG.format(port=vendor.port, secret=file, attempts=attempts))
-
-
-def until(met: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def begun(server: Any) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:

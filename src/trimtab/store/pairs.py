@@ -153,7 +153,8 @@ class Pairs(NamedTuple):
         befores, afters = ([number for number in side if number in self.common] for side in (left, right))
         if len(befores) * len(afters) > _MOST_PAIRS:
             return places
-        numbers = {_left(word(before)) + _right(word(after)) for before in befores for after in afters}
+        firsts, seconds = [_left(word(before)) for before in befores], [_right(word(after)) for after in afters]
+        numbers = {first + second for first in firsts for second in seconds}
         if numbers & self.listed:
             return places
         size = 8 * self.row

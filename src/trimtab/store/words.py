@@ -51,6 +51,8 @@ _PART: Final = 65_536
 _LONG: Final = 256
 _AGAIN_MET: Final = 8192
 _AGAIN_WORDS: Final = 32_768
+#: A text with fewer words, such as an image's, counts as one of a word for each so many characters.
+_AGAIN_LETTERS: Final = 16
 #: A word that so large a share of the groups have tells nothing.
 _EVERYWHERE: Final = 0.95
 #: Words of a text that are looked up, the longest: any of them exclude soundly, and the longest exclude the most.
@@ -170,7 +172,7 @@ class _Again:
             self._met.add(mark)
             return None
         run = [word for its in _runs_in(*(([chunk], ()) if chunk.isascii() else ((), [chunk]))) for word in its]
-        self._room -= len(run)
+        self._room -= max(len(run), len(chunk) // _AGAIN_LETTERS)
         known = self._known[chunk] = (set(run), self._pairs.numbers(run))
         return known
 

@@ -76,12 +76,11 @@ class Arrivals:
             found += [each for span in spans for each in _sent(span)]
             if trace_id in self._done:
                 continue
-            waiting = self._waiting.get(trace_id)
             # What came by OTLP names its instrumentation; the gateway's own spans do not.
-            if waiting is None and not any("scope" in span.attributes for span in spans):
+            if trace_id not in self._waiting and not any("scope" in span.attributes for span in spans):
                 continue
             self._times.extend(span.end_ns for span in spans)
-            touched[trace_id] = self._take(trace_id, waiting, spans)
+            touched[trace_id] = self._take(trace_id, spans)
         if not touched:
             return found
         now = round(median(self._times))
@@ -94,9 +93,9 @@ class Arrivals:
                 self._end(trace_id)
         return found + self._given_up(now)
 
-    def _take(self, trace_id: str, waiting: _Waiting | None, spans: Sequence[Span]) -> _Waiting:
+    def _take(self, trace_id: str, spans: Sequence[Span]) -> _Waiting:
         # The one that was heard of last comes last.
-        known = self._waiting.pop(trace_id, None) or waiting or _Waiting(spans[0])
+        known = self._waiting.pop(trace_id, None) or _Waiting(spans[0])
         self._waiting[trace_id] = known
         before = known.size
         for span in spans:

@@ -6,6 +6,7 @@ cannot look like that: of those whose words stand in no passage it would fail as
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from .observation import Observation
@@ -20,13 +21,13 @@ class Firmness:
     """The verdicts on answers that failed the check, each a value: 1 when the judge failed it too."""
 
     def __init__(self) -> None:
-        self._failed: dict[str, None] = {}
+        self._failed: OrderedDict[str, None] = OrderedDict()
 
     def failed(self, trace_id: str) -> None:
         """The check found fault with this answer."""
         self._failed[trace_id] = None
         if len(self._failed) > _MOST:
-            del self._failed[next(iter(self._failed))]
+            self._failed.popitem(last=False)
 
     def read(self, verdicts: Sequence[Observation]) -> Iterator[Observation]:
         """The values that verdicts bring, in their order."""

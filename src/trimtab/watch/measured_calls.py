@@ -109,21 +109,25 @@ def _offered(root: Span) -> dict[str, Any]:
     tools = params.get("tools") if isinstance(params, Mapping) else None
     found = {}
     for tool in tools[:MOST_SPANS] if isinstance(tools, list | tuple) else ():
-        inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
-        if isinstance(inner, Mapping) and isinstance(name := inner.get("name"), str):
+        inner = _function(tool)
+        if isinstance(name := inner.get("name"), str):
             found[name] = inner.get("parameters", inner.get("input_schema"))
     return found
 
 
+def _function(one: Any) -> Mapping[str, Any]:
+    """What a tool or a call says of its function, nested or not; nothing where it cannot be read."""
+    inner = one.get("function", one) if isinstance(one, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
 def _named(call: Any) -> str:
-    inner = call.get("function", call) if isinstance(call, Mapping) else None
-    return str(inner.get("name", "")) if isinstance(inner, Mapping) else ""
+    return str(_function(call).get("name", ""))
 
 
 def _fits(call: Any, schema: Any) -> bool:
     """Whether the arguments are a JSON object; and one that the schema allows, where there is one that can be read."""
-    inner = call.get("function", call) if isinstance(call, Mapping) else None
-    arguments = inner.get("arguments") if isinstance(inner, Mapping) else None
+    arguments = _function(call).get("arguments")
     if not isinstance(arguments, Mapping):
         try:
             arguments = json.loads(arguments or "{}")

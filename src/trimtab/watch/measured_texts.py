@@ -23,19 +23,19 @@ _ATTACKS = frozenset({INJECTION, INDIRECT, CONVERSATION})
 
 def mean_score(seen: Traffic) -> float | None:
     """The mean retrieval score of all passages."""
-    scores = _scores(seen)
+    scores = scores_in(seen)
     return sum(scores) / len(scores) if scores else None
 
 
 def score_gap(seen: Traffic) -> float | None:
     """How far the best passage stands above the next one, as a part of its own score."""
-    scores = sorted(_scores(seen), reverse=True)
+    scores = sorted(scores_in(seen), reverse=True)
     return (scores[0] - scores[1]) / scores[0] if len(scores) > 1 and scores[0] > 0.0 else None
 
 
 def established(seen: Traffic) -> float | None:
     """0 when a passage is younger than a day: new documents take over."""
-    dated = [at for p in seen.passages if isinstance(at := p.get("updated_ns"), int) and at > 0]
+    dated = dates_in(seen)
     return float(max(dated) + _DAY_NS <= seen.root.end_ns) if dated else None
 
 
@@ -56,12 +56,12 @@ def same_language(seen: Traffic) -> float | None:
 
 def unflagged(seen: Traffic) -> float | None:
     """0 when a rule of the guard found something, whatever it did about it."""
-    return float(not _findings(seen)) if seen.root.stamp.guard and not seen.limited else None
+    return float(not findings_in(seen)) if seen.root.stamp.guard and not seen.limited else None
 
 
 def scanners_agree(seen: Traffic) -> float | None:
     """Of requests in which a scanner found something: 0 when no other one did."""
-    found = {str(each.get("scanner") or each.get("rule")) for each in _findings(seen)}
+    found = {str(each.get("scanner") or each.get("rule")) for each in findings_in(seen)}
     return float(len(found) > 1) if found else None
 
 
@@ -69,15 +69,21 @@ def attack_score(seen: Traffic) -> float | None:
     """The highest score that a scanner gave the request as an attack; 0 where none found one."""
     if not seen.root.stamp.guard or seen.limited:
         return None
-    scores = [each.get("score") for each in _findings(seen) if each.get("kind") in _ATTACKS]
+    scores = [each.get("score") for each in findings_in(seen) if each.get("kind") in _ATTACKS]
     return max([float(score) for score in scores if isinstance(score, int | float)], default=0.0)
 
 
-def _scores(seen: Traffic) -> list[float]:
+def scores_in(seen: Traffic) -> list[float]:
+    """The retrieval scores of the passages."""
     return [float(score) for p in seen.passages if isinstance(score := p.get("score"), int | float)]
 
 
-def _findings(seen: Traffic) -> list[Mapping[str, Any]]:
+def dates_in(seen: Traffic) -> list[int]:
+    """When the passages were updated, of those that say it."""
+    return [at for p in seen.passages if isinstance(at := p.get("updated_ns"), int) and at > 0]
+
+
+def findings_in(seen: Traffic) -> list[Mapping[str, Any]]:
     """What the guard found at any stage."""
     listed = [s.attributes.get("findings") for s in seen.spans[:MOST_SPANS] if s.kind == "guardrail"]
     return [each for found in listed if isinstance(found, list | tuple) for each in found if isinstance(each, Mapping)]

@@ -6,18 +6,18 @@ opinion: the measure does not apply to this request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from trimtab.core import Layer, Span
+from trimtab.core import Layer
 from trimtab.evals import content_words
 from trimtab.guard.indirect import KIND as INDIRECT
 from trimtab.guard.untrusted import SURE, orders_in
 
 from .measure import MOST_SPANS, SOME, Measure
 from .measured_calls import CALLS
-from .measured_texts import TEXTS_AND_PASSAGES
+from .measured_texts import TEXTS_AND_PASSAGES, dates_in, findings_in, scores_in
 from .plainly import attacks, foreign, lets_out, refuses
 from .traffic import SHOWN, Traffic
 
@@ -62,8 +62,7 @@ def same_script(seen: Traffic) -> float | None:
 
 def top_score(seen: Traffic) -> float | None:
     """The retrieval score of the best passage."""
-    scores = [score for p in seen.passages if isinstance(score := p.get("score"), (int, float))]
-    return float(max(scores)) if scores else None
+    return max(scores_in(seen), default=None)
 
 
 def passages_found(seen: Traffic) -> float | None:
@@ -82,7 +81,7 @@ def coverage(seen: Traffic) -> float | None:
 
 def age(seen: Traffic) -> float | None:
     """Days since the youngest passage was updated: it grows when an index job has died."""
-    dated = [at for p in seen.passages if isinstance(at := p.get("updated_ns"), int) and at > 0]
+    dated = dates_in(seen)
     return max(0.0, (seen.root.end_ns - max(dated)) / _DAY_NS) if dated else None
 
 
@@ -90,18 +89,11 @@ def plain_passages(seen: Traffic) -> float | None:
     """0 when a passage gives orders: the guard found it when the passage was used, or would find it now."""
     if not seen.passages:
         return None
-    found = [each for span in seen.spans[:MOST_SPANS] for each in _findings(span)]
-    if any(_is_order(each) and str(each.get("where", "")).startswith("passages.") for each in found):
+    if any(_is_order(each) and str(each.get("where", "")).startswith("passages.") for each in findings_in(seen)):
         return 0.0
     if seen.root.stamp.guard:
         return 1.0
     return float(not any(_gives_orders(str(p.get("text", ""))[:_LOOKED_AT]) for p in seen.passages[:_PASSAGES]))
-
-
-def _findings(span: Span) -> Sequence[Mapping[str, Any]]:
-    """What a guard found."""
-    found = span.attributes.get("findings") if span.kind == "guardrail" else None
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list | tuple) else ()
 
 
 def _is_order(finding: Mapping[str, Any]) -> bool:

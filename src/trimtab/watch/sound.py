@@ -10,6 +10,7 @@ signal; it is one stream more, which shares the signal's part of the budget.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ class SoundVerdicts:
     def __init__(self) -> None:
         self.used = False
         self._stream: Stream | None = None
-        self._doubtful: dict[str, None] = {}
+        self._doubtful: OrderedDict[str, None] = OrderedDict()
 
     @property
     def stream(self) -> Stream | None:
@@ -51,7 +52,7 @@ class SoundVerdicts:
         """A check found fault with this answer."""
         self._doubtful[trace_id] = None
         if len(self._doubtful) > _MOST:
-            del self._doubtful[next(iter(self._doubtful))]
+            self._doubtful.popitem(last=False)
 
     def take(self, verdicts: Sequence[Observation], whole: Stream, *, more: bool) -> list[Alarm]:
         """Bet on the sound ones among verdicts that ``whole`` has taken; return the alarms."""
