@@ -187,3 +187,18 @@ def test_a_run_is_counted_by_slice() -> None:
         detector.update(0.0, 0.9)
     (run,) = allowance.shared_run(detector, evidence, [billing])
     assert run.n == 6.0, "only half of the run is kept"
+
+
+def test_a_slice_without_a_reference_weighs_what_it_brings() -> None:
+    """One value in fifty is of a slice that has its reference late: until then, and after, it is about a fiftieth."""
+    seen = stream("thumb")
+    rng = random.Random(1)
+    served = Served(time_ns=0, trace_id="t", pins={})
+    shares = []
+    for _ in range(8_000):
+        name = "legal" if rng.random() < 0.02 else "billing"
+        seen.take([Observation(served, name, float(rng.random() < 0.9))])
+        weights = {name: part.recent for name, part in seen._slices.items()}
+        shares.append(weights.get("legal", 0.0) / sum(weights.values()))
+    assert {part.name for part in seen._bets.armed} == {"billing", "legal"}
+    assert max(shares[600:]) < 0.06

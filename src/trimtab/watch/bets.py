@@ -9,6 +9,7 @@ lets values wait for more; otherwise a batch is what came at once, and nobody lo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from trimtab.stats import EDetector
 
@@ -35,7 +36,8 @@ _KEPT = 16.0
 
 
 class Bets:
-    """The detector of all slices of a signal and one of each armed slice.
+    """The detector of all slices of a signal and one of each armed slice. ``slices`` are all of them, the armed ones
+    and those that have no reference yet, as they come to be.
 
     ``touched`` are the slices that had values in the batch under way. ``fired`` are the detectors that have fired and
     were not told of yet, each with its slice. Most values of a healthy signal are 1: where a batch has nothing else
@@ -43,10 +45,15 @@ class Bets:
     """
 
     def __init__(
-        self, watchers: Watchers, threshold: float, evidence: deque[Observation], pooled: Clustering | None = None
+        self,
+        watchers: Watchers,
+        threshold: float,
+        evidence: deque[Observation],
+        slices: Mapping[str, Part],
+        pooled: Clustering | None = None,
     ) -> None:
         self.watchers = watchers
-        self._evidence = evidence
+        self._evidence, self._slices = evidence, slices
         #: Verdicts move least of all, so together they are bet against what is usual (see ``allowance``).
         self._near = watchers.signal == VERDICT
         self.threshold = threshold
@@ -379,7 +386,7 @@ class Bets:
         """The shares of the slices in the traffic as they are now."""
         self._mixed, self._mixed_ns = self.seen // _MIX, self.since_ns
         self._ask_anew()
-        for part in self.armed:
+        for part in self._slices.values():
             part.recent /= 2.0
         if len(self.armed) > 1:
             self._settle_every()

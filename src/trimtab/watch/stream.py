@@ -43,7 +43,7 @@ class Stream:
         self._slices: dict[str, Part] = {}
         #: No reference is full before so many values.
         self._room = 0
-        self._bets = Bets(watchers, threshold, self.evidence, pooled)
+        self._bets = Bets(watchers, threshold, self.evidence, self._slices, pooled)
 
     @property
     def watchers(self) -> Watchers:
