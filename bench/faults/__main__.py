@@ -87,8 +87,9 @@ def _result(options: Options, found: Found, seconds: float) -> dict[str, Any]:
 def _show(m: Marks | Delay) -> None:
     if isinstance(m, Delay):
         seen = f"{m.requests:5} req {m.scored:5} {m.signal}/{m.slice or 'all'}" if m.detected else "missed"
-        note = "" if m.counts else " (breaks nothing)"
-        print(f"delay {m.fault:<28} {m.severity:.2f} seed {m.seed} {m.points:.3f} points {seen}{note}", flush=True)
+        note = "" if m.counts else " (cannot fall so far)"
+        fall = f"{m.fall * 100:2.0f} points (severity {m.severity:.3f})"
+        print(f"delay {m.fault:<28} {fall} seed {m.seed} outcome {m.points:.3f} {seen}{note}", flush=True)
         return
     seen = f"{m.requests:5} req {m.scored:5} {m.signal:<16}" if m.detected else f"{'missed':<33}"
     verdict = f"{m.certainty:<8} L{m.said or '?'} {'ok ' if m.top1 else 'BAD'} {'exact' if m.exact else '     '}"
@@ -105,7 +106,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", default="", metavar="MODULE", help="a module or file with FAULTS of your own")
     parser.add_argument("--repeats", type=int, default=1, help="trials of each type and mode (1)")
     parser.add_argument(
-        "--delays", type=int, default=1, help="rounds of trials up to the alarm: one of each type and severity (1)"
+        "--delays", type=int, default=1, help="rounds of trials up to the alarm: one of each type and fall (1)"
     )
     parser.add_argument(
         "--points", type=_points, default=[20.0, 10.0, 5.0], metavar="N,N", help="falls of those trials (20,10,5)"

@@ -16,7 +16,7 @@ from typing import Any
 from . import plans as planning
 from .catalogue import FAULTS
 from .cost import per_request, throughput
-from .delays import Delay, delay_of, plans_for
+from .delays import Delay, delay_of, never_played, plans_for, set_to
 from .fault import Fault, checked, load
 from .healthy import SCENES, Healthy, healthy
 from .scoring import Marks, marks
@@ -120,18 +120,27 @@ class Runner:
 
     def trial(self, plan: Plan) -> Marks | None:
         """One trial's marks; None when there is no time left for it."""
-        played = self._played(plan, explained=True)
+        played = self._played(plan, explained=True, limit=planning.limit_of(plan))
         return None if played is None else marks(played)
 
     def delay(self, plan: Plan) -> Delay | None:
-        """The same, of a trial that ends at its alarm."""
-        played = self._played(plan, explained=False)
-        return None if played is None else delay_of(played)
-
-    def _played(self, plan: Plan, *, explained: bool) -> Trial | None:
-        if self.options.until and time.time() > self.options.until:
+        """The same, of a trial that ends at its alarm: its severity is set so that the fall is the one planned."""
+        fall = plan.severity
+        if self._late():
             return None
-        limit = min(planning.limit_of(plan), 1200) if self.options.quick else planning.limit_of(plan)
+        found = asyncio.run(set_to(self._template, plan, fall))
+        if found is None:
+            return never_played(plan, fall)
+        played = self._played(found, explained=False, limit=planning.limit_of(plan))
+        return None if played is None else delay_of(played, fall)
+
+    def _late(self) -> bool:
+        return bool(self.options.until) and time.time() > self.options.until
+
+    def _played(self, plan: Plan, *, explained: bool, limit: int) -> Trial | None:
+        if self._late():
+            return None
+        limit = min(limit, 1200) if self.options.quick else limit
         past, judged = self.past(plan.seed), self.options.judged
         return asyncio.run(play(plan, self._template, past, limit=limit, judged=judged, explained=explained))
 

@@ -169,7 +169,7 @@ def said(result: dict[str, Any]) -> str:
 
 
 def _said_of_delays(delays: dict[str, Any]) -> list[str]:
-    """The waits at each severity with their intervals."""
+    """The waits at each fall with their intervals."""
     if not delays:
         return []
     lines = [f"\n{'scored requests to the alarm (95 % interval)':<46} trials   missed{'median':>21}{'p95':>25}"]

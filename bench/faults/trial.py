@@ -82,7 +82,7 @@ async def play(
     rng = random.Random(f"plan/{plan.seed}/{'+'.join(f.name for f in plan.faults)}/{plan.staged}")
     onset = rng.randint(700, 1300)
     around = surroundings.drawn(plan.faults, onset, rng, hard=plan.hard)
-    effects = [_effect(plan, i, onset + i * plan.apart) for i in range(len(plan.faults))]
+    effects = [effect_of(plan, i, onset + i * plan.apart) for i in range(len(plan.faults))]
     impacts = [
         await impact_of(template, fault, effect, seed=plan.seed)
         for fault, effect in zip(plan.faults, effects, strict=True)
@@ -133,7 +133,8 @@ def _under_test(trial: Trial, alarm: Alarm) -> bool:
     return alarm.monitor.action != "note" and not (benign is not None and alarm.signal in benign.signals)
 
 
-def _effect(plan: Plan, place: int, since: int) -> Effect:
+def effect_of(plan: Plan, place: int, since: int) -> Effect:
+    """What the fault at this place of a plan does from request ``since`` on."""
     fault = plan.faults[place]
     where = ""
     if plan.reach == "slice" or "all" not in fault.reaches:

@@ -13,7 +13,7 @@ import pytest
 from faults import plans, surroundings
 from faults.catalogue import BY_NAME, FAULTS, PAIRS
 from faults.cost import gateway_us
-from faults.delays import NEVER, Delay, delay_figures, delay_of, places, plans_for
+from faults.delays import NEVER, Delay, delay_figures, delay_of, never_played, places, plans_for, set_to
 from faults.driver import Options, delay_plans_of, faults_of
 from faults.effects import KNOBS, Effect
 from faults.fault import IMPACT, Fault, load
@@ -22,7 +22,7 @@ from faults.impact import Impact, impact_of
 from faults.report import bars
 from faults.scoring import marks
 from faults.stage import Learnt, furnished, learn, scratch, stage
-from faults.trial import Plan, play
+from faults.trial import Plan, effect_of, play
 from trimtab.evals import Output
 from trimtab.watch import SIGNALS, traffic_of
 
@@ -142,15 +142,15 @@ async def test_a_trial_of_the_delay_ends_at_its_alarm_and_sees_it_where_the_whol
     plan = a_plan(BY_NAME["over-blocking rule"])
     whole = marks(await play(plan, template, learnt, limit=400))
     trial = await play(plan, template, learnt, limit=400, explained=False)
-    found = delay_of(trial)
-    assert (found.detected, found.requests, found.scored) == (True, whole.requests, whole.scored)
+    found = delay_of(trial, 0.2)
+    assert (found.fall, found.detected, found.requests, found.scored) == (0.2, True, whole.requests, whole.scored)
     assert trial.served == trial.alarm_at < whole.served
     assert trial.incidents == []
 
 
-def test_every_type_that_reaches_everybody_is_tried_at_each_severity() -> None:
+def test_every_type_that_reaches_everybody_and_has_points_is_tried_at_each_fall() -> None:
     found = plans_for(FAULTS, (0.2, 0.05), 2, 1, hard=True)
-    whole = [fault for fault in FAULTS if "all" in fault.reaches]
+    whole = [fault for fault in FAULTS if "all" in fault.reaches and fault.harms not in ("cost", "wait")]
     assert len(found) == 2 * 2 * len(whole)
     assert {plan.reach for plan in found} == {"all"}
     assert not any(plan.staged and not plan.faults[0].silent for plan in found)
@@ -159,9 +159,24 @@ def test_every_type_that_reaches_everybody_is_tried_at_each_severity() -> None:
     assert len([plan for plan in delay_plans_of(Options()) if plan.severity == 0.05]) >= 20
 
 
+async def test_a_fall_is_one_of_what_the_fault_harms(template: Path) -> None:
+    for name, fall in (("quiet poison", 0.1), ("embedding mismatch", 0.05)):
+        plan = a_plan(BY_NAME[name])
+        found = await set_to(template, plan, fall)
+        assert found is not None
+        assert found.severity > 1.2 * fall, "asked as hard as it was to fall, it would fall less"
+        effect = effect_of(found, 0, 1)
+        impact = await impact_of(template, BY_NAME[name], effect, seed=plan.seed, requests=2_000)
+        assert impact.harm == pytest.approx(fall, rel=0.25)
+    lax = a_plan(BY_NAME["threshold too lax"])
+    assert await set_to(template, lax, 0.2) is None, "fewer are attacks"
+    line = never_played(lax, 0.2)
+    assert (line.counts, line.fall) == (False, 0.2)
+
+
 def a_delay(scored: int, *, counts: bool = True, fault: str = "a") -> Delay:
     return Delay(
-        fault=fault, tuned=False, severity=0.05, staged=False, seed=1, counts=counts, points=0.04, early=0,
+        fault=fault, tuned=False, fall=0.05, severity=0.06, staged=False, seed=1, counts=counts, points=0.04, early=0,
         detected=scored > 0, requests=scored, scored=scored, signal="quality", slice="",
     )  # fmt: skip
 
@@ -174,7 +189,7 @@ def test_a_quantile_comes_with_its_interval_and_a_missed_fault_counts_as_never()
     # The textbook's interval of a median of 100: the 40th to the 61st value.
     assert (figures["delay_5_median_from"], figures["delay_5_median_to"]) == (40, 61)
     assert figures["delay_5_p95_to"] == NEVER
-    assert figures["delay_5_without_impact"] == ["idle"]
+    assert figures["delay_5_cannot"] == ["idle"]
     few = delay_figures([a_delay(n) for n in (10, 20, 30)])
     assert (few["delay_5_p95"], few["delay_5_p95_to"]) == (30, None), "three trials bound no such quantile"
     assert places(1, 0.5) == (-1, 0, 1)
