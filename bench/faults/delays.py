@@ -7,8 +7,8 @@ time.
 A fall of 20 points is one of what the fault harms: the share of good answers, of traces that are whole, of verdicts
 that are right, of answers that leak nothing. How hard a knob must be turned for that differs from fault to fault and
 from one choice of broken documents to the next, so it is found first, by answering the same requests with and without
-the fault. What cannot be made to fall so far, or so little, is left out and named; and so are costs and waiting times,
-which have no points.
+the fault. It is counted among all requests: of one of two vendors more must break. What cannot be made to fall so far,
+or so little, is left out and named. Costs and waiting times have no points and are not tried.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ async def set_to(template: Path, plan: Plan, fall: float) -> Plan | None:
         found = await impact_of(
             template, fault, effect_of(replace(plan, severity=severity), 0, 1), seed=plan.seed, requests=_SET_BY
         )
-        if abs(found.harm - fall) <= _NEAR * fall:
+        harm = found.harm * found.touched
+        if abs(harm - fall) <= _NEAR * fall:
             return replace(plan, severity=severity)
-        tried[severity] = found.harm
+        tried[severity] = harm
         known, severity = severity, _next(tried, fall)
         if abs(severity - known) < _LEAST / 2.0:
             return None

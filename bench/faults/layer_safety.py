@@ -11,7 +11,7 @@ _guard = partial(Fault, carrier="guards", layer=4)
 FAULTS = (
     _guard(
         name="over-blocking rule", title="a rule takes good words for an attack", knobs=lambda s: {"overblock": s},
-        telltale=("allowed",), tuned=True,
+        telltale=("allowed", "quiet_rails"), tuned=True,
     ),
     _guard(
         name="guard fails open", title="the guard is down and everything passes", silent=True, harms="leak",
@@ -20,12 +20,12 @@ FAULTS = (
     ),
     _guard(
         name="guard fails closed", title="the guard is down and refuses", silent=True,
-        knobs=lambda s: {"overblock": s, "scannerfail": s}, telltale=("allowed", "guard_sound"),
+        knobs=lambda s: {"overblock": s, "scannerfail": s}, telltale=("allowed", "guard_sound", "quiet_rails"),
     ),
     Fault(
         name="injection campaign", title="many attacks, worded anew", silent=True, harms="leak", layer=4,
         carrier="guards", knobs=lambda s: {"attack": s, "bypass": 0.4}, reaches=("all",),
-        telltale=("allowed", "attacks_stopped"),
+        telltale=("allowed", "attacks_stopped", "quiet_rails"),
     ),
     _guard(
         name="redactor off", title="personal data is let out", harms="leak",
@@ -33,7 +33,7 @@ FAULTS = (
     ),
     _guard(
         name="threshold too strict", title="the attack score that blocks was lowered",
-        knobs=lambda s: {"overblock": s, "bypass": -0.04}, telltale=("allowed",), tuned=True,
+        knobs=lambda s: {"overblock": s, "bypass": -0.04}, telltale=("allowed", "quiet_rails"), tuned=True,
     ),
     _guard(
         name="threshold too lax", title="the attack score that blocks was raised", harms="leak",
@@ -50,6 +50,7 @@ FAULTS = (
     ),
     _guard(
         name="scanner timeouts", title="a scanner runs out of time and half of that is refused", silent=True,
-        knobs=lambda s: {"scannerfail": 2.0 * s, "overblock": s}, telltale=("guard_sound", "allowed"), tuned=True,
+        knobs=lambda s: {"scannerfail": 2.0 * s, "overblock": s},
+        telltale=("guard_sound", "allowed", "quiet_rails"), tuned=True,
     ),
 )  # fmt: skip

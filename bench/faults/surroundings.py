@@ -25,8 +25,16 @@ DECOYS = 15
 REMOVED = 0.3
 #: What a team would call its service level stays watched, as do the outcomes; what explains is what may be missing.
 SERVICE = frozenset({"answered", "admitted", "complete", "allowed", "cost", "judge_agreement", "first_token"})
-#: What only applications show that record spans of their own. This one does not, so there is nothing to take away.
-ABSENT = frozenset({"spans_sent", "connected"})
+#: What this application's requests carry nothing of, so that there is nothing to take away: it records no spans of its
+#: own, its prompts are of the registry, its vendors give no log-probabilities, it has no budget and embeds nothing
+#: through the gateway, its judge always answers, and the watch is shown no ledger.
+ABSENT = frozenset({
+    "spans_sent", "connected", "certainty", "index_lag", "query_norm", "query_direction", "known_prompt", "on_record",
+    "budget_left", "judged",
+})  # fmt: skip
+#: Signals that are younger than the figures: whether they are taken away is drawn by itself, so that all that is drawn
+#: besides stays what it was.
+YOUNGER = frozenset({"quiet_rails"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,10 @@ def drawn(faults: tuple[Fault, ...], onset: int, rng: random.Random, *, hard: bo
     fitting = [b for b in BENIGN if b.layer not in layers and b.kind not in carriers and not b.signals & telltale]
     fitting = fitting or [b for b in BENIGN if b.kind not in carriers]
     layered = [name for name, signal in SIGNALS.items() if signal.layer is not None and name not in SERVICE | ABSENT]
-    removed = frozenset(name for name in layered if rng.random() < REMOVED)
+    removed = frozenset(name for name in layered if name not in YOUNGER and rng.random() < REMOVED)
+    # The number of the onset is drawn too.
+    apart = random.Random(f"removed/{onset}")
+    removed |= {name for name in sorted(YOUNGER) if apart.random() < REMOVED}
     return Surroundings(
         benign=rng.choice(fitting) if fitting else None,
         benign_at=max(120, onset + rng.choice((-1, 1)) * rng.randint(60, 600)),

@@ -246,3 +246,76 @@ def test_requests_to_ask_again_are_chosen_blind() -> None:
     found = reached(given, [report.cause], 25)
     assert list(found) == [f"t{i * SECOND}" for i in range(139, 114, -1)]
     assert set(found.values()) == {True, False}
+
+
+def test_a_change_that_few_got_is_asked_about_as_often_as_one_that_everybody_got() -> None:
+    rng = random.Random(5)
+    seen = [
+        Seen(
+            i * SECOND, 1.0, {"prompts": "x/2", "corpora": "x/2" if rng.random() < 0.1 else "x/1"}, session=f"s{i // 4}"
+        )
+        for i in range(100, 500)
+    ]
+    given = evidence(seen)
+    candidates = attribute(given, [change("prompts", 100), change("corpora", 100)]).candidates
+    about = [candidate for candidate in candidates if candidate.change_id]
+    assert {candidate.kind for candidate in about} == {"prompts", "corpora"}
+    found = list(reached(given, about, 40))
+    few = {one.trace_id for one in seen if one.pins["corpora"] == "x/2"}
+    assert len(found) == 40
+    assert len(few.intersection(found)) >= 20, "a tenth of the newest would be four"
+    sessions = {one.trace_id: one.session for one in seen}
+    assert len({sessions[trace] for trace in found[:20]}) >= 15, "of the newest they would be five or six"
+    assert reached(given, about, 1000).keys() == {one.trace_id for one in seen}
+
+
+def test_what_repairs_no_more_than_any_other_change_is_not_believed_for_it() -> None:
+    """A model that answers alike every time repairs nothing when nothing is changed, and something whatever is."""
+    pins = {"prompts": 100, "corpora": 100, "guards": 100}
+    report = attribute(evidence(fallen(100, pins)), [change(kind, 100) for kind in pins])
+    assert report.cause is None
+    same = Arm(layer=None, restored="", passed=0, n=40, e_value=1.0, role="same", sound=60, spoilt=0)
+
+    def arm(kind: str, layer: int, passed: int, spoilt: int) -> Arm:
+        return Arm(
+            layer=layer, restored=f"{kind} x/1", passed=passed, n=40, e_value=3.0, change_id=f"{kind}-100", sound=60,
+            spoilt=spoilt,
+        )  # fmt: skip
+
+    alike = with_replay(report, [same, arm("prompts", 3, 16, 8), arm("corpora", 2, 15, 8), arm("guards", 4, 17, 8)])
+    beliefs = {candidate.kind: candidate.posterior for candidate in alike.candidates if candidate.change_id}
+    assert max(beliefs.values()) < 1.5 * min(beliefs.values())
+    one = with_replay(report, [same, arm("prompts", 3, 16, 8), arm("corpora", 2, 35, 2), arm("guards", 4, 17, 8)])
+    assert one.candidates[0].kind == "corpora"
+    assert one.candidates[0].posterior > 3.0 * one.candidates[1].posterior
+
+
+def test_breaking_a_change_alone_weighs_in_short_of_proof() -> None:
+    pins = {"prompts": 100, "corpora": 100}
+    report = attribute(evidence(fallen(100, pins)), [change(kind, 100) for kind in pins])
+    same = Arm(layer=None, restored="", passed=5, n=10, e_value=1.0, role="same")
+    arms = [
+        Arm(layer=layer, restored=f"{kind} x/1", passed=6, n=10, e_value=2.0, change_id=f"{kind}-100")
+        for kind, layer in (("prompts", 3), ("corpora", 2))
+    ]
+    broken = Arm(
+        layer=2, restored="everything but corpora x/2", passed=3, n=10, e_value=17.0, role="break",
+        change_id="corpora-100",
+    )  # fmt: skip
+    without, found = with_replay(report, [same, *arms]), with_replay(report, [same, *arms, broken])
+    assert without.candidates[0].posterior == pytest.approx(without.candidates[1].posterior, rel=0.2)
+    assert (found.candidates[0].kind, found.cause is not None) == ("corpora", True)
+    assert found.certainty == "likely"
+
+
+def test_a_side_effect_that_only_explains_does_not_carry_the_verdict() -> None:
+    """A change that makes answers longer is not blamed for a fall that came ten seconds after it, with another one."""
+    pins = {"prompts": 90, "corpora": 100}
+    changes = [change("prompts", 90), change("corpora", 100)]
+    alarmed = evidence(fallen(100, pins, n=130, seed=4))
+    longer = evidence(fallen(90, pins, n=300, seed=2), "length", layer=3, tells=0.3, harm=False)
+    report = attribute(alarmed, changes, [longer])
+    assert report.signals == ("quality", "length")
+    assert report.certainty == "unknown", "the signals disagree"
+    beliefs = {candidate.kind: candidate.posterior for candidate in report.candidates}
+    assert beliefs["corpora"] > 0.2, "it is worth three nats at most"

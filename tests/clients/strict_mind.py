@@ -14,9 +14,9 @@ CITIES = ("Paris", "Oslo", "Lima")
 class Refused(Exception):
     """A request that the vendor would refuse."""
 
-    def __init__(self, status: int, message: str, param: str = "") -> None:
+    def __init__(self, status: int, message: str, param: str = "", code: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.message, self.param = status, message, param
+        self.status, self.message, self.param, self.code = status, message, param, code
 
 
 def require(holds: bool, message: str, param: str = "") -> None:

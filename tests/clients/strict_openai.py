@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from strict_mind import Refused, Reply, check_schema, require
@@ -203,13 +203,13 @@ def _logprobs(body: Mapping[str, Any], text: str) -> dict[str, Any] | None:
 # Responses.
 
 
-def check_responses(body: Mapping[str, Any]) -> None:
+def check_responses(body: Mapping[str, Any], called_before: Iterable[str] = ()) -> None:
     for name in body:
         require(name in RESPONSES_FIELDS, f"Unknown parameter: '{name}'.", name)
     require(isinstance(body.get("model"), str), "Missing required parameter: 'model'.", "model")
     given = body.get("input")
     require(isinstance(given, str | list) and bool(given), "Missing required parameter: 'input'.", "input")
-    called: set[str] = set()
+    called = set(called_before)
     for n, item in enumerate(given if isinstance(given, list) else ()):
         _check_item(item, f"input[{n}]", called)
     _check_settings(body, "max_output_tokens")
@@ -242,15 +242,19 @@ def _check_item(item: Mapping[str, Any], where: str, called: set[str]) -> None:
         raise Refused(400, f"Invalid value: {kind!r}.", f"{where}.type")
 
 
-def response_reply(body: Mapping[str, Any], reply: Reply, status: str = "") -> dict[str, Any]:
+def response_reply(
+    body: Mapping[str, Any], reply: Reply, status: str = "", *, ident: str = "resp_strict"
+) -> dict[str, Any]:
     status = status or ("incomplete" if reply.cut else "completed")
-    done = status != "in_progress"
+    done = status in ("completed", "incomplete")
     return {
-        "id": "resp_strict", "object": "response", "created_at": 1_760_000_000, "status": status, "background": False,
-        "error": None, "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "id": ident, "object": "response", "created_at": 1_760_000_000, "status": status,
+        "background": bool(body.get("background")), "error": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": body.get("instructions"), "max_output_tokens": body.get("max_output_tokens"),
         "max_tool_calls": None, "model": f"{body['model']}-2026-01-01",
-        "output": list(_items(body, reply)) if done else [], "parallel_tool_calls": True, "previous_response_id": None,
+        "output": list(items_of(body, reply)) if done else [], "parallel_tool_calls": True,
+        "previous_response_id": body.get("previous_response_id"),
         "reasoning": {"effort": None, "summary": None}, "service_tier": "default", "store": body.get("store", True),
         "temperature": 1.0, "text": body.get("text") or {"format": {"type": "text"}}, "tools": body.get("tools") or [],
         "tool_choice": body.get("tool_choice", "auto"), "top_logprobs": 0, "top_p": 1.0, "truncation": "disabled",
@@ -262,7 +266,7 @@ def response_reply(body: Mapping[str, Any], reply: Reply, status: str = "") -> d
     }  # fmt: skip
 
 
-def _items(body: Mapping[str, Any], reply: Reply) -> Iterator[dict[str, Any]]:
+def items_of(body: Mapping[str, Any], reply: Reply) -> Iterator[dict[str, Any]]:
     if body.get("reasoning"):
         sealed = "reasoning.encrypted_content" in (body.get("include") or ())
         item = {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Let me see."}]}
@@ -275,7 +279,7 @@ def _items(body: Mapping[str, Any], reply: Reply) -> Iterator[dict[str, Any]]:
         yield {"id": f"fc_{n}", "type": "function_call", "status": "completed", **made}
 
 
-def response_events(body: Mapping[str, Any], reply: Reply) -> Iterator[str]:
+def response_events(body: Mapping[str, Any], reply: Reply, ident: str = "resp_strict") -> Iterator[str]:
     number = -1
 
     def event(kind: str, **fields: Any) -> str:
@@ -283,10 +287,10 @@ def response_events(body: Mapping[str, Any], reply: Reply) -> Iterator[str]:
         number += 1
         return json.dumps({"type": kind, "sequence_number": number, **fields})
 
-    begun = response_reply(body, reply, "in_progress")
+    begun = response_reply(body, reply, "in_progress", ident=ident)
     yield event("response.created", response=begun)
     yield event("response.in_progress", response=begun)
-    for place, item in enumerate(_items(body, reply)):
+    for place, item in enumerate(items_of(body, reply)):
         here = {"item_id": item["id"], "output_index": place}
         blank = {"content": [], "summary": []}.keys() & item.keys()
         empty = {"arguments": ""} if "arguments" in item else {}
@@ -305,5 +309,5 @@ def response_events(body: Mapping[str, Any], reply: Reply) -> Iterator[str]:
                 yield event("response.function_call_arguments.delta", **here, delta=piece)
             yield event("response.function_call_arguments.done", **here, name=call.name, arguments=call.arguments)
         yield event("response.output_item.done", output_index=place, item=item)
-    end = response_reply(body, reply)
+    end = response_reply(body, reply, ident=ident)
     yield event(f"response.{end['status']}", response=end)

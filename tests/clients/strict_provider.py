@@ -15,9 +15,11 @@ from typing import Any
 import strict_anthropic as anthropic
 import strict_openai as openai
 import uvicorn
+from strict_kept import Kept
 from strict_mind import Asked, Refused, think
 
 OPENAI_KEY = "sk-strict-openai-0123456789"
+SECOND_KEY = "sk-strict-second-0123456789"
 ANTHROPIC_KEY = "sk-ant-strict-0123456789"
 NO_MODEL = "no-such-model"
 BUSY_MODEL = "busy-model"
@@ -27,10 +29,15 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 @dataclass
 class Strict:
-    """The vendor. ``seen`` holds (path, headers, body) of every request, refused ones too."""
+    """The vendor. ``seen`` holds (path, headers, body) of every request, refused ones too.
+
+    Two accounts of OpenAI, by their keys, keep the responses that they make. Those in ``down`` answer nothing.
+    """
 
     seen: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     port: int = 0
+    accounts: dict[str, Kept] = field(default_factory=lambda: {OPENAI_KEY: Kept("one"), SECOND_KEY: Kept("two")})
+    down: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -78,26 +85,41 @@ class Strict:
                 break
         claude = path.startswith("/v1/messages")
         try:
-            asked = json.loads(body)
+            asked = json.loads(body) if body else None
             self.seen.append((path, headers, asked))
-            await self._answer(path, headers, asked, send)
+            if path.startswith("/v1/responses/"):
+                account = self._account(headers)
+                said = account.asked(scope["method"], path, scope["query_string"].decode(), asked)
+                await _json(send, 200, said)
+            else:
+                await self._answer(path, headers, asked, send)
         except Refused as error:
             await _json(send, error.status, _anthropic_error(error) if claude else _openai_error(error))
+
+    def _account(self, headers: Mapping[str, str]) -> Kept:
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        if key not in self.accounts:
+            raise Refused(401, "Incorrect API key provided")
+        if key in self.down:
+            raise Refused(503, "The server is overloaded")
+        return self.accounts[key]
 
     async def _answer(self, path: str, headers: Mapping[str, str], body: Any, send: Send) -> None:
         if headers.get("content-type") != "application/json":
             raise Refused(415, "Unsupported content type")
         if path.startswith("/v1/messages"):
             anthropic.check_headers(headers, ANTHROPIC_KEY)
-        elif headers.get("authorization") != f"Bearer {OPENAI_KEY}":
-            raise Refused(401, "Incorrect API key provided")
+        else:
+            account = self._account(headers)
         if body.get("model") == NO_MODEL:
             raise Refused(404, f"The model `{NO_MODEL}` does not exist")
         if body.get("model") == BUSY_MODEL:
             raise Refused(429, "Rate limit reached")
+        if path == "/v1/responses":
+            await _responses(account, body, send)
+            return
         handler = {
             "/v1/chat/completions": _chat,
-            "/v1/responses": _responses,
             "/v1/embeddings": _embeddings,
             "/v1/messages": _messages,
             "/v1/messages/count_tokens": _count,
@@ -129,10 +151,10 @@ async def _chat(body: Any, send: Send) -> None:
         await _json(send, 200, openai.chat_reply(body, reply))
 
 
-async def _responses(body: Any, send: Send) -> None:
-    openai.check_responses(body)
-    given = body["input"]
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+async def _responses(account: Kept, body: Any, send: Send) -> None:
+    items = account.input_of(body)
+    openai.check_responses({**body, "input": items})
+    openai.check_responses(body, account.calls_before(body))
     choice = body.get("tool_choice")
     asked = Asked(
         said=_last_said([item for item in items if item.get("type", "message") == "message"]),
@@ -144,10 +166,11 @@ async def _responses(body: Any, send: Send) -> None:
         limit=body.get("max_output_tokens"),
     )
     reply = think(asked)
+    ident = account.made(body, items, reply)
     if body.get("stream"):
-        await _sse(send, openai.response_events(body, reply), named=True)
+        await _sse(send, openai.response_events(body, reply, ident), named=True)
     else:
-        await _json(send, 200, openai.response_reply(body, reply))
+        await _json(send, 200, account.told(ident) or openai.response_reply(body, reply, ident=ident))
 
 
 async def _messages(body: Any, send: Send) -> None:
@@ -214,7 +237,7 @@ def _text(content: Any) -> str:
 
 def _openai_error(error: Refused) -> dict[str, Any]:
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    return {"error": {"message": error.message, "type": kind, "param": error.param or None, "code": None}}
+    return {"error": {"message": error.message, "type": kind, "param": error.param or None, "code": error.code}}
 
 
 def _anthropic_error(error: Refused) -> dict[str, Any]:

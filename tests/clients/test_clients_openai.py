@@ -288,13 +288,6 @@ def test_what_only_the_responses_api_has_is_refused_elsewhere(
     assert caught.value.param == named
 
 
-@pytest.mark.parametrize(("field", "value"), [("previous_response_id", "resp_1"), ("background", True)])
-def test_nothing_is_kept_between_requests(client: Any, field: str, value: Any) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="openai/gpt-x", input="Hi", **{field: value})
-    assert caught.value.param == field
-
-
 def test_headers_of_the_configuration_go_with_every_request(client: Any, strict: Any) -> None:
     client.chat.completions.create(model="chat/gpt-x", messages=ASKED)
     path, headers, _ = strict.seen[-1]

@@ -262,3 +262,32 @@ async def test_one_output_can_be_judged_by_any_version(online: Make, registry: R
     assert "judge_agreement" not in await online(golden="").judged(good, strict)
     with pytest.raises(ModelError):
         await online(_fails).judged(good, strict)
+
+
+async def test_a_drawn_answer_without_a_verdict_says_why(online: Make) -> None:
+    async def broken(call: Call) -> AsyncIterator[Chunk]:
+        raise ModelError("the vendor is overloaded.", vendor_status=503)
+        yield Chunk()
+
+    scores = await online(broken).score([root(1), root(2, "", status="error", layer=1)])
+    assert by_name(scores, "quality") == []
+    (missed,) = by_name(scores, "judged")
+    assert (missed.value, missed.by, missed.by_version) == (0.0, "judge:quality", "")
+    assert (missed.trace_id, missed.slice, missed.project, missed.time_ns) == (f"{1:032x}", "keys", "shop", NOW)
+    assert "overloaded" in missed.reason
+
+
+async def test_a_verdict_needs_no_such_word(online: Make) -> None:
+    assert by_name(await online().score([root(1)]), "judged") == []
+
+
+async def test_what_a_spent_budget_keeps_from_the_judge_is_said_too(online: Make) -> None:
+    made = online(sample=0.5, raised=1.0, budget_usd=0.01)
+    made.sampling.evidence = lambda: 1e9
+    made.sampling.spend.pay(NOW // (86_400 * 10**9), 0.02)
+    assert (made.sampling.probability(), made.sampling.wanted()) == (0.0, 0.5)
+    scores = await made.score([root(n) for n in range(40)])
+    assert by_name(scores, "quality") == []
+    missed = by_name(scores, "judged")
+    assert 10 <= len(missed) <= 30, "as many as would be drawn in quiet times"
+    assert all("budget" in one.reason for one in missed)

@@ -190,7 +190,9 @@ class Vendor:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-            body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))))
+            sent = await reader.readexactly(int(headers.get("content-length", 0)))
+            headers[":request"] = head[0]
+            body = json.loads(sent) if sent else None
             self.asked.append((headers, body))
             for piece in self.reply(headers, body):
                 writer.write(piece)

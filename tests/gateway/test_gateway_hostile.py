@@ -132,7 +132,7 @@ def test_the_bodies_themselves_are_read(path: str) -> None:
 
 
 async def test_where_there_is_nothing_clients_hear_so_in_their_own_shape(house: House) -> None:
-    for path in ("/v1/completions", "/v1/responses/resp_1", "/v1/files"):
+    for path in ("/v1/completions", "/v1/assistants", "/v1/files"):
         answer = await house.call("POST", path, b"{}")
         assert (answer.status, answer.error["type"]) == (404, "invalid_request_error")
         assert answer.error["message"].startswith(f"There is no {path}. There is /v1/chat/completions, ")

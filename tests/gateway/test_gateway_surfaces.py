@@ -180,7 +180,12 @@ async def test_an_untouched_stream_passes_event_by_event(vendors: House) -> None
         vendors, "/v1/responses", {"model": CHAT, "input": "Hi", "stream": True, **pins}, key=vendors.admin
     )
     sent[-1]["response"]["trimtab"] = {"cost_usd": None}  # the last event says what it cost; nobody has a price
-    assert events(answer) == sent
+    got = events(answer)
+    ids = {event["response"].pop("id") for event in got if "response" in event}
+    assert [ident.startswith("resp_") and ident != "resp_1" for ident in ids] == [True]  # one, of this client's own
+    for event in sent:
+        event.get("response", {}).pop("id", None)
+    assert got == sent
     sent = [json.loads(part.partition(b"data: ")[2]) for part in claude_stream("Hel", "lo")[1:-1]]
     vendors.vendor.reply = lambda headers, body: claude_stream("Hel", "lo")
     body = {"model": CLAUDE, "max_tokens": 9, "messages": user("Hi"), "stream": True, **pins}
@@ -289,4 +294,7 @@ async def test_a_count_is_refused_where_it_would_leave_something_out(vendors: Ho
     answer = await post(vendors, "/v1/messages/count_tokens", {**body, "model": CLAUDE, "tools": []})
     assert (answer.json, answer.headers["x-trimtab-token-count"]) == ({"input_tokens": 12}, "provider")
     assert vendors.vendor.asked[0][1] == {"model": "claude-x", "messages": user("Hi"), "tools": []}
+    (route,) = [route for route in vendors.gateway.health() if route.name == CLAUDE]
+    assert (sum(route.first_tokens.counts), sum(route.whole_answers.counts)) == (0, 0)  # no model said a token
+    assert (route.targets[0].answered, route.targets[0].ttft) == (1, 0)
     assert not [span for span in await vendors.everything() if span.name == CLAUDE]

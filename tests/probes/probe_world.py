@@ -114,7 +114,7 @@ class World:
         made = Probes(
             [checked(one, OWNERS) for one in declared], metadata=self.metadata, registry=self.registry,
             corpora=self.corpora, door=door or self.vendor.door, tell=tell_desk(self.desk) if told else None,
-            clock=self.clock,
+            clock=self.clock, spans=self.spans,
         )  # fmt: skip
         made.rng = random.Random(5)
         return made

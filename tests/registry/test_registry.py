@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trimtab.core import BadInput, Change, Conflict, NotFound, TooLarge, parse_address
-from trimtab.registry import Registry
+from trimtab.registry import Event, Registry
 from trimtab.store import Metadata
 
 
@@ -295,3 +295,25 @@ async def test_resolving_touches_no_database(metadata: Metadata, registry: Regis
     for one in (registry, loaded):
         texts = {one.resolve("prompts:/answer@production", key=f"s{i}").version.content["text"] for i in range(50)}
         assert texts == {"one", "two"}
+
+
+async def test_the_ledger_tells_of_what_a_label_or_a_rollout_brought_out(registry: Registry) -> None:
+    for number in range(4):
+        await registry.register("prompts", "p", {"text": f"version {number}"})
+    assert not any(registry.recorded("prompts", f"p/{number}") for number in (1, 2, 3, 4))
+    await registry.move_label("prompts", "p", "production", 1, actor="mara")
+    await registry.start_rollout("prompts", "p", 2, share=0.5, actor="mara")
+    assert [registry.recorded("prompts", f"p/{number}") for number in (1, 2, 3)] == [True, True, False]
+    await registry.record_event(Event(kind="prompts", name="p", before="p/2", after="p/3"), actor="ci")
+    assert registry.recorded("prompts", "p/3"), "what others wrote down counts"
+    assert not registry.recorded("prompts", "p/4")
+    assert not registry.recorded("guards", "p/1")
+    assert all(registry.recorded("models", pin) for pin in ("", "openai/mini=mini-1@fp", "bare"))
+
+
+async def test_when_the_newest_version_was_registered(registry: Registry) -> None:
+    assert registry.newest_ns("prompts", "p") == 0
+    first = await registry.register("prompts", "p", {"text": "one"})
+    await registry.move_label("prompts", "p", "production", 1, actor="mara")
+    second = await registry.register("prompts", "p", {"text": "two"})
+    assert first.created_ns < second.created_ns == registry.newest_ns("prompts", "p")

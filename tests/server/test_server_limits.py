@@ -184,7 +184,10 @@ def test_a_gateway_attaches_to_a_control_process_and_ends_with_it(
     start_server: Callable[..., Any], tmp_path: Path
 ) -> None:
     control = start_server(config=config(tmp_path), arguments=("--role", "control"))
-    assert control.ask("POST", "/v1/chat/completions", BODY)[0] == 404
+    for path in ("/v1/chat/completions", "/v1/models", "/v1/responses/resp_1/cancel", "/v1/messages/count_tokens"):
+        status, said, body = control.ask("POST", path, BODY)
+        assert (status, said["content-type"]) == (404, "application/json")
+        assert "trimtab up --role gateway" in body["error"]["message"]
     gateway = start_server(config=config(tmp_path), data=control.data, arguments=("--role", "gateway"), key=control.key)
     _, headers = make_key(control, rpm=2)
     statuses = [gateway.ask("POST", "/v1/chat/completions", BODY, headers)[0] for _ in range(3)]

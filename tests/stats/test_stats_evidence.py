@@ -66,6 +66,23 @@ def test_detector_gains_one_an_observation_at_the_edge_of_the_null(m0: float) ->
     assert mean == pytest.approx(n, rel=1e-9)
 
 
+@pytest.mark.parametrize("m0", [0.5, 0.75])
+def test_a_bound_of_its_own_is_bet_on_as_is_best_there(m0: float) -> None:
+    # Bets for a mean near 1 are so large that they stake all they may on a bound as low as this.
+    usual, own = EDetector(1e9, 0.999), EDetector(1e9, 0.999)
+    for detector in (usual, own):
+        for _ in range(3):
+            detector.update(0.0, 0.999)
+    held = usual.value
+    assert usual.update(1.0, m0) < 0.06 * held
+    assert own.update(1.0, m0, 0.5) > 0.5 * held
+    # Exactly: at the edge of the null nothing is gained but the one stake.
+    gains = [EDetector(1e9, 0.999).update(x, m0, 0.5) for x in (0.0, 1.0)]
+    assert m0 * gains[1] + (1.0 - m0) * gains[0] == pytest.approx(1.0)
+    with pytest.raises(BadInput):
+        own.update(1.5, m0, 0.5)
+
+
 @pytest.mark.parametrize("rates", [(0.9,), (0.5, 0.7, 0.99)])
 def test_expected_run_length_is_at_least_the_threshold(rates: tuple[float, ...]) -> None:
     # At the very edge of the null; bounds may differ from one observation to the next (slices).

@@ -191,6 +191,12 @@ async def test_blobs_are_kept_once_and_found_by_digest(metadata: Metadata) -> No
         await store.get("nothere")
 
 
+async def test_a_setting_is_drawn_once(metadata: Metadata) -> None:
+    drawn = await asyncio.gather(*(Settings(metadata).once("secret", n) for n in range(8)))
+    assert len(set(drawn)) == 1
+    assert await Settings(metadata).once("secret", "another") == drawn[0] == await Settings(metadata).get("secret")
+
+
 @pytest.mark.parametrize("value", ["1795634874495111", "", 7, 0.5, None, True, [1, "2"], {"a": {"b": [None]}}])
 async def test_a_setting_comes_back_as_it_was(metadata: Metadata, value: object) -> None:
     store = Settings(metadata)

@@ -227,3 +227,19 @@ def test_addresses_of_shared_state(valkey_url: str) -> None:
     with pytest.raises(ConfigError, match="no address") as caught:
         open_shared("http://example")
     assert caught.value.field == "storage.shared"
+
+
+async def test_a_hold_of_long_life_delays_no_other() -> None:
+    shared = Shared()
+    await shared.seed("money", 0, ENDS)
+    await shared.acquire("long", [money(100, 10)], now_ns=START, ttl_s=4000)
+    for n in range(50):  # the marks of requests that have ended do not pile up behind it
+        await shared.acquire(f"short {n}", [money(100, 1), lease(99)], now_ns=START, ttl_s=TTL_S)
+        await shared.settle(f"short {n}", [money(100, 1), lease(99)], [1, 1], now_ns=START)
+    assert len(shared._expiring) <= 2
+    await shared.acquire("lost", [money(100, 5), lease(1)], now_ns=START, ttl_s=TTL_S)
+    later = START + 31 * SECOND
+    assert (await shared.acquire("next", [lease(1)], now_ns=later, ttl_s=TTL_S)).denied == -1
+    found = await shared.look("money", now_ns=later)
+    assert (found.spent, found.reserved) == (50, 10)
+    assert (await shared.look("money", now_ns=START + 4001 * SECOND)).reserved == 0

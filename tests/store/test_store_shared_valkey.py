@@ -108,3 +108,24 @@ async def test_a_server_that_is_not_there_yet_refuses_nobody() -> None:
     answer = await shared.acquire("a", [places(1)], now_ns=START, ttl_s=60)
     assert (answer.denied, answer.local) == (-1, True)
     await shared.close()
+
+
+async def test_a_hold_of_one_process_is_settled_by_another(valkey_url: str) -> None:
+    """A response in the background is reserved in one process and heard of in any other."""
+    one = ValkeyShared(valkey_url, node="one", boot="1")
+    two = ValkeyShared(valkey_url, node="two", boot="1")
+    demand = purse(100, 30)
+    await one.seed(demand.name, 0, demand.ends_ns)
+    for hold in ("0a1b", "a1b", "ffff"):  # none of which is another's end
+        assert (await one.acquire(hold, [demand], now_ns=START, ttl_s=60.0)).denied < 0
+    await two.settle("a1b", [demand], [7], now_ns=START)
+    found = await two.look(demand.name, now_ns=START)
+    assert (found.spent, found.reserved) == (7, 60)
+    for hold in ("nobodys", ""):
+        await two.settle(hold, [demand], [1], now_ns=START)
+    assert (await two.look(demand.name, now_ns=START)).reserved == 60
+    for hold in ("0a1b", "ffff"):
+        await two.settle(hold, [demand], [0], now_ns=START)
+    assert (await one.look(demand.name, now_ns=START)).reserved == 0
+    for shared in (one, two):
+        await shared.close()

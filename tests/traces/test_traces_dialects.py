@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.core import KINDS, Layer, Span
+from trimtab.core import KINDS, VECTOR, Layer, Span
 from trimtab.traces import dialects, question
 from trimtab.traces.messages import compact
 from trimtab.traces.otlp import RawSpan
@@ -259,3 +259,13 @@ def test_what_the_fast_encoder_refuses_is_kept_as_json() -> None:
     assert compact({"a": [1, "é", None, 0.5]}) == '{"a":[1,"é",null,0.5]}'
     assert compact(["half \ud83d", 1 << 80]) == f'["half \ud83d",{1 << 80}]'
     assert compact(object()) == ""
+
+
+def test_the_one_vector_of_openinferences_embedding_leaves_a_sketch_beside_it() -> None:
+    name = "embedding.embeddings.{}.embedding.vector"
+    asked = {"openinference.span.kind": "EMBEDDING", "embedding.model_name": "e-1", name.format(0): [3.0, 4.0]}
+    span = read(asked)
+    assert span.attributes[VECTOR] == {"norm": 5.0, "dimensions": 2, "first": [3.0, 4.0]}
+    assert span.attributes[name.format(0)] == [3.0, 4.0]
+    assert VECTOR not in read({**asked, name.format(1): [1.0, 0.0]}).attributes, "documents come many at a time"
+    assert VECTOR not in read({**asked, name.format(0): "none"}).attributes

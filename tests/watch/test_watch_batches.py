@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.core import Score, Span, Stamp
-from trimtab.stats import EDetector
+from trimtab.stats import EDetector, Seen
 from trimtab.watch import Alarm, Watch, default_monitors
 from trimtab.watch.bets import TOGETHER
 
@@ -156,12 +156,14 @@ def plain(i: int, value: float) -> Score:
 values = st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=0, max_size=30)
 
 
-@given(past=values, x=st.floats(0.0, 1.0), m0=st.floats(0.0, 1.0))
-def test_a_batch_of_one_is_one_step(past: list[tuple[float, float]], x: float, m0: float) -> None:
+@given(past=values, x=st.floats(0.0, 1.0), m0=st.floats(0.0, 1.0), shows=st.sampled_from([(), (0.25,)]))
+def test_a_batch_of_one_is_one_step(
+    past: list[tuple[float, float]], x: float, m0: float, shows: tuple[()] | tuple[float]
+) -> None:
     one, other = EDetector(1e9, 0.9), EDetector(1e9, 0.9)
     for value, bound in past:
-        one.update(value, bound)
-        other.batch({(value, bound): 1})
+        one.update(value, bound, *shows)
+        other.batch({(value, bound, *shows): 1})
     assert one.update(x, m0) == other.batch({(x, m0): 1}) == other.value
     assert (one.n_since, one.fired) == (other.n_since, other.fired)
 
@@ -179,7 +181,7 @@ def test_healthy_batches_win_no_more_than_their_stakes(
         for value, bound in past:
             detector.update(value, bound)
         before = detector.value
-        counts = {pair: times for pair, times in (((1.0, m0), ones), ((0.0, m0), n - ones)) if times}
+        counts: dict[Seen, int] = {(value, m0): times for value, times in ((1.0, ones), (0.0, n - ones)) if times}
         chance = math.comb(n, ones) * mean**ones * (1.0 - mean) ** (n - ones)
         expected += chance * detector.batch(counts)
     assert expected <= (before + n) * (1.0 + 1e-9)

@@ -118,6 +118,51 @@ def test_sessions_that_share_nothing_cost_little() -> None:
         assert 0 < feed(watch, rng, 0.0, 0.2, 4_000, 1_500) < 300
 
 
+def test_as_much_of_a_fall_is_said_to_show_as_moves_what_is_expected() -> None:
+    for rho in (0.004, 0.05, 0.25, 0.9, 1.0):
+        sessions = Sessions()
+        sessions.correlation = rho
+        for n in (1, 2, 7, 31):
+            moved = sessions.expected(0.98, n, 1.0) - sessions.expected(0.88, n, 1.0)
+            assert sessions.shows(n) == pytest.approx(moved / 0.1)
+
+
+def seldom(rng: random.Random, fails: float, repeats: float, n: int) -> Iterator[tuple[str, float]]:
+    """(session, value) of requests that seldom fail; after a failure its session fails again that often."""
+    failed: set[str] = set()
+    for session, _ in requests(rng, 0.0, n):
+        value = float(rng.random() >= (repeats if session in failed else fails))
+        if not value:
+            failed.add(session)
+        yield session, value
+
+
+@pytest.mark.parametrize("size", [1, 50])
+def test_what_seldom_fails_is_told_although_a_session_that_failed_once_may_fail_again(size: int) -> None:
+    monitors = [m for m in default_monitors(lambda _: "mara") if m.signal == "answered"]
+
+    def told(watch: Watch, found: Iterator[tuple[str, float]], start: int) -> int:
+        scores: list[Score] = []
+        for i, (session, value) in enumerate(found, start=start + 1):
+            watch.measure([Span(
+                trace_id=str(i), span_id=str(i), name="support", kind="chain", session=f"{start}/{session}", start_ns=i,
+                end_ns=i, stamp=STAMP, attributes={"gateway": True},
+            )])  # fmt: skip
+            scores.append(Score(
+                id=str(i), trace_id=str(i), name="answered", value=value, by="check", time_ns=i, stamp=STAMP,
+            ))  # fmt: skip
+            if len(scores) == size:
+                if watch.observe(scores):
+                    return i - start
+                scores = []
+        return 0
+
+    for seed in range(3):
+        rng, watch = random.Random(seed), Watch(monitors)
+        assert told(watch, seldom(rng, 0.0005, 0.1, 8_000), 0) == 0
+        assert 0 < told(watch, seldom(rng, 0.04, 0.04, 2_000), 8_000) < 600
+
+
 def test_a_session_that_was_long_silent_is_bet_on_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def evidence(remembered: int) -> float:
         monkeypatch.setattr("trimtab.watch.sessions._MOST", remembered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 
 import pytest
@@ -151,6 +152,21 @@ def test_a_fall_is_told_once_whoever_sees_it_first(size: int) -> None:
     assert sorted(alarm.slice for alarm in alarms) == ["", "billing"]
 
 
+def test_who_looks_while_a_batch_waits_takes_no_alarm_away() -> None:
+    """All verdicts and the sound ones may fire at once then, and each takes the other for having told."""
+    rng = random.Random(12)
+    seen = watch()
+    fed(seen, answers(rng), 6_000)
+    told = [one for answer in islice(answers(rng, 0.6, start=6_000), 400) for one in answer]
+    falling = [replace(one, time_ns=10**12 + one.time_ns // 1_000) for one in told]
+    alarms = seen.observe(falling[:400], more=True)
+    assert alarms == [], "it waits for more"
+    seen.state()
+    assert seen.standing("quality").fired
+    alarms = [*seen.observe(falling[400:], more=True), *seen.due()]
+    assert sorted(alarm.slice for alarm in alarms) == ["", "billing"]
+
+
 def test_an_alarm_of_the_sound_ones_tells_of_a_fall_even_where_all_verdicts_rise() -> None:
     rng = random.Random(13)
     seen = watch()
@@ -170,7 +186,7 @@ def test_a_slice_stands_as_its_stronger_detector_does() -> None:
     assert standing.e_value == max(standing.e_value, *(part.e_value for part in standing.slices))
     if alarm.slice:
         assert standing.slices[0].fired
-    assert standing.slices[0].e_value >= seen._sound.stream.standing().slices[0].e_value  # type: ignore[union-attr]
+    assert standing.slices[0].e_value >= seen._sound.streams[0].standing().slices[0].e_value
 
 
 def test_a_late_answer_hides_none_of_those_since_the_onset() -> None:

@@ -18,6 +18,7 @@ from trimtab.guard import DEFAULT_POLICY
 from trimtab.knowledge import Corpora, Document
 from trimtab.probes import Declaration, Probes, checked
 from trimtab.store import Blobs
+from trimtab.web.pages.probes import lists
 from trimtab.web.probechart import probe_chart, spark
 from trimtab.wiring.probing import tell_desk
 
@@ -179,6 +180,11 @@ async def test_the_buttons_run_and_accept(house: WebHouse) -> None:
     assert refused.status == 409
     assert "no budget" in refused.text
     assert (await made.client("POST", "/probes/gpt/magic")).status == 404
+
+
+def test_citations_that_were_decoration_are_listed_by_document_and_question() -> None:
+    shown = lists({"decoration": ["fees: What does it cost?"], "lost": [], "evidence": 1.0})
+    assert shown == [("Answered alike without", ["fees: What does it cost?"])]
 
 
 def test_a_chart_keeps_to_its_frame_and_leaves_gaps() -> None:

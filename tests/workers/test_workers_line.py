@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -143,6 +144,35 @@ async def test_a_worker_that_is_cut_off_is_settled_as_it_reserved(office: Office
     assert link.lost.is_set()
     with pytest.raises(Overloaded):
         await shared.look("x", now_ns=now_ns())
+
+
+async def test_what_is_made_in_the_background_is_held_and_ended_once(office: Office) -> None:
+    one, two = await office.call(), await office.call()
+    shared, sender, others = LinkShared(one), Sender(one), Sender(two)
+    await shared.seed(money(1).name, 0, money(1).ends_ns)
+    made: dict[str, UsageRow] = {}
+    for name, cost in (("ended", 30), ("open", 70)):
+        assert (await shared.acquire(name, [money(cost), places(9)], now_ns=now_ns(), ttl_s=TTL_S)).denied < 0
+        made[name] = row(name, state="reserved", cost_nano=cost)
+        await sender.reserve(made[name])
+        await shared.settle(name, [places(9)], [1], now_ns=now_ns())  # the place is free, the money is not
+    found = await shared.look(money(1).name, now_ns=now_ns())
+    assert (found.spent, found.reserved) == (0, 100)
+    ended = row("ended", cost_nano=20)
+    told = await others.end(ended)  # by another worker than made it
+    assert told == msgspec.structs.replace(ended, time_ns=made["ended"].time_ns)
+    assert await sender.end(ended) is None
+    await LinkShared(two).settle("ended", [money(30)], [20], now_ns=now_ns())
+    await one.close()
+    await sender.close()
+    async with asyncio.timeout(10):
+        while (await office.shared.look(money(1).name, now_ns=now_ns())).reserved:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert (await office.shared.look(money(1).name, now_ns=now_ns())).spent == 20 + 70
+    assert await others.end(row("open", state="interrupted")) is None
+    assert await others.spent("key", "k", 0, 1 << 30) == 20 + 70
+    await others.close()
+    await two.close()
 
 
 async def test_a_change_is_told_and_waited_for(office: Office) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from trimtab.core import LAYER_OF_EVENT, Change
 
@@ -180,16 +181,35 @@ def failing(evidence: Evidence, candidate: Candidate, limit: int) -> list[str]:
 
 
 def reached(evidence: Evidence, candidates: Sequence[Candidate], limit: int) -> dict[str, bool]:
-    """The newest answers since the onset that any of the candidates reached, whatever became of them: trace id to
-    whether it had failed. Asked again they are a fair sample; failing ones alone would be none, since whatever is put
-    back redraws their luck, and luck can only get better for them."""
+    """The newest answers since the onset that the candidates reached, whatever became of them: trace id to whether it
+    had failed. Each candidate names one in turn, so that a change which few got is asked about as often as one that
+    everybody got; and one of each session comes before a second of any, because what breaks a few sessions whole is
+    hardly among the newest answers. Asked again they are a fair sample; failing ones alone would be none, since
+    whatever is put back redraws their luck, and luck can only get better for them."""
+    since = [seen for seen in reversed(evidence.seen()) if seen.time_ns >= evidence.onset_ns]
+    turns = [filter(partial(_reached, candidate), _each_session_first(since)) for candidate in candidates]
     found: dict[str, bool] = {}
-    for seen in reversed(evidence.seen()):
-        if len(found) >= limit or seen.time_ns < evidence.onset_ns:
-            break
-        if any(_reached(candidate, seen) for candidate in candidates):
-            found.setdefault(seen.trace_id, seen.value < _LOW_VALUE)
+    while turns and len(found) < limit:
+        left = []
+        for turn in turns:
+            seen = next((seen for seen in turn if seen.trace_id not in found), None)
+            if seen is not None and len(found) < limit:
+                found[seen.trace_id] = seen.value < _LOW_VALUE
+                left.append(turn)
+        turns = left
     return found
+
+
+def _each_session_first(seen: Sequence[Observed]) -> Iterator[Observed]:
+    """The first of each session, then the others; what belongs to no session is one of its own."""
+    rest, sessions = [], set[str]()
+    for one in seen:
+        if one.session and one.session in sessions:
+            rest.append(one)
+            continue
+        sessions.add(one.session)
+        yield one
+    yield from rest
 
 
 def _reached(candidate: Candidate | None, seen: Observed) -> bool:

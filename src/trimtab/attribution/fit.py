@@ -25,6 +25,9 @@ _AROUND_NS = 10 * 10**9
 _SURELY = 0.8
 #: Signals of the same requests say partly the same: k of them count for k / (1 + SHARED (k - 1)).
 _SHARED = 0.5
+#: What it costs an explanation at most, in nats, that a signal which only explains moved for a reason of its own, as a
+#: benign change often moves it.
+_ASIDE = 3.0
 #: What a move of a change's own layer is worth to it, in nats, if only that layer could have moved the signal.
 _OWN_LAYER = 2.0
 #: What it costs a change that a signal moved which nothing of its layer should move, in nats, and from which ``tells``
@@ -226,7 +229,10 @@ def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect], quie
     count = 1.0 + _SHARED * (len(together) - 1)
     joint = []
     for place, log in enumerate(alarmed.logs):
-        total = log + sum(max(logs[place], other.still) for other, logs in zip(together[1:], moved[1:], strict=True))
+        total = log + sum(
+            max(logs[place], other.still, -math.inf if other.evidence.harm else max(logs) - _ASIDE)
+            for other, logs in zip(together[1:], moved[1:], strict=True)
+        )
         bonus = _its_layer(suspects[place].first, together, place, quiet) if place < len(suspects) else 0.0
         joint.append(total / count + bonus)
     return Group(together=tuple(together), apart=tuple(apart), logs=joint)

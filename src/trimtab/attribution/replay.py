@@ -102,14 +102,11 @@ def _weighed(report: Report, tested: Sequence[Arm]) -> Report:
         return report
     least = _repairs_if_guilty(report)
     vain = {arm.change_id for arm in about if _in_vain(arm, same, least)}
-    # Of two causes each repairs a part: what does repair is not held to what a single one would.
-    idle = {arm.change_id for arm in about if arm.e_value <= 1.0}
-    factors = {
-        arm.change_id: min(
-            _MOST_SAID, arm.e_value, _left(arm, same, least) if arm.change_id in vain | idle else _MOST_SAID
-        )
-        for arm in about
-    }
+    broken = {arm.change_id: arm.e_value for arm in tested if arm.role == "break"}
+    factors = {}
+    for arm in about:
+        said = _says(arm, _again(arm, same, about), least, arm.change_id in vain)
+        factors[arm.change_id] = min(_MOST_SAID, said * broken.get(arm.change_id, 1.0))
     beliefs = [c.posterior * factors.get(c.change_id, 1.0) for c in report.candidates]
     total = sum(beliefs) or 1.0
     pairs = zip(report.candidates, beliefs, strict=True)
@@ -149,15 +146,34 @@ def _in_vain(arm: Arm, same: Arm, least: float) -> bool:
     return repaired - again + 2.0 * error < least * (1.0 - again) / 2.0
 
 
-def _left(arm: Arm, same: Arm, least: float) -> float:
-    """What is left of the belief in it at most: how much better the repairs fit one that did nothing than the guilty
-    one, as a ratio of likelihoods, of which the square root is taken, for ``least`` is only about right."""
+def _again(arm: Arm, same: Arm, about: Sequence[Arm]) -> float:
+    """The share of failing requests that pass when they are asked again with something put back that did nothing: as
+    with nothing changed, or as with the other changes put back, where that is more. A model that answers alike every
+    time answers anew only when something changes."""
+    others = sorted(_passing(other) for other in about if other is not arm and other.n >= _VAIN_LEAST)
+    return max(_passing(same), others[len(others) // 2] if others else 0.0)
+
+
+def _passing(arm: Arm) -> float:
+    return (arm.passed + 1.0) / (arm.n + 2.0)
+
+
+def _says(arm: Arm, again: float, least: float, vain: bool) -> float:
+    """By how much putting a change back multiplies the belief in it.
+
+    On the failing requests: how much better the repairs fit the guilty change than one that did nothing, as a ratio of
+    likelihoods, of which the square root is taken, for ``least`` is only about right. It stands beside the e-value,
+    which needs no ``least`` but has the luck of all the sound requests in it. Of two causes each repairs a part: what
+    does repair is not held to what a single one would.
+    """
     if arm.n < _VAIN_LEAST or least <= 0.0:
-        return _MOST_SAID
-    idle = (same.passed + 1.0) / (same.n + 2.0)
-    guilty = min(0.98, idle + least * (1.0 - idle))
-    ratio = arm.passed * math.log(guilty / idle) + (arm.n - arm.passed) * math.log((1.0 - guilty) / (1.0 - idle))
-    return math.exp(max(_LEAST_LEFT, ratio / 2.0)) if ratio < 0.0 else _MOST_SAID
+        return arm.e_value
+    guilty = min(0.98, again + least * (1.0 - again))
+    ratio = arm.passed * math.log(guilty / again) + (arm.n - arm.passed) * math.log((1.0 - guilty) / (1.0 - again))
+    said = math.exp(max(_LEAST_LEFT, ratio / 2.0))
+    if said < 1.0:
+        return min(arm.e_value, said) if vain or arm.e_value <= 1.0 else arm.e_value
+    return max(arm.e_value, said) if arm.e_value > 1.0 else said * arm.e_value
 
 
 def _found(tested: Sequence[Arm]) -> _Found:

@@ -21,7 +21,7 @@ _SCHEMES = {"email": ("smtp", "smtps")}
 
 
 class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A way to reach people. ``url`` and ``key`` may be references to the environment (``env:NAME``); a key must be."""
+    """A way to reach people. ``url`` and ``key`` may be references (``env:NAME`` or ``file:/path``); a key must be."""
 
     kind: Literal["webhook", "slack", "pagerduty", "alertmanager", "email"]
     url: str = ""
@@ -104,7 +104,7 @@ def _channel(name: str, channel: Channel, env: Mapping[str, str]) -> Channel:
     if url or channel.kind != "pagerduty":
         _address(url, _SCHEMES.get(channel.kind, ("http", "https")), f"{where}.url")
     if channel.kind == "pagerduty" and not channel.key:
-        raise ConfigError("PagerDuty needs a routing key.", field=f"{where}.key", mend="Write env:NAME of it.")
+        raise ConfigError("PagerDuty needs a routing key.", field=f"{where}.key", mend="Write env:NAME or file:/path.")
     if channel.kind == "email" and not channel.to:
         raise ConfigError("an e-mail needs somebody to go to.", field=f"{where}.to", mend="List addresses.")
     for address in (*channel.to, channel.sender):
@@ -120,7 +120,8 @@ def _address(url: str, schemes: tuple[str, ...], where: str) -> None:
         raise ConfigError(
             "is not an address that can be posted to.",
             field=where,
-            mend=f"Write {schemes[0]}://host, or env:NAME of it; user and key have fields of their own.",
+            mend=f"Write {schemes[0]}://host, or a reference to it, env:NAME or file:/path; user and key have fields "
+            "of their own.",
         )
 
 

@@ -12,7 +12,7 @@ from trimtab.core import ConfigError
 
 from .values import seconds
 
-ProbeKind = Literal["vendor", "guard_attacks", "guard_benign", "retrieval", "judge", "corpus"]
+ProbeKind = Literal["vendor", "guard_attacks", "guard_benign", "retrieval", "judge", "corpus", "citations"]
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

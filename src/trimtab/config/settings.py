@@ -199,7 +199,7 @@ def _address(said: str, env: Mapping[str, str], known: tuple[str, ...], wrong: C
         raise ConfigError(
             "a password does not belong in the file.",
             field=wrong.field,
-            mend="Put the whole URL in the environment and write env:NAME.",
+            mend="Put the whole URL in the environment and write env:NAME, or in a file and write file:/path.",
         )
     return url
 

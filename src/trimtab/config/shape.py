@@ -86,7 +86,7 @@ class OwnPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where things are kept. ``metadata`` is ``sqlite:``, ``postgresql://user@host/database`` without a password, or a
-    reference to the environment (``env:NAME``) that holds such a URL with one. ``spans`` is the same, or
+    reference (``env:NAME`` or ``file:/path``) to such a URL with one. ``spans`` is the same, or
     ``clickhouse://user@host:8123/database``. ``shared`` is ``memory:``, the address
     of a Valkey or Redis server (``redis://``, ``valkey://``, ``unix://``) without a password, or such a reference."""
 

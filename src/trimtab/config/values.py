@@ -1,4 +1,4 @@
-"""Values of the file that need reading of their own: durations, and references to the environment."""
+"""Values of the file that need reading of their own: durations, and references to the environment or a file."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from .errors import (
     Forbidden,
     GuardRefused,
     LimitReached,
+    MethodNotAllowed,
     ModelError,
     ModelTimeout,
     NotFound,
@@ -25,6 +26,7 @@ from .layers import LAYER_OF_EVENT, LAYER_OF_KIND, UNSERVED, Layer
 from .query import COLUMNS, GROUPABLE, NUMBERS, STATISTICS, Breakdown, Filter, SpanQuery
 from .said import OWN_WORDS, text_in
 from .score import Score
+from .sketch import INDEX_SOURCE, INDEX_VERSION, INDEX_WATERMARK, VECTOR, sketch
 from .span import KINDS, Span
 from .stamp import Stamp
 from .swift import evolve, swift
@@ -33,6 +35,9 @@ from .version import Address, Change, Rollout, Version, digest_of, parse_address
 __all__ = [
     "COLUMNS",
     "GROUPABLE",
+    "INDEX_SOURCE",
+    "INDEX_VERSION",
+    "INDEX_WATERMARK",
     "KINDS",
     "LAYER_OF_EVENT",
     "LAYER_OF_KIND",
@@ -40,6 +45,7 @@ __all__ = [
     "OWN_WORDS",
     "STATISTICS",
     "UNSERVED",
+    "VECTOR",
     "Address",
     "BadInput",
     "Breakdown",
@@ -55,6 +61,7 @@ __all__ = [
     "Layer",
     "LimitReached",
     "Message",
+    "MethodNotAllowed",
     "Model",
     "ModelError",
     "ModelTimeout",
@@ -85,6 +92,7 @@ __all__ = [
     "only",
     "parse_address",
     "person_of",
+    "sketch",
     "swift",
     "text_in",
     "whole_number",

@@ -5,6 +5,7 @@ TrimtabError 500
     NotFound 404          no such route, model, prompt, trace, ...
     Conflict 409          somebody else moved it first
     TooLarge 413          the body is over the limit
+  MethodNotAllowed 405    the path knows other methods
   Unauthorized 401        no key, or an unknown one
   Forbidden 403           the key may not do this
   GuardRefused 403        a guard policy stopped the request (layer 4)
@@ -66,6 +67,11 @@ class Conflict(BadInput):
 class TooLarge(BadInput):
     status = 413
     code = "too_large"
+
+
+class MethodNotAllowed(TrimtabError):
+    status = 405
+    code = "method_not_allowed"
 
 
 class Unauthorized(TrimtabError):

@@ -67,7 +67,7 @@ from .spending import Spending
 from .splits import Split, split_labels
 from .stability import Stability, stability
 from .status import JudgeStatus, judge_status
-from .wording import content_words, declines, passage_words
+from .wording import cited, content_words, declines, passage_words
 
 __all__ = [
     "ADVERSARIAL",
@@ -166,6 +166,7 @@ __all__ = [
     "cases_of",
     "check_cases",
     "choose_examples",
+    "cited",
     "compare",
     "content_words",
     "convert_promptfoo",

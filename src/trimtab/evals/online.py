@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from trimtab.core import BadInput, Model, NotFound, Score, Span, TrimtabError, Version, now_ns
+from trimtab.core import BadInput, Model, NotFound, Score, Span, TrimtabError, Version, now_ns, parse_address
 from trimtab.registry import Registry
 
 from .assertions import Assertions, scores_of, values_of
@@ -32,8 +32,11 @@ from .spending import Spending
 
 #: Judge calls under way at once.
 CONCURRENCY = 8
-#: The score of the judge that the configuration names, and the name under which its spending is kept.
-QUALITY = "quality"
+#: The score of the judge that the configuration names, and the name under which its spending is kept; and the score of
+#: an answer that was drawn for it and got no verdict, which is always 0.
+QUALITY, JUDGED = "quality", "judged"
+#: Characters of the reason that such a score is kept with.
+_REASON = 300
 
 
 async def no_trace(trace_id: str) -> Sequence[Span]:
@@ -50,8 +53,8 @@ class Online:
     ``means`` is what the scorers of the registry's sets need, without which none is asked, and ``trace_of`` reads the
     spans of a trace. ``spending`` outlives a restart once ``load`` was called.
 
-    ``errors`` counts verdicts that could not be had and ``reasons`` says why; such an answer has no score from the
-    judge: neither a 0 nor a guess.
+    ``errors`` counts verdicts that could not be had and ``reasons`` says why; such an answer has no ``quality``,
+    neither a 0 nor a guess, but the score ``judged`` that says why.
     """
 
     def __init__(  # house: parameters because each is a setting of its own in the configuration
@@ -127,7 +130,7 @@ class Online:
         found: list[Score] = []
         drawn: list[Output] = []
         now = self._clock()
-        probability = self.sampling.probability() if self.judge else 0.0
+        probability = self.sampling.wanted() if self.judge else 0.0
         outputs = [replace(o, time_ns=now) if o.time_ns > now else o for o in outputs_of(spans)]
         for output in outputs:
             found += [_score(output, name, value, by=f"check:{name}") for name, value in checked(output).items()]
@@ -179,10 +182,13 @@ class Online:
     async def _live(self, output: Output, probability: float) -> list[Score]:
         async with self._turns:
             # Many may be drawn at once: the budget is looked at again before each of them is asked.
-            return [] if self.sampling.resting else await self._judged_live(output, probability)
+            if self.sampling.resting:
+                return [_missed(output, self.judge, "Today's budget of the judge is spent.")]
+            return await self._judged_live(output, probability)
 
     async def _judged_live(self, output: Output, probability: float) -> list[Score]:
         found: list[Score] = []
+        why = ""
         label = drawn_label(probability) if probability < 1.0 else ""
         try:
             version = self._registry.resolve(self.judge, kind="judges", key=output.trace_id).version
@@ -197,9 +203,11 @@ class Online:
             self._count(error.code)
             if isinstance(error, PaidInVain):
                 self._spending.pay(QUALITY, error.cost_usd)
+            why = str(error)
         except Exception as error:  # house: except because one judge's mistake must not cost the other answers' scores
             self._count(type(error).__name__)
-        return found
+            why = f"internal error ({type(error).__name__})"
+        return found or [_missed(output, self.judge, why)]
 
     async def _agreement(self, output: Output, version: Version) -> Score:
         items = self._golden_items()
@@ -280,6 +288,11 @@ def _score(output: Output, name: str, value: float, *, by: str) -> Score:
         project=output.project,
         stamp=output.stamp,
     )
+
+
+def _missed(output: Output, judge: str, why: str) -> Score:
+    """What is left of an answer that was drawn for the judge and got no verdict."""
+    return replace(_score(output, JUDGED, 0.0, by=f"judge:{parse_address(judge, 'judges').name}"), reason=why[:_REASON])
 
 
 def _by_judge(output: Output, version: Version, name: str, value: float, reason: str) -> Score:

@@ -87,6 +87,10 @@ class Sampling:
             return 0.0
         return self.raised if self.raised > self.share and self.evidence() >= WARNING else self.share
 
+    def wanted(self) -> float:
+        """The same, whether or not the budget allows it. Rest does not raise it: nothing would come of it."""
+        return self.share if self.resting else self.probability()
+
     def draw(self, probability: float) -> bool:
         """Whether one answer is drawn."""
         return probability > 0.0 and self._rng() < probability

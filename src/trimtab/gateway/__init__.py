@@ -1,5 +1,6 @@
 """The gateway: between applications and their models. ``serve.py`` shows a whole request on one page."""
 
+from .app import nothing_here
 from .ask import Ask, read_ask
 from .attempts import Attempts, Candidate
 from .balance import order
@@ -7,6 +8,7 @@ from .breakerlog import BreakerLog
 from .budgets import period_of
 from .exposition import health_lines
 from .gateway import Gateway
+from .handles import Handles
 from .health import RouteHealth, TargetHealth
 from .keys import PREFIX, ROLES, Key, Keys
 from .limits import Limits
@@ -31,6 +33,7 @@ __all__ = [
     "BreakerLog",
     "Candidate",
     "Gateway",
+    "Handles",
     "Key",
     "Keys",
     "Ledger",
@@ -45,6 +48,7 @@ __all__ = [
     "Teams",
     "UsageRow",
     "health_lines",
+    "nothing_here",
     "order",
     "period_of",
     "read_ask",

@@ -29,8 +29,10 @@ def account(live: LiveTrace, route: str, estimator: Estimator, *, reserved: bool
     before any model was asked has none, unless something was ``reserved`` for it. Trimtab's own requests count by model
     only: no budget of a route is for them.
     """
-    if not live.attempts or (live.ask.native is not None and live.ask.native.dialect == COUNT):
-        return Account(rows=(_nothing(live, route),) if reserved else ())  # counting tokens is free at every vendor
+    native = live.ask.native
+    if not live.attempts or (native is not None and (native.dialect == COUNT or live.ask.stored is not None)):
+        # Counting tokens is free at every vendor, and so is reading what was paid for.
+        return Account(rows=(_nothing(live, route),) if reserved else ())
     last = live.attempts[-1]
     for attempt in live.attempts:
         if attempt.estimated and attempt.usage is not None:

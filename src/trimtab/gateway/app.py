@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trimtab.core import NotFound, Overloaded, Stamp, TrimtabError, Unauthorized
+from trimtab.core import MethodNotAllowed, NotFound, Overloaded, Stamp, TrimtabError, Unauthorized, now_ns
 
 from .ask import Ask, bearer
 from .caller import Caller, Gone, Headers, Receive, Scope, Send, encoded, plain
 from .live import LiveTrace
 from .models import model_answer
 from .serve import answer, read, serve
-from .surfaces import CHAT, MODELS, SURFACES, Surface, lists_models
+from .stored import PATH, read_stored, stored_bytes
+from .surfaces import CHAT, MODELS, RESPONSES_SURFACE, SURFACES, Surface, lists_models
 from .wire import error_headers, error_status
 
 if TYPE_CHECKING:
@@ -35,11 +36,6 @@ NOTHING: Mapping[str, str] = {}
 STOPS = "graceful shutdown"
 
 
-class MethodNotAllowed(TrimtabError):
-    status = 405
-    code = "method_not_allowed"
-
-
 async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
     """One HTTP request."""
     if scope["type"] != "http":
@@ -49,7 +45,7 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
     surface = SURFACES.get(scope["path"])
     try:
         if surface is None:
-            await _models(gateway, caller, scope)
+            await _models(gateway, caller, live, scope)
         elif scope["method"] != "POST":
             raise _not_allowed(scope, "POST")
         else:
@@ -103,8 +99,17 @@ async def _stream(gateway: Gateway, ask: Ask, caller: Caller, live: LiveTrace, s
         await chunks.aclose()
 
 
-async def _models(gateway: Gateway, caller: Caller, scope: Scope) -> None:
+async def _stored(gateway: Gateway, caller: Caller, live: LiveTrace, scope: Scope) -> None:
+    """A response that a provider keeps."""
+    reply = await answer(gateway, read_stored(gateway, caller.headers, scope), live)
+    await caller.reply(200, [*JSON, *_names(live, RESPONSES_SURFACE, whole=True)], stored_bytes(reply, live))
+
+
+async def _models(gateway: Gateway, caller: Caller, live: LiveTrace, scope: Scope) -> None:
     path = scope["path"]
+    if path.startswith(PATH):
+        await _stored(gateway, caller, live, scope)
+        return
     if not lists_models(path):
         raise NotFound(f"There is no {path[:200]}.", mend=f"There is {', '.join((*SURFACES, MODELS))}.")
     if scope["method"] != "GET":
@@ -124,6 +129,17 @@ async def _refuse(
     await caller.reply(error_status(error), headers, surface.error(error))
 
 
+async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer of a process that serves no models, in the shape that its clients read."""
+    if scope["type"] != "http":
+        raise RuntimeError(f"the gateway speaks HTTP, not {scope['type']}")
+    live = LiveTrace(now_ns)
+    mend = "Ask a gateway process: `trimtab up --role gateway` starts one on the same data folder."
+    error = NotFound("This process serves no models.", mend=mend)
+    surface = SURFACES.get(scope["path"]) or _nearest(scope["path"])
+    await _refuse(Caller(scope, receive, send, live), live, error, surface)
+
+
 def _nearest(path: str) -> Surface:
     """The surface whose clients ask at a path where there is nothing."""
     return SURFACES["/v1/messages"] if path.startswith("/v1/messages/") else CHAT
@@ -139,7 +155,7 @@ def _names(live: LiveTrace, surface: Surface, *, whole: bool = False) -> Headers
         names.append((b"x-trimtab-stamp", stamp))
     if live.cache:
         names.append((b"x-trimtab-cache", live.cache.encode()))
-    if whole and (attempts := live.attempts):
+    if whole and not live.pending and (attempts := live.attempts):
         first = attempts[0]  # mostly the only one, whose cost the ledger and the trace have asked for by now
         cost = first.cost if len(attempts) == 1 and first.cost_of is not None else live.cost
         names.append((b"x-trimtab-cost-usd", b"unpriced" if cost is None else b"%.9f" % cost))

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.core import LAYER_OF_KIND, BadInput, Forbidden, Message, Native, TooLarge
 from trimtab.guard.provenance import Provenance, read_sources
 
+from .handles import Stored
 from .keys import Key
 
 #: Largest request body, in bytes.
@@ -47,7 +48,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     seconds for the whole request, 0 = the route's. ``key`` is None for Trimtab's own requests. ``native`` is the
     request in its own words when it came in another dialect than chat completions. ``plan`` are the tools that were
     agreed for this conversation, each as often as it may be used; None where nothing was agreed.
-    ``sources`` tells which messages, or parts of them, are texts from outside.
+    ``sources`` tells which messages, or parts of them, are texts from outside. ``background`` says that the provider is
+    to make the answer while nobody waits for it. ``stored`` is there when nothing is asked of a model, but something of
+    a response that its provider keeps.
     """
 
     model: str
@@ -66,6 +69,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     native: Native | None = None
     plan: tuple[str, ...] | None = None
     sources: tuple[Provenance, ...] = ()
+    background: bool = False
+    stored: Stored | None = None
 
 
 def bearer(headers: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from trimtab.core import Call, Chunk, Model, ModelError, ModelTimeout, TrimtabError, Usage, new_span_id
+from trimtab.providers import COUNT
 from trimtab.traces import price_of
 
 from .breaker import FirstByteTimeout, cause_of
@@ -18,6 +19,7 @@ from .patience import Patience
 from .prefix import BYTES_PER_TOKEN, Prompt, render
 from .reasons import Filtered
 from .route import Route
+from .sureness import Sureness
 
 #: Pieces of a stream that say nothing yet (a role, an empty text) are held back until one says something, up to this
 #: many: nothing has been passed on, so another model may still be asked.
@@ -44,7 +46,7 @@ class Attempt(msgspec.Struct, kw_only=True, eq=False):
     ``estimated`` says that ``usage`` is our estimate, because the answer was cut before the vendor told it. ``hedge``
     is ``won`` or ``lost`` where two were asked at once. ``cache`` says which cache answered in place of the model;
     such an attempt used no tokens, and ``saved`` is what the answer had used when it was made. ``cost`` is US dollars
-    for the usage ``cost_of``.
+    for the usage ``cost_of``. ``sureness`` reads the log-probabilities where they were asked for.
     """
 
     ref: str
@@ -65,11 +67,12 @@ class Attempt(msgspec.Struct, kw_only=True, eq=False):
     saved: Usage | None = None
     cost: float | None = None
     cost_of: Usage | None = None
+    sureness: Sureness | None = None
 
     @property
     def special(self) -> bool:
         """Whether something about it is out of the ordinary."""
-        return bool(self.estimated or self.hedge or self.cache)
+        return bool(self.estimated or self.hedge or self.cache or self.sureness)
 
     @property
     def pin(self) -> str:
@@ -89,6 +92,8 @@ class Attempt(msgspec.Struct, kw_only=True, eq=False):
         if chunk.usage is not None:
             self.usage = chunk.usage
         self.relayed += len(chunk.text)
+        if self.sureness is not None:
+            self.sureness.read(chunk)
         for part in chunk.tool_calls:
             merge_tool_call(self.tool_calls, part)
 
@@ -106,6 +111,8 @@ class Asking:
     ) -> None:  # fmt: skip
         ref, model = candidate
         self.attempt = Attempt(ref=ref, start_ns=clock())
+        if call.params.get("logprobs"):
+            self.attempt.sureness = Sureness()
         self._call = call
         self._state = state
         self._target = target
@@ -121,6 +128,7 @@ class Asking:
         work = self._work = state.work(ref, prompt) if prompt is not None else 0.0
         self._ahead = target.queue + work
         self._closed = False
+        self._counts = call.native is not None and call.native.dialect == COUNT  # tokens: no answer of a model
         self.done = False  # whether the answer is whole
         target.began(route.limits_of.get(ref), work, start)
         if prompt is not None:
@@ -150,6 +158,8 @@ class Asking:
         if self._work:
             self._target.queue -= self._work
             self._work = 0.0
+        if self._counts:
+            return held
         self._target.first(self._ahead, now - self._start, now)
         if self._hedged:  # when to hedge is a quantile of these
             self._state.answer_began(self._call.stream, now - self._start)
@@ -212,7 +222,7 @@ class Asking:
                 attempt.error = error
                 target.failed(cause_of(error), now - self._start, now, error.retry_after or 0.0)
             elif self.done or attempt.finish:
-                target.succeeded(attempt.usage, now, now - self._start)
+                target.succeeded(attempt.usage, now, None if self._counts else now - self._start)
             else:
                 target.abandoned()
             if attempt.usage is None and not self.done and (attempt.first_ns or error is None):

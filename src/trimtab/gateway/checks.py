@@ -135,6 +135,22 @@ def _heading(what: What, limit: int) -> Heading | None:
     return Heading(said, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name)
 
 
+def tightest(checks: Sequence[Check], levels: Sequence[Level], now_ns: int) -> Mapping[str, float]:
+    """Of the budgets that a request met, the one that lasts the shortest: ``left``, the share of its money that is
+    neither spent nor reserved, and ``time``, the share of its period that is still to come. Empty where no counter
+    told its level."""
+    found = []
+    for check, level in zip(checks, levels, strict=False):
+        if check.what == "budget_usd":
+            period = check.period(now_ns)
+            left = max(0.0, 1.0 - (level.used + level.reserved) / check.limit)
+            found.append((left, (period.end_ns - now_ns) / (period.end_ns - period.start_ns)))
+    if not found:
+        return {}
+    left, time = min(found, key=lambda each: each[0] / max(each[1], 1e-9))
+    return {"left": round(left, 4), "time": round(time, 4)}
+
+
 def purse_name(scope: str, who: str, period: Period) -> str:
     """The counter of a budget."""
     return f"{scope}:{who}:usd:{period.name}"

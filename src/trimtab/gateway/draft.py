@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from trimtab.core import BadInput, Call, ConfigError, Layer, Message, TrimtabError, Version
+from trimtab.core import (
+    INDEX_SOURCE,
+    INDEX_WATERMARK,
+    BadInput,
+    Call,
+    ConfigError,
+    Layer,
+    Message,
+    TrimtabError,
+    Version,
+)
 from trimtab.knowledge import quarantined, render
 from trimtab.prompts import Template, params_of, validate
 
@@ -129,7 +139,9 @@ async def ground(gateway: Gateway, draft: Draft, live: LiveTrace, quarantine: fl
         raise
     live.passages = [asdict(passage) for passage in found]
     text = render(found)
-    attributes: dict[str, Any] = {"found": len(found)}
+    # Sources may have been read anew since, and their snapshot not be served.
+    newest_ns = gateway.registry.newest_ns(version.kind, version.name)
+    attributes: dict[str, Any] = {"found": len(found), INDEX_WATERMARK: version.created_ns, INDEX_SOURCE: newest_ns}
     if kept_out := quarantined(version, quarantine):
         attributes["quarantined"] = kept_out[:_MOST_NAMED]
     live.step(version.name, "retriever", since_ns, Layer.KNOWLEDGE, output=text, attributes=attributes)

@@ -39,6 +39,7 @@ from trimtab.guard.actions import DEFAULT_RULES, ActionRules, tools_of
 from trimtab.guard.text import encodable
 
 from .actions import conversation_of, held, put_to_a_person
+from .continued import refuse_kept
 from .dualnotes import Noted, noting
 from .live import LiveTrace
 from .toolcalls import CallText
@@ -75,6 +76,7 @@ class Dual:
     """Answers in the place of the models of a route with the section ``dual``."""
 
     def __init__(self, gateway: Gateway, ready: Prepared, call: Call, live: LiveTrace) -> None:
+        refuse_kept(call)
         self._gateway = gateway
         self._ready = ready
         self._call = call

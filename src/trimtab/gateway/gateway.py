@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trimtab.core import (
@@ -26,7 +27,7 @@ from trimtab.core import (
 )
 from trimtab.guard.pins import ToolPins
 from trimtab.knowledge import Corpora
-from trimtab.providers import Providers
+from trimtab.providers import RESPONSES, Providers
 from trimtab.registry import Registry
 from trimtab.traces import Recorder
 
@@ -35,7 +36,10 @@ from .ask import Ask
 from .attempts import Attempts, Candidate, absent
 from .balance import order
 from .cache import Embed
+from .continued import Continued, able, previous_of, refuse_unjudged, refuse_unread
 from .dialogue import Vectors
+from .embedded import Embedded
+from .handles import Handle, Handles
 from .health import Health, RouteHealth
 from .keys import Keys
 from .limits import Limits
@@ -50,6 +54,8 @@ from .serve import serve
 if TYPE_CHECKING:
     from trimtab.guard.approvals import Approvals
     from trimtab.guard.dialogue.conversations import Conversations
+
+    from .gates import Asking
 
 T = TypeVar("T")
 
@@ -82,7 +88,9 @@ class Gateway:
         self.approvals: Approvals | None = None  # the queue of tool calls that a person must decide
         self.conversations: Conversations | None = None  # what flows know of conversations that are sent in parts
         self.vectors = Vectors()
+        self.embedded = Embedded()
         self.tool_pins = ToolPins()  # wiring puts those that last in its place
+        self.handles = Handles(token_bytes(32))  # wiring: those that all processes read
         self.clock = clock
         self.started_ns = clock()
         self._route_defaults = dict(route_defaults or {})
@@ -109,7 +117,8 @@ class Gateway:
     async def replay(self, root: Span, pins: Mapping[str, str]) -> list[Span]:
         """Ask a recorded request again, with its own versions except ``pins``. Records nothing.
 
-        Returns the spans that it would have recorded, root first; an error of the request is in them, not raised.
+        Returns the spans that it would have recorded, root first; an error of the request is in them, not raised. None
+        for one that went on from an earlier response, since what was said before is not here.
         Raises BadInput when ``root`` is not the root of a gateway's trace.
         """
         return await replay.replay(self, root, pins)
@@ -165,17 +174,30 @@ class Gateway:
         """The models of a route. One that is not there counts as one that fails."""
         return tuple([Candidate(ref, self._model(ref)) for ref in route.refs])
 
-    def choose(self, ready: Prepared, call: Call, live: LiveTrace) -> Attempts | Remembered:
-        """The models to ask, in order, behind one budget and the route's cache."""
+    def choose(self, ready: Prepared, call: Call, live: LiveTrace) -> Asking:
+        """The models to ask, in order, behind one budget and the route's cache.
+
+        Raises BadInput where a response is to go on from one that none of them can know.
+        """
         now = asyncio.get_running_loop().time()
         route, candidates = ready.route, ready.candidates
+        previous: Handle | None = None
+        responses = call.native is not None and call.native.dialect == RESPONSES
+        if responses:
+            previous = previous_of(self, call, live)
+            refuse_unread(ready, previous, live)
+            refuse_unjudged(ready, call, previous, live)
+            candidates = able(self, candidates, previous, live)
         state = self._health.of(route, now)
+        if live.ask.background and route.hedge is not None:
+            route = replace(route, hedge=None)  # the slower one would be made, and paid, all the same
         prompt = Prompt.of(call, route.prefix.block) if route.strategy == "prefix" else None
         if len(candidates) > 1:
             sights = state.sights(route, prompt, prices_of(route, call), now)
             session = sticky_key(route.sticky, live.ask, "") if route.sticky else ""
             models = dict(candidates)
-            candidates = tuple([Candidate(r, models[r]) for r in order(route, live.draw, sights, session=session)])
+            refs = order(route, live.draw, sights, session=session)
+            candidates = tuple([Candidate(ref, models[ref]) for ref in refs if ref in models])
         attempts = Attempts(
             candidates,
             route=route,
@@ -186,11 +208,12 @@ class Gateway:
         )
         live.attempts = attempts.log
         live.call_messages = call.messages
-        if route.cache is None or not wished(live, route, call):
-            return attempts
-        semantic = route.cache.semantic
-        embed = self._embedder(semantic.model) if semantic is not None else None
-        return Remembered(attempts, Caches(*state.caches(route.cache, embed)), route, live, self.clock)
+        asked: Attempts | Remembered = attempts
+        if route.cache is not None and wished(live, route, call) and previous is None and not live.ask.background:
+            semantic = route.cache.semantic
+            embed = self._embedder(semantic.model) if semantic is not None else None
+            asked = Remembered(attempts, Caches(*state.caches(route.cache, embed)), route, live, self.clock)
+        return Continued(self, asked, attempts.log, live, previous) if responses else asked
 
     def forget_ways(self) -> None:
         """The providers are others now: look every model up again."""

@@ -107,11 +107,12 @@ class TargetState:
         self.work = self.work * KEPT + ahead
         self.seconds = self.seconds * KEPT + seconds
 
-    def succeeded(self, usage: Usage | None, now: float, seconds: float = 0.0) -> None:
-        """It answered to the end, after so many seconds."""
+    def succeeded(self, usage: Usage | None, now: float, seconds: float | None = 0.0) -> None:
+        """It answered to the end, after so many seconds; None where no model had to answer."""
         self.answered += 1
-        self.whole_answers.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.whole_answers.seconds += seconds
+        if seconds is not None:
+            self.whole_answers.counts[bisect_left(BOUNDS, seconds)] += 1
+            self.whole_answers.seconds += seconds
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.cached_tokens += usage.cached_tokens

@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from trimtab.core import TrimtabError, Unauthorized, now_ns
-from trimtab.store import Answer, Demand, Level, Shared, SharedState
+from trimtab.store import Answer, Demand, Level, Shared, SharedState, taken
 
 from .accounting import Account, account, sent_bytes
 from .budgets import PERIODS, period_of
-from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of, waited_for
+from .checks import Check, Plan, headers_of, plan_of, purse_name, refuse, steps_of, tightest, waited_for
 from .estimate import Estimator, Size
 from .keys import Key
+from .late import LATE_S, Late
 from .limitset import NO_LIMITS, LimitSet, read_limits
 from .lines import Lines, Place
 from .live import LiveTrace
@@ -82,6 +83,7 @@ class Limits:
         self._strangers = Strangers()
         self._plans: dict[tuple[str, str], Plan] = {}
         self._purses = Purses(self.shared, ledger, clock)
+        self.late = Late(ledger, clock, self.charge)
         self._ending: set[asyncio.Task[None]] = set()
         self._auditor: asyncio.Task[None] | None = None
 
@@ -90,9 +92,11 @@ class Limits:
         has been taken then, and ``wait_in`` decides. Trimtab's own requests (no key) are counted and not limited."""
         admission = self._asking(route, live)
         plan = admission.plan
-        if not plan.checks:
+        if not plan.checks and not live.ask.background:
             return admission
-        if plan.money or self._lines or self.shared.poll_s or not isinstance(self.shared, Shared):
+        if plan.money or live.ask.background or self._lines:
+            return None
+        if self.shared.poll_s or not isinstance(self.shared, Shared):
             return None
         tokens = self.estimator.expected(route.name, sent_bytes(live), live.ask.params) if plan.sized else 0
         demands = tuple([check.always or check.tokens(tokens) for check in plan.checks])
@@ -107,40 +111,48 @@ class Limits:
         """The way in for a request that may have to wait. Raises OverLimit (429) or BudgetSpent (402), naming the
         limit, what was used and when to come back."""
         admission = self._asking(route, live)
-        if admission.plan.checks:
+        if admission.plan.checks or live.ask.background:
             await self._enter(admission)
         return admission
 
     def _asking(self, route: Route, live: LiveTrace) -> Admission:
         key = live.ask.key
-        return Admission(_NOTHING if key is None else self._plan(key, route), route, live)
+        plan = _NOTHING if key is None else self._plan(key, route)
+        if live.ask.stored is not None:  # what was paid for may be read when the budget is spent
+            checks = tuple([check for check in plan.checks if check.what in ("rpm", "max_parallel")])
+            plan = plan._replace(checks=checks, money=False, sized=False)
+        return Admission(plan, route, live)
 
     async def _enter(self, admission: Admission) -> None:
         """Take what the request needs, or raise. Waiting requests are served in their order."""
-        plan, live = admission.plan, admission.live
+        plan, live, late = admission.plan, admission.live, admission.live.ask.background
+        if late:
+            self.late.check()
         now = live.start_ns  # the ledger puts the request into the period of its start, and so do the counters
         money = 0
-        if plan.sized:
+        if plan.sized or late:
             admission.size = self.estimator.size(admission.route.name, sent_bytes(live), live.ask.params)
-            money = dearest(admission.route, admission.size) if plan.money else 0
+            money = dearest(admission.route, admission.size) if plan.money or late else 0
         demands = tuple([check.always or check.demand(admission.size, money, now) for check in plan.checks])
-        ttl = admission.route.total + SPARE_S
+        ttl = admission.route.total + SPARE_S + (LATE_S if late else 0.0)
         if plan.money:
             for check, demand in zip(plan.checks, demands, strict=True):
                 if check.what == "budget_usd" and demand.name not in self._purses:
                     await self._purses.meet(demand.name, check.scope, check.who, check.period(now))
         try:
-            answer = await self._acquire(plan, demands, live, ttl)
+            answer = await self._acquire(plan, demands, live, ttl) if demands else Answer()
         except asyncio.CancelledError:  # what was asked for may have been given by now
             held = tuple(demand for demand in demands if demand.kind != "rate")
             self._finish(self._give(live, held, Account()))
             raise
         live.limit_headers = headers_of(plan.checks, [level.used for level in answer.levels], demands, -1)
+        if plan.money:
+            live.notes = {**live.notes, "budget": tightest(plan.checks, answer.levels, now)}
         admission.demands = demands
-        if plan.money and self._ledger is not None:
+        if (plan.money or late) and self._ledger is not None:
             try:
                 await self._ledger.reserve(self._reservation(admission, money))
-            except asyncio.CancelledError:  # what fails to be entered is not left either
+            except (asyncio.CancelledError, TrimtabError):  # what fails to be entered is not left either
                 self._finish(self._end(admission, account(live, admission.route.name, self.estimator, reserved=True)))
                 raise
 
@@ -148,7 +160,10 @@ class Limits:
         """Settle on what was used; where that takes a while, it must be waited for. Never raises, and is not undone by
         a second cancellation."""
         live, route = admission.live, admission.route
-        found = account(live, route.name, self.estimator, reserved=admission.plan.money)
+        cut = live.ask.background and live.attempts and live.attempts[-1].estimated
+        if live.pending or cut:  # the provider may make it all the same
+            return asyncio.shield(self._finish(self._defer(admission)))
+        found = account(live, route.name, self.estimator, reserved=admission.plan.money or live.ask.background)
         if admission.demands and (admission.plan.money or not isinstance(self.shared, Shared)):
             return asyncio.shield(self._finish(self._end(admission, found)))
         if found.rows and self._ledger is not None:
@@ -214,6 +229,7 @@ class Limits:
             self._auditor.cancel()
             await asyncio.gather(self._auditor, return_exceptions=True)
             self._auditor = None
+        await self.late.close()
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 
@@ -316,6 +332,19 @@ class Limits:
         except TrimtabError as error:  # the answer is there; the next comparison puts the counter right
             log.warning("The request %s could not be settled: %s", admission.live.trace_id, error)
 
+    async def _defer(self, admission: Admission) -> None:
+        """The answer is still to come: its places are free again, and its money stays reserved."""
+        live, demands = admission.live, tuple([each for each in admission.demands if each.kind != "money"])
+        self.late.keep(live.trace_id)
+        if not demands:
+            return
+        amounts = [taken(demand) for demand in demands]
+        try:
+            await self.shared.settle(live.trace_id, demands, amounts, now_ns=self._clock())
+        except TrimtabError as error:  # its places fall free by themselves
+            log.warning("The request %s could not be settled: %s", live.trace_id, error)
+        self._wake(demands)
+
     async def _give(self, live: LiveTrace, demands: Sequence[Demand], found: Account) -> None:
         await self.shared.settle(live.trace_id, demands, _amounts(demands, found), now_ns=self._clock())
         self._wake(demands)
@@ -347,6 +376,7 @@ class Limits:
         while True:
             await asyncio.sleep(AUDIT_S)
             try:
+                await self.late.expire()
                 await self.audit()
             except TrimtabError as error:
                 log.warning("The counters could not be compared with the ledger: %s", error)

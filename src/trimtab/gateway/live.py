@@ -63,6 +63,9 @@ class LiveTrace:
     limit_headers: Sequence[tuple[bytes, bytes]] = ()  # what its limits stand at, as its client hears it
     cache = ""  # hit or miss, where the route has a cache and the request may use it
     cache_wish = ""  # what the client said about it
+    notes: Mapping[str, Any] = _NOTHING  # what else is kept with the request: its tightest budget, its embedding
+    kept: Mapping[str, str] = _NOTHING  # what the trace says of responses that a provider keeps: their ids for clients
+    pending = False  # the provider still makes the answer, in the background
     _kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
     _steps: tuple[Span, ...] = ()
     _first_ns = 0
@@ -207,7 +210,8 @@ class LiveTrace:
         attributes: dict[str, Any] = {
             # Embeddings are no answer that could be scored or asked again.
             # Who was over a limit was not served, so nobody is to judge an answer.
-            "gateway": bool(self.route) and not embeds and not self._over_limit,
+            # An answer that is still to come, or that somebody only fetches, is none here.
+            "gateway": bool(self.route) and not (embeds or self._over_limit or self.pending or ask.stored),
             "ask": {
                 "model": ask.model,
                 "messages": list(messages),
@@ -229,6 +233,10 @@ class LiveTrace:
             attributes["plan"] = list(ask.plan)
         if self.cache:
             attributes["cache"] = self.cache
+        if self.notes:
+            attributes |= self.notes
+        if self.kept:
+            attributes |= self.kept
         if last is not None:
             if last.tool_calls:
                 attributes["tool_calls"] = last.tool_calls
@@ -350,6 +358,8 @@ def _special(attempt: Attempt) -> dict[str, Any]:
         found["hedge"] = attempt.hedge
     if attempt.cache:
         found |= {"cached_by": attempt.cache, "saved_usd": priced(attempt, attempt.saved)}
+    if attempt.sureness is not None and (mean := attempt.sureness.mean) is not None:
+        found["logprob"] = round(mean, 5)
     return found
 
 

@@ -109,6 +109,23 @@ def interrupt(
     return found
 
 
+def end(connection: Connection, row: UsageRow) -> UsageRow | None:
+    """End one reservation, as the row says or, in the state ``interrupted``, charged as it was reserved. Returns what
+    was written; None where it had ended. It is paid by whom it was reserved for, whatever has changed since."""
+    if row.state == "interrupted":
+        return next(iter(interrupt(connection, ids=[row.id])), None)
+    usage = tables.usage
+    there = connection.execute(
+        select(usage.c.time_ns, usage.c.key, usage.c.team, usage.c.route).where(usage.c.id == row.id)
+    ).mappings().first()  # fmt: skip
+    if there is not None:
+        row = msgspec.structs.replace(row, **there)
+    if not _write_rows(connection, [row]):
+        return None
+    _add_to_days(connection, [row])
+    return row
+
+
 def spent(connection: Connection, scope: str, who: str, days: tuple[int, int]) -> int:
     """Billionths of a dollar that ``who`` of a scope (key, team, route) spent from the first to the last day."""
     table = tables.usage_days

@@ -23,8 +23,11 @@ async def replay(gateway: Gateway, root: Span, pins: Mapping[str, str]) -> list[
     """See ``Gateway.replay``.
 
     The model is not pinned but drawn again by the same route with the same draw, so that a route put back may choose
-    another one; ``pins["models"]`` overrules it.
+    another one; ``pins["models"]`` overrules it. A request that went on from an earlier response gives nothing:
+    what was said before is not here.
     """
+    if root.attributes.get("previous_response_id"):
+        return []
     kept = root.attributes.get("ask")
     if root.parent_id or not root.attributes.get("gateway") or not isinstance(kept, Mapping):
         mend = "Give the root span of a request that the gateway served."

@@ -17,6 +17,7 @@ from .gates import Asking, leave, leave_whole
 from .limits import Admission
 from .live import LiveTrace
 from .prepared import Prepared
+from .stored import fetching
 from .wire import joined
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ async def answer(gateway: Gateway, ask: Ask, live: LiveTrace) -> Chunk:
         call, attempt = await question(gateway, ready, live)
         reply = await leave_whole(gateway, ready, attempt, call, live)  # stamp.model; 502, 504              layer 1
         live.passing(reply)  # what is kept of the answer never holds what the guard gives back
+        if reply.native is not None:
+            gateway.embedded.note(live, reply)
         if live.vault is not None:
             reply = joined([live.restored(reply), *filter(None, [live.rest()])])
         return reply
@@ -89,6 +92,8 @@ async def serve(gateway: Gateway, ask: Ask, live: LiveTrace) -> AsyncGenerator[C
 async def question(gateway: Gateway, ready: Prepared, live: LiveTrace) -> tuple[Call, Asking]:
     """What the models are asked, and who they are: everything between the way in and the way out."""
     ask, route, policy = live.ask, ready.route, ready.policy
+    if ask.stored is not None:  # nothing is asked of a model: one has said it, and its provider has kept it
+        return fetching(gateway, ready, live, ask.stored)
     if ready.untouched and not ask.prompt and not ask.variables:  # nothing is put before it, nothing looks at it
         call = call_of(ask, route, ask.messages, ask.params)
         return call, gateway.choose(ready, call, live)

@@ -49,6 +49,11 @@ class UsageLedger(Protocol):
         """Write how requests ended; returns when ``spent`` counts them."""
         ...
 
+    async def end(self, row: UsageRow) -> UsageRow | None:
+        """End a reservation that outlived its request, as the row says or, where its state is ``interrupted``, charged
+        as it was reserved. Returns the row as it was written, None where it had ended before. Raises Overloaded."""
+        ...
+
     def refuse(self, refusal: Refusal) -> None:
         """Keep a refusal. Never blocks."""
         ...
@@ -108,6 +113,12 @@ class Ledger:
         if self._metadata.shared and not self.failing:  # other processes read the sums as well
             await self.flush()
 
+    async def end(self, row: UsageRow) -> UsageRow | None:
+        await self.flush()
+        if self._stuck:  # the reservation itself may not be there yet
+            raise self._silent()
+        return await self._metadata.write(lambda c: records.end(c, row))
+
     def refuse(self, refusal: Refusal) -> None:
         if len(self._refusals) >= REFUSALS_WAITING:
             self.lost += 1
@@ -126,7 +137,10 @@ class Ledger:
                     return found
         except TimeoutError:
             self._fails("TimeoutError")
-        raise Overloaded(f"The usage ledger does not answer: {self.failing}.", mend="Try again.", retry_after=1)
+        raise self._silent()
+
+    def _silent(self) -> Overloaded:
+        return Overloaded(f"The usage ledger does not answer: {self.failing}.", mend="Try again.", retry_after=1)
 
     @property
     def _stuck(self) -> bool:

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 
 from .verdicts import Finding, placeholder
 
-_PLACEHOLDER = re.compile(r"\[[a-z][a-z0-9-]{0,40}-\d{1,4}\]")
-_BEGUN = re.compile(r"\[(?:[a-z][a-z0-9-]{0,45})?\Z")
+_PLACEHOLDER = re.compile(r"\[[a-z][a-z0-9-]{0,40}-\d{1,7}\]")
+_BEGUN = re.compile(r"\[(?:[a-z][a-z0-9-]{0,48})?\Z")
 _BEFORE = 2048
 
 
 class Vault:
-    """Values by placeholder. ``rules`` are the names of those whose findings may be taken back."""
+    """Values by placeholder. ``rules`` are the names of those whose findings may be taken back. Placeholders are
+    counted from ``after`` on."""
 
-    def __init__(self, rules: frozenset[str]) -> None:
+    def __init__(self, rules: frozenset[str], *, after: int = 0) -> None:
         self._rules = rules
+        self._after = after
         self._values: dict[str, str] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
@@ -32,7 +34,7 @@ class Vault:
             return placeholder(finding.rule)
         kind = finding.kind or finding.rule
         if (kind, text) not in self._names:
-            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._counts[kind] = self._counts.get(kind, self._after) + 1
             name = f"[{kind}-{self._counts[kind]}]"
             self._names[kind, text] = name
             self._values[name] = text

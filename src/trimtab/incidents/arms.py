@@ -154,7 +154,9 @@ class Tally:
             proven = any(value >= self._needed for value in breaks) and self._arm(_ALL, "all").e_value >= self._needed
             return asked >= _SOME and settled and proven
         values = sorted((arm.e_value for arm in self._restoring()), reverse=True)
-        if not values or (len(self.rows) >= _ENOUGH and max(values[0], self._arm(_ALL, "all").e_value) < _NOTHING):
+        failed = sum(failed for failed, _ in self.rows)
+        enough = len(self.rows) >= _ENOUGH and failed >= _SOME
+        if not values or (enough and max(values[0], self._arm(_ALL, "all").e_value) < _NOTHING):
             return True
         clear = values[0] >= self._needed and all(self._far(value) for value in values[1:])
         return clear and self._far(self._left_over())

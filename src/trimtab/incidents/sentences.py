@@ -30,6 +30,8 @@ _FELL = {
     "spans_sent": "Applications lose spans before they are sent",
     "connected": "Traces of applications lack roots or parents",
     "fair_sample": "Doubtful answers escape the judge",
+    "judged": "Answers that were drawn for the judge get no verdict",
+    "budget_left": "A budget runs out before its day or month does",
     "quality": "Fewer answers pass the judge",
     "thumb": "Users like fewer answers",
 }

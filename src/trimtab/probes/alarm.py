@@ -101,5 +101,6 @@ def title_of(declared: Declaration, asset: str) -> str:
         "guard_benign": f"The guard policy {name} stops good requests",
         "retrieval": f"The corpus {name} no longer finds known documents",
         "judge": f"The judge {name} no longer agrees with the experts",
+        "citations": f"Answers from {name} no longer depend on what they cite",
         "corpus": f"The corpus {name} holds new instructions or contradictions",
     }[declared.kind]

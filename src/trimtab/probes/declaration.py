@@ -78,6 +78,14 @@ KINDS: dict[str, Kind] = {
             options={"queries": (10, 1, 200), "reference": (60, 20, 1000)},
         ),
         Kind(
+            name="citations", layer=Layer.KNOWLEDGE, asset="corpora", costs=True, every_s=3600.0,
+            value="citations that carry their answer",
+            help="Asks recorded questions again, with and without the document that was cited: does the answer change?",
+            runbook="Read the answers that stay as they are. Compare prompt and model with those of the reference: the"
+            " model answers from memory, or cites what it did not use. Take the last change of either back.",
+            options={"queries": (5, 1, 100), "reference": (60, 20, 1000)},
+        ),
+        Kind(
             name="corpus", layer=Layer.KNOWLEDGE, asset="corpora", costs=False, every_s=6 * 3600.0,
             value="findings",
             help="Looks in documents for instructions to a model, and for near-duplicate passages that disagree in a"
@@ -202,8 +210,10 @@ def usual(
     ]
     if judge and golden and not any(d.kind == "judge" for d in own):
         found.append(Declaration(name="judge", kind="judge", target=judge, dataset=golden))
-    covered = {d.target for d in own if d.kind == "vendor"}
-    for ref in dict.fromkeys(models):
+    covered, asked = {d.target for d in own if d.kind == "vendor"}, list(dict.fromkeys(models))
+    if asked:
+        found.append(Declaration(name="citations", kind="citations"))
+    for ref in asked:
         name = "vendor-" + "".join(letter if letter.isalnum() else "-" for letter in ref)[:80]
         if ref not in covered:
             found.append(Declaration(name=name, kind="vendor", target=ref))

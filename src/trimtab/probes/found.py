@@ -10,7 +10,7 @@ from typing import Any, Literal
 from trimtab.core import Version, parse_address
 from trimtab.knowledge import Corpora
 from trimtab.registry import Registry
-from trimtab.store import Blobs
+from trimtab.store import Blobs, Spans
 
 from .asking import Meter
 from .declaration import Declaration
@@ -39,7 +39,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What one run works with. ``state`` is what the last one left, ``rng`` all chance there is."""
+    """What one run works with. ``state`` is what the last one left, ``rng`` all chance there is, ``spans`` what was
+    recorded, None where nobody can read it."""
 
     declared: Declaration
     state: Mapping[str, Any]
@@ -49,6 +50,7 @@ class Job:
     blobs: Blobs
     rng: random.Random
     clock: Callable[[], int]
+    spans: Spans | None = None
 
 
 def standing(registry: Registry, address: str, kind: str) -> Version:

@@ -12,10 +12,11 @@ from typing import Any
 from trimtab.core import Conflict, NotFound, Overloaded, TrimtabError, new_id, now_ns
 from trimtab.knowledge import Corpora
 from trimtab.registry import Registry
-from trimtab.store import Blobs, Metadata
+from trimtab.store import Blobs, Metadata, Spans
 
 from .alarm import Alarm, Tell, deliver, news, pending, signal_of
 from .asking import Door, Meter
+from .citations import citations
 from .corpus import corpus
 from .declaration import Declaration
 from .found import Found, Job, printable
@@ -30,7 +31,7 @@ log = logging.getLogger("trimtab.probes")
 #: What runs of each kind do.
 RUNS: Mapping[str, Callable[[Job], Awaitable[Found]]] = {
     "vendor": vendor, "guard_attacks": guard_attacks, "guard_benign": guard_benign, "retrieval": retrieval,
-    "judge": judge, "corpus": corpus,
+    "judge": judge, "corpus": corpus, "citations": citations,
 }  # fmt: skip
 #: Seconds: until the first new probe runs, and from one to the next; between two looks; for one run, and beyond that
 #: until another process may take a run for lost.
@@ -57,9 +58,10 @@ class View:
 
 
 class Probes:
-    """One instance where the chores run. ``door`` opens models, ``tell`` is the incident desk."""
+    """One instance where the chores run. ``door`` opens models, ``tell`` is the incident desk, and ``spans`` what was
+    recorded."""
 
-    def __init__(
+    def __init__(  # house: parameters because each is a room of its own that some kind of probe works with
         self,
         declared: Sequence[Declaration],
         *,
@@ -69,11 +71,12 @@ class Probes:
         door: Door,
         tell: Tell | None = None,
         clock: Callable[[], int] = now_ns,
+        spans: Spans | None = None,
     ) -> None:
         self.declared = {one.name: one for one in declared}
         self._records, self._shared = Records(metadata), metadata.shared
         self._registry, self._corpora, self._blobs = registry, corpora, Blobs(metadata)
-        self._door, self._tell, self._clock = door, tell, clock
+        self._door, self._tell, self._clock, self._spans = door, tell, clock, spans
         self.rng = random.Random()
         self._holder = new_id("prb")
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -209,7 +212,7 @@ class Probes:
             async with self._turns, asyncio.timeout(RUN_S):
                 job = Job(
                     declared=one, state=known.get("state", {}), ask=meter, registry=self._registry,
-                    corpora=self._corpora, blobs=self._blobs, rng=self.rng, clock=self._clock,
+                    corpora=self._corpora, blobs=self._blobs, rng=self.rng, clock=self._clock, spans=self._spans,
                 )  # fmt: skip
                 found = await RUNS[one.kind](job)
             ended = replace(run, state=DONE, verdict=found.verdict, text=printable(found.text), value=found.value)

@@ -13,7 +13,7 @@ from .openai import OpenAI
 from .outbox import Outbox, outbox
 from .presets import PRESETS, Preset
 from .provider import KINDS, Provider, Providers, ProviderSpec
-from .responses import RESPONSES
+from .responses import RESPONSES, ended, stored_reply
 from .scripted import Identity, Scripted, Skill
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "Skill",
     "deadlines",
     "embed",
+    "ended",
     "estimate_tokens",
     "outbox",
+    "stored_reply",
 ]

@@ -31,9 +31,9 @@ class Endpoint:
         """The configured address, else the ``usual`` one, without a slash at its end."""
         return (self.base_url or usual).rstrip("/")
 
-    def way(self, url: str, headers: Mapping[str, str]) -> Way:
-        """What all posts to one address have in common."""
-        return self.http.way("POST", url, {**_ALWAYS, **headers, **self.headers})
+    def way(self, url: str, headers: Mapping[str, str], method: str = "POST") -> Way:
+        """What all requests of one kind to one address have in common."""
+        return self.http.way(method, url, {**_ALWAYS, **headers, **self.headers})
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response:
         """Send JSON. Raises what HttpClient raises."""

@@ -62,6 +62,27 @@ class OpenAI:
         finally:
             await response.close()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it has a Responses API, and so keeps the responses that it makes."""
+        return self._responses
+
+    async def kept(self, method: str, path: str, query: str, seconds: float) -> Mapping[str, Any]:
+        """What it says of a response that it keeps: ``path`` begins with the response's id. Raises ModelError, and
+        BadInput for a query that is not percent-encoded."""
+        path = f"/responses/{path}"
+        url = self._url(path, "") if self._preset.key_header == "api-key" else self._base + path
+        if query:
+            url += f"{'&' if '?' in url else '?'}{query}"
+        way = self._endpoint.way(url, self._headers[False], method)
+        response = await self._endpoint.http.send(way, b"", timeout=self._endpoint.within(seconds))
+        if response.status >= 300:
+            raise await self._refused(response)
+        try:
+            return decode(await response.read(), self._endpoint.name)
+        finally:
+            await response.close()
+
     async def _translated(self, name: str, call: Call, native: Native) -> AsyncIterator[Chunk]:
         """The answer to a client of another dialect: in it where the server has it too, else by way of chat."""
         if native.dialect == EMBEDDINGS:
@@ -143,6 +164,8 @@ class OpenAI:
         if response.status < 300:
             return response
         error = await self._refused(response)
+        if native.body.get("previous_response_id"):  # which was made there, so what is missing is that one (vLLM: 404)
+            raise error
         if response.status in _NO_SUCH_PATH and "model" not in error.message.lower() and name not in error.message:
             self._responses = False
             return None
@@ -182,7 +205,7 @@ class OpenAI:
         deployment."""
         if not self._endpoint.api_version:
             return self._base + ("" if self._base.endswith("/v1") else "/openai/v1") + path
-        where = "" if path == "/responses" else f"/deployments/{quote(name, safe='')}"
+        where = "" if path.startswith("/responses") else f"/deployments/{quote(name, safe='')}"
         return f"{self._base}/openai{where}{path}?api-version={quote(self._endpoint.api_version)}"
 
     async def _refused(self, response: Response) -> ModelError:

@@ -105,6 +105,19 @@ class Providers:
             raise NotFound(f"there is no model {ref!r}.", field="model", mend=f"Providers: {there}.")
         return provider.model(model)
 
+    def keeps(self, ref: str) -> bool:
+        """Whether the provider of a model has a Responses API of its own, and so keeps what it answers there."""
+        provider = self._providers.get(ref.partition("/")[0])
+        return isinstance(provider, OpenAI) and provider.keeps
+
+    def keeper(self, name: str) -> OpenAI:
+        """The account that keeps responses, by its name. Raises NotFound where it is gone."""
+        provider = self._providers.get(name)
+        if not isinstance(provider, OpenAI):
+            mend = "Put the provider back into the configuration."
+            raise NotFound(f"the account {name!r}, which keeps this response, is not there any more.", mend=mend)
+        return provider
+
     def embedder(self, ref: str) -> Callable[[Sequence[str]], Awaitable[list[list[float]]]]:
         """Texts to vectors, by the model behind ``provider/model``. Raises NotFound, listing what there is."""
         return functools.partial(embed, self.model(ref))

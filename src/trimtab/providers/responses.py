@@ -99,13 +99,23 @@ def responses_reply(body: Mapping[str, Any], vendor: str, secret: str) -> Chunk:
     """A response as the one Chunk of a plain reply. Raises ModelError when it says that it failed."""
     if body.get("status") == "failed":
         raise complaint(body.get("error"), vendor, secret)
+    return stored_reply(body)
+
+
+def ended(body: Mapping[str, Any]) -> bool:
+    """Whether a response is as whole as it will be. One that is made in the background is not, at first."""
+    return body.get("status") not in ("queued", "in_progress")
+
+
+def stored_reply(body: Mapping[str, Any]) -> Chunk:
+    """The same for a response that was made before, whatever became of it."""
     output = body.get("output")
     items = [mapping(item) for item in output] if isinstance(output, list) else []
     calls = [item for item in items if item.get("type") == "function_call"]
     return Chunk(
         text="".join(said_in(item) for item in items),
-        finish=finish_of(body, bool(calls)),
-        usage=usage_of(mapping(body.get("usage")), body.get("service_tier")),
+        finish=finish_of(body, bool(calls)) if ended(body) else None,
+        usage=None if body.get("usage") is None else usage_of(mapping(body["usage"]), body.get("service_tier")),
         model=text(body.get("model")),
         tool_calls=tuple(_call(item, n, text(item.get("arguments"))) for n, item in enumerate(calls)),
         native=body,

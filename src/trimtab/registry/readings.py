@@ -30,6 +30,8 @@ class Readings:
         self._contents = Contents()
         self._steady: dict[tuple[str, str], Version | None] = {}
         self._steady_in = snapshot
+        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._told_in: Snapshot | None = None
 
     @property
     def moment(self) -> object:
@@ -105,6 +107,11 @@ class Readings:
             for entry in standing.entries[-newest:]
         ]
 
+    def newest_ns(self, kind: str, name: str) -> int:
+        """When the newest version of an asset was registered, nanoseconds UTC; 0 where there is none."""
+        standing = self._now.assets.get((kind, name))
+        return standing.entries[-1].created_ns if standing is not None and standing.entries else 0
+
     def labels(self, kind: str, name: str) -> dict[str, int]:
         """Each label of an asset and the number that it stands at; empty when nothing was labelled."""
         return dict(self._now.labels(kind, name))
@@ -140,6 +147,17 @@ class Readings:
                 found.append(change)
         return found
 
+    def recorded(self, kind: str, pin: str) -> bool:
+        """Whether the ledger, as far as it is in memory, tells of a version that served: a label stands or stood at it,
+        or it is an arm of a rollout. What is no version of the registry counts as told."""
+        name, _, number = pin.rpartition("/")
+        if not name or not number.isdecimal():
+            return True
+        if self._told_in is not self._now:
+            self._told, self._told_in = _told(self._now), self._now
+        known = self._now.assets.get((kind, name))
+        return (kind, pin) in self._told or (known is not None and int(number) in known.live_numbers())
+
     async def counted(self, asked: Search) -> int:
         """How many changes of the whole ledger a search finds, on all its pages."""
         return await self._metadata.read(lambda connection: records.counted(connection, asked))
@@ -156,3 +174,8 @@ class Readings:
             content, size = self._metadata.look_up(lambda connection: records.content_of(connection, place))
             self._contents.put(entry.digest, content, size)
         return entry.version((kind, name), content)
+
+
+def _told(now: Snapshot) -> frozenset[tuple[str, str]]:
+    """Every version that a change of the ledger came from or led to, by kind and pin."""
+    return frozenset((change.kind, pin) for change in now.ledger for pin in (change.before, change.after) if pin)

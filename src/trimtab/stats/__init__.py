@@ -30,7 +30,7 @@ from .corrected import Corrected, ErrorRates, JudgeTooWeak, Labelled, ppi_rate, 
 from .delay import delay
 from .difference import Estimate, Stratum, difference_interval
 from .distributions import binomial_two_sided, incomplete_beta, normal_cdf, normal_quantile, t_cdf, t_quantile
-from .edetector import EDetector
+from .edetector import EDetector, Seen
 from .intervals import (
     Interval,
     clustered_variance,
@@ -73,6 +73,7 @@ __all__ = [
     "LabelStratum",
     "Labelled",
     "PairedDifference",
+    "Seen",
     "Stratum",
     "TwoArmTest",
     "alpha_interval",

@@ -18,8 +18,13 @@ _RISK = 0.95
 #: Evidence is capped here: far above any threshold, far below the end of floats.
 _CAP = 1e280
 _LOG_CAP = math.log(_CAP)
-#: Different (x, m0) pairs whose factors are remembered; 0/1 signals with a few slices need a handful.
+#: Different observations whose factors are remembered; 0/1 signals with a few slices need a handful.
 _REMEMBERED = 512
+#: No variance counts as less.
+_LEAST = 1e-6
+
+#: An observation: its value, its null bound, and the part of a fall that shows in it where that is not the whole.
+Seen = tuple[float, float] | tuple[float, float, float]
 
 
 def _bets(center: float) -> tuple[float, ...]:
@@ -41,7 +46,7 @@ class EDetector:
     ``fired`` stays true once the threshold was reached, until ``reset``.
     """
 
-    __slots__ = ("_ages", "_bets", "_known", "_logs", "_peaks", "_sums", "fired", "threshold", "value")
+    __slots__ = ("_ages", "_bets", "_caution", "_known", "_logs", "_peaks", "_sums", "fired", "threshold", "value")
 
     def __init__(self, threshold: float, center: float) -> None:
         if not threshold > 1.0:
@@ -57,8 +62,9 @@ class EDetector:
         independent values, and the bets that grow fastest are so much smaller.
         """
         self._bets = tuple(bet / caution for bet in _bets(center))
-        self._known: dict[tuple[float, float], tuple[float, ...]] = {}
-        self._logs: dict[tuple[float, float], tuple[float, ...]] = {}
+        self._caution = caution
+        self._known: dict[Seen, tuple[float, ...]] = {}
+        self._logs: dict[Seen, tuple[float, ...]] = {}
 
     def reset(self) -> None:
         """Forget all evidence."""
@@ -83,9 +89,14 @@ class EDetector:
         """The logarithm of what the winning bet makes of an observation."""
         return math.log(self._factors(x, m0)[max(range(len(_DROPS)), key=self._peaks.__getitem__)])
 
-    def update(self, x: float, m0: float) -> float:
-        """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1]."""
-        factors = self._known.get((x, m0)) or self._factors(x, m0)
+    def update(self, x: float, m0: float, shows: float = 1.0) -> float:
+        """Take one observation with its null bound ``m0``; return the evidence. Raises BadInput outside [0, 1].
+
+        ``shows`` is the part of a fall that shows in it. Below 1 it is an observation whose bound lies far from
+        ``center``, and is bet on as is best there, for so much smaller falls. Bets for a mean near 1 are so large that
+        they would stake all they may there, and lose it to the first 1.
+        """
+        factors = (self._known.get((x, m0)) if shows == 1.0 else None) or self._factors(x, m0, shows)
         sums, peaks, ages = self._sums, self._peaks, self._ages
         total = 0.0
         for j, factor in enumerate(factors):
@@ -105,8 +116,8 @@ class EDetector:
             self.fired = True
         return self.value
 
-    def batch(self, counts: Mapping[tuple[float, float], int]) -> float:
-        """Take observations that came together: how often each pair (value, null bound) did. Returns the evidence.
+    def batch(self, counts: Mapping[Seen, int]) -> float:
+        """Take observations that came together: how often each did. Returns the evidence.
 
         For n of them M <- (M + n) * product of (1 + b * (m0 - x)): one bet of n stakes. Given the past and n, the
         product averages at most 1 under the null, so M_n - n stays a supermartingale and the guarantee holds, provided
@@ -117,7 +128,7 @@ class EDetector:
         if n == 1:
             return self.update(*next(iter(counts)))
         logs, times = self._logs, counts.values()
-        rows = [logs.get(pair) or self._log_factors(*pair) for pair in counts]
+        rows = [logs.get(seen) or self._log_factors(seen) for seen in counts]
         sums, peaks, ages = self._sums, self._peaks, self._ages
         for j, column in enumerate(zip(*rows, strict=True)):
             log = sum(map(mul, times, column))
@@ -164,17 +175,26 @@ class EDetector:
                     ages[j] = 1
         self.value = sum(map(mul, sums, _WEIGHTS))
 
-    def _log_factors(self, x: float, m0: float) -> tuple[float, ...]:
-        logs = tuple([math.log(factor) for factor in self._known.get((x, m0)) or self._factors(x, m0)])
+    def _log_factors(self, seen: Seen) -> tuple[float, ...]:
+        logs = tuple([math.log(factor) for factor in self._known.get(seen) or self._factors(*seen)])
         if len(self._logs) < _REMEMBERED:
-            self._logs[x, m0] = logs
+            self._logs[seen] = logs
         return logs
 
-    def _factors(self, x: float, m0: float) -> tuple[float, ...]:
+    def _factors(self, x: float, m0: float, shows: float = 1.0) -> tuple[float, ...]:
+        seen: Seen = (x, m0) if shows == 1.0 else (x, m0, shows)
+        if (known := self._known.get(seen)) is not None:
+            return known
         if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):
             raise BadInput(f"value {x} or bound {m0} is outside 0 to 1", field="x", mend="Scale the signal to 0 to 1.")
         most = _RISK / (1.0 - m0) if m0 < 1.0 else _CAP
-        factors = tuple(1.0 + min(bet, most) * (m0 - x) for bet in self._bets)
+        bets = self._bets if shows == 1.0 else self._own(m0, shows)
+        factors = tuple(1.0 + min(bet, most) * (m0 - x) for bet in bets)
         if len(self._known) < _REMEMBERED:
-            self._known[x, m0] = factors
+            self._known[seen] = factors
         return factors
+
+    def _own(self, m0: float, shows: float) -> tuple[float, ...]:
+        """The growth-optimal bets of an observation with a bound of its own, none larger than the usual one."""
+        spread = self._caution * max(_LEAST, m0 * (1.0 - m0))
+        return tuple(min(bet, drop * shows / spread) for bet, drop in zip(self._bets, _DROPS, strict=True))

@@ -22,6 +22,20 @@ class Settings:
             lambda connection: connection.scalar(select(settings.c.value).where(settings.c.name == name))
         )
 
+    async def once(self, name: str, value: Any) -> Any:
+        """The value under ``name``; where there is none, ``value`` is put there. Every process gets the same."""
+        found = await self.get(name)
+        if found is not None:
+            return found
+
+        def keep(connection: Connection) -> Any:
+            there = connection.scalar(select(settings.c.value).where(settings.c.name == name))
+            if there is None:
+                connection.execute(insert(settings).values(name=name, value=value))
+            return value if there is None else there
+
+        return await self._metadata.write(keep)
+
     async def put(self, name: str, value: Any) -> None:
         """Replace the value; durable when this returns."""
 

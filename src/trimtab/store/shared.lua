@@ -23,10 +23,20 @@ local function expire_purse(key)
 end
 
 local function unreserve(key)
-  local amount = redis.call('HGET', key .. ':amounts', hold)
+  local member, amount = hold, redis.call('HGET', key .. ':amounts', hold)
+  local own = hold:match('[^.]*$')
+  if not amount and own ~= '' then
+    -- Somebody else may have taken it: then another mark stands before the name of the hold.
+    for _, other in ipairs(redis.call('HKEYS', key .. ':amounts')) do
+      if other:sub(-#own - 1) == '.' .. own then
+        member, amount = other, redis.call('HGET', key .. ':amounts', other)
+        break
+      end
+    end
+  end
   if amount then
-    redis.call('ZREM', key .. ':held', hold)
-    redis.call('HDEL', key .. ':amounts', hold)
+    redis.call('ZREM', key .. ':held', member)
+    redis.call('HDEL', key .. ':amounts', member)
     redis.call('HINCRBY', key, 'reserved', '-' .. amount)
   end
 end

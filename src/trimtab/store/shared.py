@@ -36,6 +36,8 @@ _ROUNDING = 1e-6
 _NOBODY: dict[str, int] = {}
 #: Counters that one process remembers. The one that was used longest ago is forgotten first, unless it is in use.
 REMEMBERED = 100_000
+#: Seconds from which a hold counts as one of long life.
+LASTING_S = 1800.0
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,17 +155,19 @@ class Shared:
         self._places: dict[str, dict[str, int]] = {}  # by name: hold -> when it falls free
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self._expiring: deque[tuple[int, str, str]] = deque()  # when, what, hold: in order of arrival
+        self._lasting: deque[tuple[int, str, str]] = deque()  # the same for holds of long life, so that they delay none
 
     async def acquire(self, hold: str, demands: Sequence[Demand], *, now_ns: int, ttl_s: float) -> Answer:
         levels: list[Level] = []
-        if self._expiring and self._expiring[0][0] <= now_ns:
+        if (self._expiring and self._expiring[0][0] <= now_ns) or self._lasting:
             self._expire(now_ns)
         for position, demand in enumerate(demands):
             level = self._level(demand, now_ns)
             levels.append(level if level is not None else Level())
             if level is None or level.wait_s:
                 return Answer(denied=position, levels=tuple(levels), unseeded=level is None)
-        self._take(hold, demands, now_ns + int(ttl_s * _SECOND_NS))
+        marks = self._lasting if ttl_s > LASTING_S else self._expiring
+        self._take(hold, demands, now_ns + int(ttl_s * _SECOND_NS), marks)
         return Answer(levels=tuple(levels))
 
     def take(self, hold: str, demands: Sequence[Demand], *, now_ns: int, ttl_s: float) -> list[int] | None:
@@ -225,7 +229,7 @@ class Shared:
                 purse.version += 1
                 if purse.spent is not None:
                     purse.spent += amount
-        if self._expiring:
+        if self._expiring or self._lasting:
             self._tidy()
         if len(self._buckets) > REMEMBERED or len(self._purses) > REMEMBERED:
             self._trim()
@@ -268,7 +272,7 @@ class Shared:
             return None
         return _money_level(demand, purse.spent, purse.reserved, now_ns)
 
-    def _take(self, hold: str, demands: Sequence[Demand], until_ns: int) -> None:
+    def _take(self, hold: str, demands: Sequence[Demand], until_ns: int, marks: deque[tuple[int, str, str]]) -> None:
         for demand in demands:
             kind = demand.kind
             if kind == "rate":
@@ -281,7 +285,7 @@ class Shared:
                 purse.held[hold] = (demand.amount, until_ns)
                 purse.reserved += demand.amount
                 purse.version += 1
-            self._expiring.append((until_ns, demand.name, hold))
+            marks.append((until_ns, demand.name, hold))
 
     def _unreserve(self, purse: _Purse, hold: str) -> None:
         amount, _ = purse.held.pop(hold, (0, 0))
@@ -297,26 +301,28 @@ class Shared:
     def _expire(self, now_ns: int) -> None:
         """Let holds that were never settled fall free. Most have been settled; their marks are just dropped."""
         # Marks lie in order of arrival, not of time: one that lives long keeps shorter ones behind it a little longer.
-        while self._expiring and self._expiring[0][0] <= now_ns:
-            until_ns, name, hold = self._expiring.popleft()
-            places = self._places.get(name)
-            if places is not None and places.get(hold) == until_ns:
-                del places[hold]
-                if not places:
-                    del self._places[name]
-            purse = self._purses.get(name)
-            if purse is not None and purse.held.get(hold, (0, 0))[1] == until_ns:
-                self._unreserve(purse, hold)
-                purse.version += 1
+        for marks in (self._expiring, self._lasting):
+            while marks and marks[0][0] <= now_ns:
+                until_ns, name, hold = marks.popleft()
+                places = self._places.get(name)
+                if places is not None and places.get(hold) == until_ns:
+                    del places[hold]
+                    if not places:
+                        del self._places[name]
+                purse = self._purses.get(name)
+                if purse is not None and purse.held.get(hold, (0, 0))[1] == until_ns:
+                    self._unreserve(purse, hold)
+                    purse.version += 1
 
     def _tidy(self) -> None:
         """Drop the oldest marks whose holds are settled, or a minute of traffic would lie here at any time."""
-        while self._expiring:
-            _, name, hold = self._expiring[0]
-            places, purse = self._places.get(name), self._purses.get(name)
-            if (places is not None and hold in places) or (purse is not None and hold in purse.held):
-                return
-            self._expiring.popleft()
+        for marks in (self._expiring, self._lasting):
+            while marks:
+                _, name, hold = marks[0]
+                places, purse = self._places.get(name), self._purses.get(name)
+                if (places is not None and hold in places) or (purse is not None and hold in purse.held):
+                    break
+                marks.popleft()
 
     def _trim(self) -> None:
         if len(self._buckets) > REMEMBERED:

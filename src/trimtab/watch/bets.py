@@ -36,8 +36,8 @@ _KEPT = 16.0
 
 
 class Bets:
-    """The detector of all slices of a signal and one of each armed slice. ``slices`` are all of them, the armed ones
-    and those that have no reference yet, as they come to be.
+    """The detector of all slices of a signal and one of each armed slice, which needs ``each`` times the threshold.
+    ``slices`` are all of them, the armed ones and those that have no reference yet, as they come to be.
 
     ``touched`` are the slices that had values in the batch under way. ``fired`` are the detectors that have fired and
     were not told of yet, each with its slice. Most values of a healthy signal are 1: where a batch has nothing else
@@ -51,12 +51,13 @@ class Bets:
         evidence: deque[Observation],
         slices: Mapping[str, Part],
         pooled: Clustering | None = None,
+        each: float = 1.0,
     ) -> None:
         self.watchers = watchers
         self._evidence, self._slices = evidence, slices
         #: Verdicts move least of all, so together they are bet against what is usual (see ``allowance``).
         self._near = watchers.signal == VERDICT
-        self.threshold = threshold
+        self.threshold, self.each = threshold, each
         self.every = EDetector(threshold, 0.9)
         self.armed: list[Part] = []
         self.sessions = Sessions()
@@ -81,7 +82,8 @@ class Bets:
         as that batch, a second at most: whoever looks neither cuts batches short nor lets a detector fire."""
         self._settle()
         shared = allowance.against_bounds(self.every, self._above)
-        return max(shared, *[part.detector.value for part in self.armed if part.detector is not None], 0.0)
+        own = [part.detector.value / self.each for part in self.armed if part.detector is not None]
+        return max(shared, *own, 0.0)
 
     @property
     def crowd(self) -> float:
@@ -90,10 +92,9 @@ class Bets:
         return sum(part.reference.crowded * part.reference.n for part in self.armed) / n if n else 1.0
 
     def told(self, name: str) -> bool:
-        """Whether the detector of this slice ("": of all) has fired."""
-        if not name:
-            return self.every.fired
-        return any(part.name == name and part.detector is not None and part.detector.fired for part in self.armed)
+        """Whether the detector of this slice ("": of all) has fired and its alarm was given away."""
+        found = self.every if not name else next((part.detector for part in self.armed if part.name == name), None)
+        return found is not None and found.fired and not any(waits is found for waits, _ in self.fired)
 
     def follow(self) -> None:
         """Follow the failures of the armed slices from here on: they were kept over a restart, and a long reference has
@@ -112,7 +113,7 @@ class Bets:
         self.threshold = self.every.threshold = threshold
         for part in self.armed:
             if part.detector is not None:
-                part.detector.threshold = threshold
+                part.detector.threshold = threshold * self.each
 
     def step(self) -> None:
         """The batch under way is whole: take it."""
@@ -167,12 +168,12 @@ class Bets:
             return
         if not self.every.fired:
             self._settle_every()
-            self.every.update(value, self._expected(part.group.low, n, lost, rate))
+            self.every.update(value, *self._against(part.group.low, n, lost, rate))
             if self.every.fired and self._sure():
                 self.fired.append((self.every, ""))
         if not detector.fired:
             self._settle_own(part, detector)
-            detector.update(value, self._expected(part.low, n, lost, rate))
+            detector.update(value, *self._against(part.low, n, lost, rate))
             if detector.fired:
                 self.fired.append((detector, part.name))
 
@@ -254,7 +255,7 @@ class Bets:
     def arm(self, part: Part) -> None:
         """The slice has its first reference: its values are bet on from now on."""
         self._settle_every()
-        part.detector = EDetector(self.threshold, 0.9)
+        part.detector = EDetector(self.threshold * self.each, 0.9)
         self.aim_at(part)
         part.armed_at = self.seen + sum(each.new for each in self.touched)
         self.armed.append(part)
@@ -346,12 +347,16 @@ class Bets:
                 key = 1.0, expected(low, before_of(at), 0.0) if at else max(0.0, low - part.losses.fresh / n)
                 counts[key] = counts.get(key, 0) + n
         for (value, n, lost, rate), times in part.kinds.items():
-            key = value, self.clustering.lowered(low, rate) if rate else expected(low, n, lost)
-            counts[key] = counts.get(key, 0) + times
+            seen = value, *self._against(low, n, lost, rate)
+            counts[seen] = counts.get(seen, 0) + times
 
-    def _expected(self, low: float, n: int, lost: float, rate: float) -> float:
-        """What a value averages at least, by what is known of its session, or else of its slice's newest failures."""
-        return self.clustering.lowered(low, rate) if rate else self.sessions.expected(low, n, lost)
+    def _against(self, low: float, n: int, lost: float, rate: float) -> tuple[float] | tuple[float, float]:
+        """What a value averages at least, by what is known of its session, or else of its slice's newest failures; of a
+        session that lost more than usual also how much of a fall shows in it."""
+        if rate:
+            return (self.clustering.lowered(low, rate),)
+        expected = self.sessions.expected(low, n, lost)
+        return (expected, self.sessions.shows(n)) if lost and expected < low else (expected,)
 
     def _runs(self, ones: list[int], low: float, owed: float) -> list[tuple[int, float]]:
         """Ones that wait, the highest bound first."""

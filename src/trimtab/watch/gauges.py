@@ -14,11 +14,11 @@ from .traffic import Traffic
 class Gauge:
     """One measured signal: its rule, its stream, and what it read of the requests of a batch."""
 
-    __slots__ = ("_level", "_read", "_rule", "_values", "dear", "stream")
+    __slots__ = ("_level", "_read", "_rule", "_values", "dear", "name", "stream")
 
     def __init__(self, name: str, stream: Stream) -> None:
-        #: Of a busy server's measured requests it is read of one in so many.
-        self.dear = MEASURES[name].dear
+        #: ``dear``: of a busy server's measured requests it is read of one in so many.
+        self.name, self.dear = name, MEASURES[name].dear
         self._rule: Final = MEASURES[name].of
         self.stream, self._level = stream, stream.level
         self._read: list[Observation] = []
@@ -37,6 +37,11 @@ class Gauge:
                 self._read.append(one)
             else:
                 self._read.append(Observation(one.served, one.slice, value))
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has read anything that was not given yet."""
+        return bool(self._read)
 
     def give(self, *, more: bool) -> list[Alarm]:
         """The batch is whole: the stream takes what was read. With ``more`` to come at once, bets may wait for it."""

@@ -24,7 +24,8 @@ class Measure:
 
     ``worse`` None is a test. ``tolerance`` is the part by which a level may move before it is news, ``least`` the
     same in its own unit: the smallest change that anybody would act on, not what a detector could see. ``harm`` says
-    that a move of it hurts by itself; the others explain incidents and open none. ``tells``: see ``Signal.tells``."""
+    that a move of it hurts by itself; the others explain incidents and open none. ``tells`` and ``rare``: see
+    ``Signal``."""
 
     name: str
     layer: Layer | None
@@ -38,3 +39,4 @@ class Measure:
     dear: int = 1
     harm: bool = False
     tells: float | None = None
+    rare: bool = False

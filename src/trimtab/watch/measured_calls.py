@@ -14,6 +14,8 @@ from .measure import MOST_SPANS, SOME, Measure
 from .traffic import Traffic
 
 _NS = 10**9
+#: The signal's name.
+BUDGET_LEFT = "budget_left"
 #: A call of fewer input tokens says little of how a model counts them.
 _LEAST_TOKENS = 50
 #: Characters of arguments and of a schema that are compared.
@@ -21,6 +23,8 @@ _MOST_TEXT = 20_000
 #: Roles of messages that a conversation brings; the others are the prompt's.
 _SPOKEN = frozenset({"user", "assistant", "tool", "function"})
 _ROLE = '"role":'
+#: The part of what even spending would leave of a budget from which on less is trouble.
+_OF_EVEN = 0.25
 
 
 def first_try(seen: Traffic) -> float | None:
@@ -89,6 +93,28 @@ def cache_hit(seen: Traffic) -> float | None:
     """1 when Trimtab's own cache answered, of requests that it may answer."""
     found = seen.root.attributes.get("cache")
     return None if found is None or seen.root.status != "ok" else float(found != "miss")
+
+
+def certainty(seen: Traffic) -> float | None:
+    """The mean log-probability of the likeliest token at each place of the answer, where the vendor gives them."""
+    found = seen.root.attributes.get("logprob")
+    return float(found) if seen.ok and isinstance(found, int | float) else None
+
+
+def budget_left(seen: Traffic) -> float | None:
+    """What is left of the tightest budget, against a quarter of what even spending would have left by now; at most 1.
+
+    A budget is spent unevenly over a day, so its level alone says little of the day's evening; far behind an even pace
+    it will not last.
+    """
+    found = seen.root.attributes.get("budget")
+    if not isinstance(found, Mapping):
+        return None
+    left, time = found.get("left"), found.get("time")
+    if not isinstance(left, int | float) or not isinstance(time, int | float):
+        return None
+    even = _OF_EVEN * time
+    return 1.0 if left >= even else max(0.0, left / even)
 
 
 def calls_of(root: Span) -> Sequence[Any]:
@@ -176,5 +202,14 @@ CALLS = (
     Measure(
         name="stayed", layer=None, title="Stayed", unit="share of requests", of=stayed, harm=True, dear=SOME,
         help="Whoever asked waited for the whole answer.",
+    ),
+    Measure(
+        name="certainty", layer=Layer.MODEL, title="Certainty", unit="log-probability", of=certainty, worse="down",
+        tolerance=0.3, least=0.05, dear=SOME, rare=True, tells=0.9,
+        help="The model is as sure of the tokens of its answer as usual.",
+    ),
+    Measure(
+        name=BUDGET_LEFT, layer=Layer.OPERATIONS, title="Budget left", unit="part of an even pace", of=budget_left,
+        harm=True, dear=SOME, rare=True, tells=1.0, help="No budget runs out long before its day or month does.",
     ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from trimtab.guard.untrusted import SURE, orders_in
 
 from .measure import MOST_SPANS, SOME, Measure
 from .measured_calls import CALLS
+from .measured_searches import SEARCHES
 from .measured_texts import TEXTS_AND_PASSAGES, dates_in, findings_in, scores_in
 from .plainly import attacks, foreign, lets_out, refuses
 from .traffic import SHOWN, Traffic
@@ -302,4 +303,5 @@ MEASURES: dict[str, Measure] = _measures(
     ),
     *CALLS,
     *TEXTS_AND_PASSAGES,
+    *SEARCHES,
 )  # fmt: skip

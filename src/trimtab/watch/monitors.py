@@ -9,7 +9,8 @@ from typing import Any
 from trimtab.core import BadInput, Layer
 
 from .arrivals import CONNECTED, SENT
-from .signals import ASKED_ONCE, SIGNALS, Signal, is_score, signal_of
+from .measured_calls import BUDGET_LEFT
+from .signals import ASKED_ONCE, JUDGED, SIGNALS, Signal, is_score, signal_of
 
 #: What an alarm leads to: a line in an incident that is open anyway, a word to the owner, or also an action of the
 #: machine, where it may act: see "what may happen without a person" in the decisions.
@@ -162,5 +163,7 @@ def _action(signal: Signal) -> str:
     if signal.diagnostic:
         return "note"
     # What people say and do is swayed by much besides the answer, and spans are lost on their way, whatever is in them:
-    # these call a person, never a rollback.
-    return "page" if signal.name in ("thumb", ASKED_ONCE, "stayed", SENT, CONNECTED) else "rollback"
+    # these call a person, never a rollback. So does a budget that runs out, of a key or of the judge: what was spent
+    # does not come back.
+    called = ("thumb", ASKED_ONCE, "stayed", SENT, CONNECTED, BUDGET_LEFT, JUDGED)
+    return "page" if signal.name in called else "rollback"

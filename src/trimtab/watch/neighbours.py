@@ -14,6 +14,7 @@ from trimtab.evals import content_words
 
 from .observation import Observation
 from .signals import ASKED_ONCE, SPREAD
+from .told import Told, valued
 from .traffic import SHOWN, Traffic
 
 #: Newest contexts of a slice in which documents are counted, those before them, and by how much more of the newer ones
@@ -23,14 +24,6 @@ _NEW, _BEFORE, _SUDDEN = 64, 512, 0.3
 _SLICES, _SESSIONS = 64, 20_000
 #: Who asks again does so within this time, in so many of the same words.
 _AGAIN_NS, _SAME = 600 * 10**9, 0.6
-
-
-class Told(NamedTuple):
-    """A value of a signal, and the project that it is of."""
-
-    signal: str
-    project: str
-    one: Observation
 
 
 class _Contexts:
@@ -87,7 +80,7 @@ class Neighbours:
         if documents and (place in self._contexts or len(self._contexts) < _SLICES):
             value = self._contexts.setdefault(place, _Contexts()).add(documents)
             if value is not None:
-                yield Told(SPREAD, root.project, _valued(one, value))
+                yield Told(SPREAD, root.project, valued(one, value))
         if root.session and not seen.limited and root.input:
             yield from self._asked_again(seen, one)
 
@@ -101,8 +94,4 @@ class Neighbours:
         if before is None or root.start_ns - before.end_ns > _AGAIN_NS or not before.words:
             return
         shared, either = len(words & before.words), len(words | before.words)
-        yield Told(ASKED_ONCE, root.project, _valued(before.whose, float(shared < _SAME * either)))
-
-
-def _valued(one: Observation, value: float) -> Observation:
-    return one if value == 1.0 else Observation(one.served, one.slice, value)
+        yield Told(ASKED_ONCE, root.project, valued(before.whose, float(shared < _SAME * either)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from trimtab.stats import EDetector, lower_bound
+from trimtab.stats import EDetector, Seen, lower_bound
 
 from .band import Band
 from .clusters import Losses
@@ -13,6 +13,17 @@ from .reference import Reference, first_share
 from .sessions import WAITS
 
 _FAR = 1.7e308
+
+
+class Asks(NamedTuple):
+    """How many times the threshold detectors need: that of all slices, and those of each. What is told by several looks
+    at one signal shares its budget, and those that tell less get less of it."""
+
+    every: float = 1.0
+    each: float = 1.0
+
+
+ONCE = Asks()
 
 
 class Group:
@@ -67,8 +78,8 @@ class Part:
             self.kinds = {}
 
 
-#: How often each pair of a value and the bound that it is bet against came.
-Counts = dict[tuple[float, float], int]
+#: How often each value came with what it is bet against.
+Counts = dict[Seen, int]
 #: A value that is no plain one: itself, how many values its session had before, how much they lost, and the failure
 #: rate of the slice before it where that counts.
 Kind = tuple[float, int, float, float]

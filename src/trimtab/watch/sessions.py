@@ -146,6 +146,11 @@ class Sessions:
                 self._expected[low, n, lost] = known
         return known
 
+    def shows(self, n: int) -> float:
+        """How much of a fall of all sessions' average shows in what is expected of one that had ``n`` values."""
+        rho = self.correlation
+        return (1.0 - rho) / (1.0 - rho + rho * n) if rho >= _LEAST else 1.0
+
     def runs(self, waiting: Sequence[int], low: float) -> list[tuple[int, float]]:
         """Ones that wait, as (how many, their bound), the highest bound first."""
         return [(waiting[at], self.expected(low, before_of(at), 0.0)) for at in range(WAITS - 1, -1, -1) if waiting[at]]

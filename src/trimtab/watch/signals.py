@@ -12,8 +12,13 @@ from .arrivals import CONNECTED, SENT
 from .fairness import FAIR_SAMPLE
 from .measures import MEASURES
 
-#: Signals that no single request tells: see ``firmness`` and ``neighbours``.
+#: Signals that no single request tells: see ``firmness`` and ``neighbours``, then the files in the order of the names:
+#: ``rails``, ``wordings``, ``gaps``, ``searches``; and ``Watch.observe`` for the last.
 FIRM, SPREAD, ASKED_ONCE = "judge_firm", "spread", "asked_once"
+RAILS, KNOWN_PROMPT, ON_RECORD, QUERY_DIRECTION = "quiet_rails", "known_prompt", "on_record", "query_direction"
+JUDGED = "judged"
+#: Rails of a project that are told apart.
+MOST_RAILS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +27,9 @@ class Signal:
 
     ``cost`` says where it can be afforded: on ``all`` requests, on a ``sample`` (it asks a judge or a person), or by a
     ``probe`` (requests of our own). A ``diagnostic`` signal may move without harm (a longer answer, an older passage):
-    it explains incidents and opens none.
+    it explains incidents and opens none. A ``rare`` one is carried by some traffic only, and takes its part of the
+    budget for false alarms with its first value. ``values`` is how many one request brings at most: the evidence that
+    an alarm takes grows with it.
     """
 
     name: str
@@ -32,6 +39,8 @@ class Signal:
     cost: Literal["all", "sample", "probe"]
     help: str
     diagnostic: bool = False
+    rare: bool = False
+    values: int = 1
 
     @property
     def tells(self) -> float:
@@ -61,6 +70,7 @@ def _signals(*signals: Signal) -> dict[str, Signal]:
 _TELLS = {
     "answered": 0.9, "complete": 0.6, "retrieved": 1.0, "fresh": 1.0, "assertions": 0.5, "allowed": 0.8,
     "judge_agreement": 1.0, "first_choice": 0.6, SPREAD: 0.9, FIRM: 0.4, FAIR_SAMPLE: 1.0, SENT: 1.0, CONNECTED: 1.0,
+    RAILS: 0.6, KNOWN_PROMPT: 0.9, ON_RECORD: 0.4, QUERY_DIRECTION: 1.0, JUDGED: 1.0,
     **{measure.name: measure.tells for measure in MEASURES.values() if measure.tells is not None},
 }  # fmt: skip
 
@@ -116,7 +126,7 @@ SIGNALS: dict[str, Signal] = _signals(
     *(
         Signal(
             name=measure.name, layer=measure.layer, title=measure.title, unit=measure.unit, cost="all",
-            help=measure.help, diagnostic=not measure.harm,
+            help=measure.help, diagnostic=not measure.harm, rare=measure.rare,
         )
         for measure in MEASURES.values()
     ),
@@ -144,17 +154,37 @@ SIGNALS: dict[str, Signal] = _signals(
         name=CONNECTED, layer=Layer.OPERATIONS, title="Connected traces", unit="share of traces", cost="all",
         help="The trace of an application has its root, and every span its parent.",
     ),
+    Signal(
+        name=QUERY_DIRECTION, layer=Layer.KNOWLEDGE, title="Query direction", unit="share of questions", cost="all",
+        help="Questions are embedded in the direction that is usual for their index.", diagnostic=True, rare=True,
+    ),
+    Signal(
+        name=KNOWN_PROMPT, layer=Layer.PROMPT, title="Known prompt", unit="share of requests", cost="all",
+        help="Instructions that do not come from the registry are known.", diagnostic=True, rare=True,
+    ),
+    Signal(
+        name=RAILS, layer=Layer.SAFETY, title="Quiet rails", unit="share of requests", cost="all",
+        help="No single rail of the guard finds something more often than usual.", diagnostic=True, rare=True,
+        values=MOST_RAILS,
+    ),
+    Signal(
+        name=ON_RECORD, layer=Layer.OPERATIONS, title="On record", unit="share of requests", cost="all",
+        help="The change ledger knows every version that served the request.", diagnostic=True, rare=True,
+    ),
+    Signal(
+        name=JUDGED, layer=Layer.OPERATIONS, title="Judged", unit="share of drawn answers", cost="sample",
+        help="An answer that was drawn for the judge gets its verdict.", rare=True,
+    ),
 )  # fmt: skip
 
 #: Those that are worked out of scores, and stored nowhere.
-OF_SCORES = frozenset({FAIR_SAMPLE, FIRM})
+OF_SCORES = frozenset({FAIR_SAMPLE, FIRM, JUDGED})
 
+_UNSTORED = frozenset({
+    *MEASURES, *OF_SCORES, SPREAD, ASKED_ONCE, SENT, CONNECTED, RAILS, KNOWN_PROMPT, ON_RECORD, QUERY_DIRECTION,
+})  # fmt: skip
 #: The signals that are scores, stored with their traces; the others are worked out as requests and scores pass.
-SCORED: dict[str, Signal] = {
-    name: signal
-    for name, signal in SIGNALS.items()
-    if name not in {*MEASURES, *OF_SCORES, SPREAD, ASKED_ONCE, SENT, CONNECTED}
-}
+SCORED: dict[str, Signal] = {name: signal for name, signal in SIGNALS.items() if name not in _UNSTORED}
 
 #: The name of a score that people added: one of a list of live scorers (``support.tone``) or a judge's criterion
 #: (``quality.grounded``). The dot tells it from a misspelled signal.

@@ -53,7 +53,9 @@ class Standing:
             else part
             for part in self.slices
         )
-        evidence, fired = max(self.e_value, closer.e_value), self.fired or closer.fired
+        # Where more is asked of them, as much of it counts as would be told.
+        evidence = max(self.e_value, closer.e_value * self.threshold / closer.threshold)
+        fired = self.fired or closer.fired
         return replace(self, e_value=evidence, fired=fired, slices=slices)
 
 

@@ -15,7 +15,7 @@ from .clusters import Clustering
 from .measures import MEASURES
 from .observation import Alarm, Baseline, Observation
 from .onset import alarm_of
-from .parts import Part, kept_of, restored
+from .parts import ONCE, Asks, Part, kept_of, restored
 from .reference import Reference, first_share
 from .roster import Watchers
 from .sessions import LONGEST, Sessions
@@ -23,8 +23,7 @@ from .standing import SliceStanding, Standing
 
 #: Slices beyond the cap share this one.
 REST = "…"
-MAX_SLICES = 64
-MAX_EVIDENCE = 20_000
+MAX_SLICES, MAX_EVIDENCE = 64, 20_000
 #: Where a one of a session waits that had so many values before (see ``WAITS``).
 _PLACES = tuple(n.bit_length() for n in range(LONGEST))
 #: The evidence from which on the newest values are not taken for healthy. Healthy ones mostly leave less than 200.
@@ -34,16 +33,17 @@ _SUSPECTED = 1_000.0
 class Stream:
     """Everything known about one monitored signal. ``threshold`` is set by the Watch, which counts the detectors."""
 
-    def __init__(self, watchers: Watchers, reference: int, threshold: float, pooled: Clustering | None = None) -> None:
+    def __init__(
+        self, watchers: Watchers, reference: int, threshold: float, pooled: Clustering | None = None, asks: Asks = ONCE
+    ) -> None:
         measure = MEASURES.get(watchers.signal)
         self._level = measure if measure is not None and measure.worse is not None else None
-        #: The newest observations, with the slices that they count for.
         self.evidence: deque[Observation] = deque(maxlen=MAX_EVIDENCE)
-        self._first = reference
+        self._first, self._asks = reference, asks
         self._slices: dict[str, Part] = {}
         #: No reference is full before so many values.
         self._room = 0
-        self._bets = Bets(watchers, threshold, self.evidence, self._slices, pooled)
+        self._bets = Bets(watchers, threshold * asks.every, self.evidence, self._slices, pooled, asks.each / asks.every)
 
     @property
     def watchers(self) -> Watchers:
@@ -96,7 +96,7 @@ class Stream:
         slices = tuple(
             SliceStanding(
                 slice=name, n=part.reference.n, mean=part.reference.mean, low=part.low,
-                e_value=detector.value, fired=detector.fired,
+                e_value=detector.value / self._bets.each, fired=detector.fired,
             )
             for name, part, detector in armed
         )  # fmt: skip
@@ -121,7 +121,7 @@ class Stream:
             bets.aim()
 
     def told(self, name: str) -> bool:
-        """Whether the detector of this slice ("": of all) has fired."""
+        """Whether the detector of this slice ("": of all) has fired and its alarm was given away."""
         return self._bets.told(name)
 
     def inside(self, name: str, value: float) -> float | None:
@@ -134,8 +134,8 @@ class Stream:
 
     def raise_threshold(self, threshold: float) -> None:
         """Demand more evidence from now on; thresholds never fall, or the guarantee would not hold."""
-        if threshold > self._bets.threshold:
-            self._bets.demand(threshold)
+        if threshold * self._asks.every > self._bets.threshold:
+            self._bets.demand(threshold * self._asks.every)
 
     def take(self, seen: Sequence[Observation], values: Sequence[float] = (), *, more: bool = False) -> list[Alarm]:
         """Take values in the order they came; return the alarms. Of a level they are in ``values`` and the observations

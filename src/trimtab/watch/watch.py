@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trimtab.core import BadInput, NotFound, Score, Span, Stamp
 
-from .arrivals import CONNECTED, Arrivals
+from .besides import Besides
 from .clusters import Clustering
-from .fairness import CHECKS, FAIR_SAMPLE, VERDICT, Fairness
-from .firmness import OF_CHECK, Firmness
+from .fairness import CHECKS, VERDICT
+from .gaps import Recorded
 from .gauges import Gauge
 from .measure import SOME
 from .measures import MEASURES
 from .monitors import Monitor
-from .neighbours import Neighbours, Told
 from .observation import Alarm, Baseline, Observation, Served, judge_of, pins_of
+from .of_scores import OfScores
 from .roster import grouped
-from .signals import FIRM, signal_of
+from .shares import Shares
+from .signals import is_score
 from .silence import Silence, Silences
 from .sound import SoundVerdicts
 from .standing import Standing
 from .stream import Stream
+from .told import Told
 from .traffic import Owners, Ranks, Traffic, sorted_out, turned_away
 
 _STATE_VERSION = 1
@@ -48,11 +50,12 @@ class Watch:
 
     Each value of a signal is a bet of two detectors, its slice's and the one of all slices, and each detector alarms
     falsely once in as many of its own bets as its threshold says, on average. A request brings one value of each signal
-    at most. Each signal has a part of the budget (see ``Signal.stake``), and with twice ``false_alarms_per`` over that
-    part as threshold all of them together alarm at most once in ``false_alarms_per`` healthy requests, however many
-    slices there are, as long as the bounds hold (each slice's do with 99.5 %).
-    The judge's verdicts on sound answers are bets of four, at twice that threshold (see ``SoundVerdicts``), and against
-    means: there the guarantee holds on average over references (see ``allowance``).
+    at most, or as many as its evidence must be larger by (see ``Signal.values``). Each signal has a part of the budget
+    (see ``Signal.stake`` and ``Shares``), and with twice ``false_alarms_per`` over that part as threshold all of them
+    together alarm at most once in ``false_alarms_per`` healthy requests, however many slices there are, as long as the
+    bounds hold (each slice's do with 99.5 %).
+    The judge's verdicts on sound answers are bets of five, at twice that threshold or more (see ``SoundVerdicts``),
+    and against means: there the guarantee holds on average over references (see ``allowance``).
 
     What the guarantee rests on: given the past, the next value of a slice averages at least what the reference says.
     Requests of one session that share their luck bend that. Where the spans name the session (or else the user) it is
@@ -70,8 +73,10 @@ class Watch:
         reference: int = 60,
         false_alarms_per: int = 1_000_000,
         measured_a_second: int = MEASURED_A_SECOND,
+        recorded: Recorded | None = None,
     ) -> None:
-        """Raises BadInput for an invalid monitor, two monitors of one signal and slice, or a useless setting."""
+        """``recorded`` tells whether the change ledger knows a version. Raises BadInput for an invalid monitor, two
+        monitors of one signal and slice, or a useless setting."""
         if reference < 1:
             raise BadInput(
                 f"a reference of {reference}", field="reference", mend="Give 1 or more; 60 is a sound least."
@@ -79,7 +84,7 @@ class Watch:
         if false_alarms_per < 2:
             raise BadInput(f"one in {false_alarms_per}", field="false_alarms_per", mend="Give 2 or more.")
         self._reference = reference
-        self._false_alarms_per = false_alarms_per
+        self._false_alarms_per, self._shares = false_alarms_per, Shares(false_alarms_per)
         self._streams: dict[str, Stream] = {}
         self._clustering = Clustering()
         self._pins: dict[tuple[Stamp, str], Mapping[str, str]] = {}
@@ -87,9 +92,9 @@ class Watch:
         self._silences = Silences()
         self._most, self._ranks, self._owners, self._readings = measured_a_second, Ranks(), Owners(), 0
         self._gauges: dict[str, list[Gauge]] = {}
-        self._arrivals = Arrivals()
-        self._fairness, self._judged = Fairness(), False
-        self._sound, self._firmness, self._neighbours = SoundVerdicts(), Firmness(), Neighbours()
+        self._asleep: list[Gauge] = []
+        self._besides = Besides(recorded)
+        self._sound, self._of_scores = SoundVerdicts(), OfScores()
         self.adopt(monitors)
 
     def adopt(self, monitors: Iterable[Monitor]) -> None:
@@ -105,12 +110,14 @@ class Watch:
                 known.adopt(watchers)
             streams[watchers.signal] = known
         known_gauges = {gauge.stream: gauge for gauges in self._gauges.values() for gauge in gauges}
-        self._streams, self._gauges = streams, {}
+        # Requests of a project are looked at where anything but scores is watched of it.
+        self._streams, self._gauges = streams, {s.project: [] for name, s in streams.items() if not is_score(name)}
         # Those that are read of every measured request come first.
         for name in sorted([name for name in streams if name in MEASURES], key=lambda name: MEASURES[name].dear):
             stream = streams[name]
             # What a gauge has read and not given yet stays with it.
-            self._gauges.setdefault(stream.project, []).append(known_gauges.get(stream) or Gauge(name, stream))
+            self._gauges[stream.project].append(known_gauges.get(stream) or Gauge(name, stream))
+        self._asleep = [g for gauges in self._gauges.values() for g in gauges if self._shares.waits(g.name)]
         judged = streams[VERDICT].watchers if VERDICT in streams else None
         self._sound.adopt(judged, self._reference, float(self._false_alarms_per), self._clustering)
         self._set_thresholds()
@@ -133,9 +140,7 @@ class Watch:
     def threshold_of(self, signal: str) -> float:
         """The evidence that the detectors of a signal must reach now: as much as follows from its part of the budget.
         Of a signal that is not watched, what they would have to reach if it were."""
-        stakes = {name: _stake(name) for name in {*self._streams, signal}}
-        bets = 4.0 if signal == VERDICT and self._sound.used else 2.0
-        return bets * self._false_alarms_per * sum(stakes.values()) / stakes[signal]
+        return self._shares.threshold(signal, self._streams, 4.0 if signal == VERDICT and self._sound.used else 2.0)
 
     def suspicion(self) -> float:
         """The most evidence that any detector holds now, an e-value: on healthy traffic one detector reaches a level at
@@ -179,9 +184,8 @@ class Watch:
                 box.append(Observation(one.served, slice, min(1.0, max(0.0, value))))
                 if value < 0.5 and score.name in CHECKS:
                     self._sound.doubt(trace_id)
-                    if score.name == OF_CHECK:
-                        self._firmness.failed(trace_id)
-        alarms: list[Alarm] = []
+                    self._of_scores.failed(score.name, trace_id)
+        told, alarms = self._of_scores.read(scores, boxes, self._served), list[Alarm]()
         for (project, name), box in boxes.items():
             stream = self._streams.get(name)
             if stream is not None and box and project == stream.project:
@@ -190,15 +194,7 @@ class Watch:
                 alarms += self._sound.news(taken) if name == VERDICT else taken
                 if name == VERDICT and self._checked(boxes):
                     alarms += self._sound.take(box, stream, more=more)
-                if name == VERDICT and (firm := self._streams.get(FIRM)) is not None and firm.project == project:
-                    alarms += firm.take(list(self._firmness.read(box)), more=more)
-        self._judged = self._judged or any(name == VERDICT for _, name in boxes)
-        # Where no judge takes part there is no sample that could be fair.
-        if self._judged and (fair := self._streams.get(FAIR_SAMPLE)) is not None:
-            pairs = self._fairness.read(scores)
-            own = [each for each in pairs if each[0].project == fair.project]
-            alarms += fair.take([Observation(self._served(score), name, value) for score, name, value in own])
-        return alarms
+        return [*alarms, *self._taken(told, more)] if told else alarms
 
     def measure(self, spans: Iterable[Span], *, more: bool = False) -> list[Alarm]:
         """Take the requests among finished spans, in the order they were committed, and measure them. ``more`` as for
@@ -224,13 +220,13 @@ class Watch:
                     break
                 gauge.read(seen, one)
             if (rank - 1) * SOME < self._most:
-                beside += self._neighbours.read(seen, one)
+                beside += self._besides.read(seen, one)
         # Nobody scores what a limit turned away.
         self._silences.request(asked)
         self._readings += 1
         alarms = self._given(more=more) if not more or self._readings % TOGETHER == 0 else []
         if others:
-            beside += self._arrived(others)
+            beside += self._besides.arrived(others, self._pins_for)
         return [*alarms, *self._taken(beside, more)] if beside else alarms
 
     def due(self) -> list[Alarm]:
@@ -250,8 +246,8 @@ class Watch:
     def standing(self, signal: str) -> Standing:
         """How the detectors of a signal stand. Raises NotFound for one that is not watched."""
         found = self._stream(signal).standing()
-        if signal == VERDICT and (sound := self._sound.stream) is not None:
-            found = found.joined(sound.standing())
+        for closer in self._sound.streams if signal == VERDICT else ():
+            found = found.joined(closer.standing())
         return found
 
     def silent(self) -> list[Silence]:
@@ -277,14 +273,14 @@ class Watch:
     def rearm(self, signal: str) -> None:
         """Let the signal's detectors start from nothing; its references stay."""
         self._stream(signal).rearm()
-        if signal == VERDICT and (sound := self._sound.stream) is not None:
-            sound.rearm()
+        for closer in self._sound.streams if signal == VERDICT else ():
+            closer.rearm()
 
     def refreeze(self, signal: str) -> None:
         """Start a new reference, after an approved change that moved what is normal."""
         self._stream(signal).refreeze()
-        if signal == VERDICT and (sound := self._sound.stream) is not None:
-            sound.refreeze()
+        for closer in self._sound.streams if signal == VERDICT else ():
+            closer.refreeze()
 
     def state(self) -> dict[str, Any]:
         """What survives a restart, JSON-able: the references, how far sessions share their luck, and how failures
@@ -317,12 +313,14 @@ class Watch:
                 raise _broken(f"sessions of {name!r}", name) from error
             if isinstance(kept, Mapping):
                 stream.restore(dict(kept))
+                if kept:
+                    self._shares.begins(name)
         if isinstance(sound := state.get("sound"), Mapping):
             try:
                 self._sound.restore(sound)
             except (KeyError, TypeError, ValueError) as error:
                 raise _broken("references of sound answers", "sound") from error
-        self._arrivals.resumed()
+        self._besides.resumed()
         self._set_thresholds()
 
     def _stream(self, signal: str) -> Stream:
@@ -333,7 +331,7 @@ class Watch:
         return stream
 
     def _every(self) -> list[Stream]:
-        return [*self._streams.values(), *([sound] if (sound := self._sound.stream) is not None else [])]
+        return [*self._streams.values(), *self._sound.streams]
 
     def _checked(self, boxes: Mapping[tuple[str, str], object]) -> bool:
         """Whether there are checks beside the verdicts. From then on verdicts are bet on twice."""
@@ -343,29 +341,36 @@ class Watch:
         return self._sound.used
 
     def _set_thresholds(self) -> None:
-        for stream in self._every():
-            stream.raise_threshold(self.threshold_of(stream.watchers.signal))
+        for name, stream in self._streams.items():
+            stream.raise_threshold(self.threshold_of(name))
+        self._sound.raise_threshold(self.threshold_of(VERDICT))
 
     def _given(self, *, more: bool) -> list[Alarm]:
         """Bet on what was measured."""
+        for gauge in [gauge for gauge in self._asleep if gauge.holds]:
+            self._asleep.remove(gauge)
+            self._begin(gauge.name)
         return [alarm for gauges in self._gauges.values() for gauge in gauges for alarm in gauge.give(more=more)]
 
-    def _arrived(self, traces: Mapping[str, Sequence[Span]]) -> Iterator[Told]:
-        """What the spans of applications say of how whole they arrive."""
-        for signal, span, value in self._arrivals.read(traces):
-            served = Served(
-                time_ns=span.end_ns, trace_id=span.trace_id, pins=self._pins_for(span.stamp, ""),
-                session=span.session if signal == CONNECTED else "",
-            )  # fmt: skip
-            yield Told(signal, span.project, Observation(served, span.tags.get("topic", ""), value))
+    def _begin(self, signal: str) -> None:
+        """The first value of a signal that only some traffic carries: the others give it its part of the budget."""
+        if self._shares.begins(signal):
+            self._set_thresholds()
 
     def _taken(self, told: Iterable[Told], more: bool) -> list[Alarm]:
         """Bet on what no single request tells, each by its own signal."""
-        boxes: dict[str, list[Observation]] = {}
-        for signal, project, one in told:
+        boxes: dict[str, tuple[list[Observation], list[float]]] = {}
+        for signal, project, one, level in told:
             if signal in self._streams and project == self._streams[signal].project:
-                boxes.setdefault(signal, []).append(one)
-        return [alarm for signal, box in boxes.items() for alarm in self._streams[signal].take(box, more=more)]
+                box = boxes.get(signal)
+                if box is None:
+                    box = boxes[signal] = [], []
+                    self._begin(signal)
+                box[0].append(one)
+                if level is not None:
+                    box[1].append(level)
+        taken = [self._streams[signal].take(seen, values, more=more) for signal, (seen, values) in boxes.items()]
+        return [alarm for alarms in taken for alarm in alarms]
 
     def _served(self, score: Score) -> Served:
         """The request that a score is of."""
@@ -387,11 +392,6 @@ class Watch:
             pins = self._pins[key] = pins_of(*key)
         self._latest = stamp, judge, pins
         return pins
-
-
-def _stake(name: str) -> float:
-    known = signal_of(name)
-    return known.stake if known is not None else 1.0
 
 
 def _broken(what: str, field: str) -> BadInput:

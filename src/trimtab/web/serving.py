@@ -42,7 +42,7 @@ def application(house: House, *, models: bool = True) -> App:
     Without ``models`` its paths are answered with 404: gateway processes serve them.
     """
     front = Vitals(house, _Front(house), loopback=house.config.loopback, port=house.config.port, role=house.role_of)
-    served = house.gateway.app if models else _no_models
+    served = house.gateway.app if models else gateway.nothing_here
 
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and gateway.serves(scope["path"]):
@@ -73,11 +73,6 @@ class _Front:
                 loaded = await asyncio.to_thread(importlib.import_module, "trimtab.web.server")
                 self._app = loaded.front(self._house)
         return self._app
-
-
-async def _no_models(scope: Scope, receive: Receive, send: Send) -> None:
-    said = "This process serves no models: ask a gateway process.\n"
-    await PlainTextResponse(said, status_code=404)(scope, receive, send)
 
 
 def worker_application(house: WorkerHouse, pages: Path | None) -> App:

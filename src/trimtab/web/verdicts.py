@@ -11,7 +11,7 @@ from trimtab.watch import SIGNALS
 from .banner import signal_title
 
 #: Scores that say nothing about whether this answer was good: who answered, and how the judge itself is doing.
-NOT_ABOUT_THE_ANSWER = frozenset({"first_choice", "judge_agreement"})
+NOT_ABOUT_THE_ANSWER = frozenset({"first_choice", "judge_agreement", "judged"})
 PASS_FROM = 0.5
 
 

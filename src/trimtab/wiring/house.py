@@ -38,7 +38,7 @@ from .probing import declared_in, start_probes
 from .replaying import make_replay
 from .scoring import make_online
 from .telemetry import Beside, Telemetry, make_mask, start_telemetry
-from .tenancy import Tenancy, make_tenancy
+from .tenancy import Tenancy, make_handles, make_tenancy
 from .trying import make_reviews, make_runs
 
 #: The name of the loop's lag in a worker's report.
@@ -221,7 +221,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     guarding = make_guarding(metadata, registry, spans)
     gateway.approvals = guarding.approvals
     gateway.tool_pins = ToolPins(metadata)
-    gateway.conversations = Conversations(metadata)
+    gateway.conversations, gateway.handles = Conversations(metadata), await make_handles(settings)
     await register_defaults(registry, config)
     budget = BudgetCheck(guarding.measuring)
     registry.before_live("guards", budget)
@@ -232,7 +232,10 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     python = load_scorers(config.scoring.python)
     online = await make_online(config, gateway, spans, settings, python)
     defaults, own = _monitors(config)
-    watch = Watch([], reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per)
+    watch = Watch(
+        [], reference=config.watching.reference, false_alarms_per=config.watching.false_alarms_per,
+        recorded=registry.recorded,
+    )  # fmt: skip
     monitors = MonitorBook(registry=registry, watch=watch, store=spans, defaults=defaults, file=own)
     online.sampling.evidence = watch.suspicion
     again = make_replay(gateway, online, registry)
@@ -253,7 +256,7 @@ async def _furnish(config: Config, folder: DataFolder, metadata: Metadata, spans
     reviews = make_reviews(reports, metadata, registry, spans, desk)
     telemetry = await start_telemetry(config, spans, beside, mask)
     pager = await start_pager(config, metadata, desk, loop, http, store=spans, watch=watch)
-    probes = await start_probes(declared, metadata, gateway, corpora, desk)
+    probes = await start_probes(declared, metadata, gateway, corpora, desk, spans)
     return House(
         config=config, folder=folder, metadata=metadata, settings=settings, spans=spans, registry=registry, keys=keys,
         tenancy=tenancy, corpora=corpora, http=http, scripted=scripted, providers=providers, recorder=recorder,

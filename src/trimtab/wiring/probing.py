@@ -11,16 +11,16 @@ from trimtab.gateway import Gateway
 from trimtab.incidents import Desk, Sign
 from trimtab.knowledge import Corpora
 from trimtab.probes import Alarm, Declaration, Probes, Tell, checked, through, usual
-from trimtab.store import Metadata
+from trimtab.store import Metadata, Spans
 
 
 async def start_probes(
-    declared: Sequence[Declaration], metadata: Metadata, gateway: Gateway, corpora: Corpora, desk: Desk
+    declared: Sequence[Declaration], metadata: Metadata, gateway: Gateway, corpora: Corpora, desk: Desk, spans: Spans
 ) -> Probes:
     """Begin with the schedule."""
     probes = Probes(
         declared, metadata=metadata, registry=gateway.registry, corpora=corpora, door=through(gateway),
-        tell=tell_desk(desk),
+        tell=tell_desk(desk), spans=spans,
     )  # fmt: skip
     await probes.start()
     return probes

@@ -7,8 +7,8 @@ import socket
 from dataclasses import dataclass
 
 from trimtab.config import Config
-from trimtab.gateway import Ledger, Limits, Reports, Teams
-from trimtab.store import Metadata, SharedState, open_shared
+from trimtab.gateway import Handles, Ledger, Limits, Reports, Teams
+from trimtab.store import Metadata, Settings, SharedState, open_shared
 
 
 @dataclass(kw_only=True)
@@ -32,6 +32,11 @@ class Tenancy:
 def node_of(config: Config) -> str:
     """The name under which reservations are held: the same after a restart, another for another data folder."""
     return f"{socket.gethostname()}:{config.data.absolute()}"
+
+
+async def make_handles(settings: Settings) -> Handles:
+    """The ids of responses that providers keep: signed with a secret that is drawn once for the installation."""
+    return Handles(bytes.fromhex(await settings.once("response_ids", secrets.token_hex(32))))
 
 
 async def make_tenancy(config: Config, metadata: Metadata, *, workers: int = 1) -> Tenancy:

@@ -26,7 +26,7 @@ from .house import LAG, specs_of
 from .loop_lag import LoopLag
 from .pricing import set_prices
 from .telemetry import make_mask
-from .tenancy import node_of
+from .tenancy import make_handles, node_of
 
 #: Seconds between two reports to the control process.
 REPORT_S = 2.0
@@ -98,7 +98,7 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
         metadata = opened.enter_context(closing(Metadata.open(config.metadata or config.data / "metadata.db")))
         registry = await Registry.load(metadata)
         keys, teams = await Keys.load(metadata), await Teams.load(metadata)
-        http = HttpClient()
+        http, settings = HttpClient(), Settings(metadata)
         set_prices(config)
         providers = Providers(specs_of(config), http=http, scripted=Scripted())
         sender = Sender(link)
@@ -111,13 +111,14 @@ async def build_worker(config: Config, *, workers: int = 1) -> WorkerHouse:
             shared = open_shared(config.shared, workers=workers, node=node, boot=link.boot)
         gateway = Gateway(
             registry=registry, keys=keys, corpora=Corpora(registry, Blobs(metadata)), providers=providers,
-            recorder=Recorder(spans or sender, mask=await make_mask(config, Settings(metadata))),
+            recorder=Recorder(spans or sender, mask=await make_mask(config, settings)),
         )  # fmt: skip
         gateway.limits = Limits(shared=shared, ledger=sender, teams=teams, clock=now_ns, node=node)
         gateway.limits.start()
         gateway.approvals = Approvals(metadata)
         gateway.tool_pins = ToolPins(metadata)
         gateway.conversations = Conversations(metadata)
+        gateway.handles = await make_handles(settings)
         link.on_change += [keys.reload, teams.reload, registry.refresh]
         registry.follow()
         opened.pop_all()

@@ -73,6 +73,12 @@ class Rows(msgspec.Struct, frozen=True, tag=True):
     rows: tuple[UsageRow, ...]
 
 
+class End(msgspec.Struct, frozen=True, tag=True):
+    """``UsageLedger.end``."""
+
+    row: UsageRow
+
+
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """``UsageLedger.refuse``."""
 
@@ -145,14 +151,20 @@ class Found(msgspec.Struct, frozen=True, tag=True):
     purse: Purse
 
 
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """The answer to End."""
+
+    row: UsageRow | None
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """It could not be done now."""
 
     message: str
 
 
-Question = Acquire | Settle | Seed | Look | Recount | Reserve | Rows | Refused | Spent | Record | Report | Seen
-Reply = Done | Counted | Answered | Found | Failed | Changed | Hello
+Question = Acquire | Settle | Seed | Look | Recount | Reserve | Rows | End | Refused | Spent | Record | Report | Seen
+Reply = Done | Counted | Answered | Found | Ended | Failed | Changed | Hello
 
 _encoder = msgspec.msgpack.Encoder()
 questions: msgspec.msgpack.Decoder[tuple[int, Question]] = msgspec.msgpack.Decoder(tuple[int, Question])

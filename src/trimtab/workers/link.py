@@ -193,6 +193,9 @@ class Sender:
     async def settle(self, rows: Sequence[UsageRow]) -> None:
         await self._link.ask(frames.Rows(tuple(rows)), frames.Done)
 
+    async def end(self, row: UsageRow) -> UsageRow | None:
+        return (await self._link.ask(frames.End(row), frames.Ended)).row
+
     def refuse(self, refusal: Refusal) -> None:
         if len(self._refusals) >= WAITING:
             self.dropped += 1

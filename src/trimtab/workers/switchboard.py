@@ -166,14 +166,24 @@ class Switchboard:
             return Answered(answer)
         elif isinstance(asked, frames.Settle):
             await self._shared.settle(asked.hold, asked.demands, asked.amounts, now_ns=asked.now_ns)
-            line.open.discard(asked.hold)
-            line.holds.pop(asked.hold, None)
+            given = {demand.name for demand in asked.demands}
+            left = tuple([each for each in line.holds.pop(asked.hold, ()) if each.name not in given])
+            if left:  # money stays reserved for a response that is made in the background
+                line.holds[asked.hold] = left
+            if any(demand.kind == "money" for demand in asked.demands):
+                line.open.discard(asked.hold)
         elif isinstance(asked, frames.Reserve):
             line.open.add(asked.row.id)
             await self._ledger.reserve(asked.row)
         elif isinstance(asked, frames.Rows):
             await self._ledger.settle(asked.rows)
             line.open.difference_update(row.id for row in asked.rows)
+        elif isinstance(asked, frames.End):
+            ended = await self._ledger.end(asked.row)
+            for each in self._lines:  # another worker may have made the reservation
+                each.open.discard(asked.row.id)
+                each.holds.pop(asked.row.id, None)
+            return frames.Ended(ended)
         elif isinstance(asked, frames.Refused):
             for refusal in asked.refusals:
                 self._ledger.refuse(refusal)

@@ -31,4 +31,4 @@ def lists_models(path: str) -> bool:
     return path == MODELS or path.startswith(MODELS + "/")
 
 
-__all__ = ["CHAT", "MODELS", "SURFACES", "Surface", "Writer", "lists_models", "serves"]
+__all__ = ["CHAT", "MODELS", "RESPONSES_SURFACE", "SURFACES", "Surface", "Writer", "lists_models", "serves"]

@@ -1,4 +1,4 @@
-"""OpenAI's responses: ``POST /v1/responses``. Nothing is stored: a conversation is sent whole each time."""
+"""OpenAI's responses: ``POST /v1/responses``. What is stored is stored by the provider, if it speaks them too."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from trimtab.core import BadInput, Message, Native
 from trimtab.gateway.ask import Ask, asked, decode, wrong
 from trimtab.gateway.keys import Key
@@ -21,11 +23,7 @@ _SAME = frozenset(
     }
 )  # fmt: skip
 #: Fields that chat needs no words for: read elsewhere, about storing the response, or about how it is told.
-_SILENT = frozenset(
-    {"model", "input", "instructions", "stream", "stream_options", "trimtab", "store", "metadata", "background"}
-)
-#: What the server would have to remember from an earlier request.
-_STATE = ("previous_response_id", "conversation")
+_SILENT = frozenset({"model", "input", "instructions", "stream", "stream_options", "trimtab", "store", "metadata"})
 _INCLUDED = {"reasoning.encrypted_content": None, "message.output_text.logprobs": "logprobs"}
 
 Run = tuple[tuple[Any, ...], tuple[Message, ...]]
@@ -34,12 +32,16 @@ Run = tuple[tuple[Any, ...], tuple[Message, ...]]
 def read_responses_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask:
     """Read ``POST /v1/responses``. Raises BadInput or TooLarge naming the field, Forbidden as for every request."""
     data = decode(body)
-    for field in _STATE:
-        if data.get(field) is not None:
-            mend = "Send the earlier output items in input."
-            raise BadInput("is not kept here: every request stands for itself.", field=field, mend=mend)
-    if data.get("background"):
-        raise BadInput("is not possible: the answer is not kept here.", field="background", mend="Use stream.")
+    if data.get("conversation") is not None:
+        mend = "Go on with previous_response_id, or send the earlier items in input."
+        why = "is not possible: a conversation belongs to the provider's account, which all keys share."
+        raise BadInput(why, field="conversation", mend=mend)
+    background = data.get("background")
+    if not isinstance(background, bool | None):
+        raise wrong("background", "true or false", background)
+    if background and data.get("stream"):
+        mend = "Leave stream out, and ask for the response until it has ended; or leave background out."
+        raise BadInput("cannot be streamed as well.", field="background", mend=mend)
     only: list[str] = []
     head: tuple[Message, ...] = ()
     instructions = data.get("instructions")
@@ -58,7 +60,8 @@ def read_responses_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask
         only=tuple(only),
     )
     messages = (*head, *(message for _, chat in runs for message in chat))
-    return asked(data, headers, key, messages=messages, params=params, native=native)
+    ask = asked(data, headers, key, messages=messages, params=params, native=native)
+    return replace(ask, background=True) if background else ask
 
 
 def _runs(given: object, only: list[str]) -> tuple[Run, ...]:
@@ -228,7 +231,7 @@ def _params(data: Mapping[str, Any], only: list[str]) -> dict[str, Any]:
         elif field == "reasoning" and isinstance(value, dict):
             if value.get("effort"):
                 params["reasoning_effort"] = value["effort"]
-        elif (field, value) != ("truncation", "disabled"):
+        elif (field, value) not in (("truncation", "disabled"), ("background", False)):
             only.append(field)
     return params
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.core import KINDS
+from trimtab.core import KINDS, VECTOR, sketch
 from trimtab.traces.messages import compact
 
 from .reading import Attributes, Counts, Reading, converse, decoded, nested, take_usage
@@ -16,6 +16,7 @@ _DOCUMENTS = {
 }
 #: Each text, how it is written, and whether it is the input.
 _TEXTS = (("input.value", "input.mime_type", True), ("output.value", "output.mime_type", False))
+_VECTORS = "embedding.embeddings."
 _COSTS = frozenset(("llm.cost.total", "llm.cost.prompt", "llm.cost.completion"))
 _USAGE = Counts(
     read=("llm.token_count.prompt",),
@@ -45,6 +46,7 @@ def openinference_found(attributes: Attributes, reading: Reading) -> None:
     _cost(attributes, reading)
     _messages(attributes, reading)
     _documents(attributes, reading)
+    _vectors(attributes, reading)
     reading.say(True, attributes.text("reranker.query"))
 
 
@@ -126,6 +128,16 @@ def _documents(attributes: Attributes, reading: Reading) -> None:
             found = [item.get("document", item) if isinstance(item, Mapping) else item for item in listed]
             if reading.say("input" in prefix, compact(found)):
                 attributes.drop(prefix)
+
+
+def _vectors(attributes: Attributes, reading: Reading) -> None:
+    """``embedding.embeddings.N.embedding.vector``. Beside the only one a sketch of it is kept, for a question is one;
+    documents come many at a time."""
+    if reading.kind != "embedding":
+        return
+    names = [name for name in attributes.rest if name.startswith(_VECTORS) and name.endswith(".vector")]
+    if len(names) == 1 and (kept := sketch(attributes.peek(names[0]))) is not None:
+        attributes.rest[VECTOR] = kept
 
 
 def _tags(attributes: Attributes, reading: Reading) -> None:

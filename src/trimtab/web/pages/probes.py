@@ -33,7 +33,12 @@ _TITLES = {
     "golden": "Golden prompts pass", "failures": "Scanners failed on", "errors": "Verdicts not had",
     "items": "Golden items", "failed": "Calls failed",
 }  # fmt: skip
-_LISTS = {"lost": "No longer", "won": "Now also", "wrong": "Not as it ought to be"}
+_LISTS = {
+    "lost": "No longer",
+    "won": "Now also",
+    "wrong": "Not as it ought to be",
+    "decoration": "Answered alike without",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
