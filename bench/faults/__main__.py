@@ -64,7 +64,7 @@ def main() -> int:
     out = args.out or (RESULTS if whole else None)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        out.write_text(_written(result), encoding="utf-8")
     return int(args.bars and any(row["held"] is False for row in result["bars"]))
 
 
@@ -82,6 +82,16 @@ def _result(options: Options, found: Found, seconds: float) -> dict[str, Any]:
         "cost": found.cost, "trials": [m.as_dict() for m in found.trials],
         "delay_trials": [d.as_dict() for d in found.delays],
     }  # fmt: skip
+
+
+def _written(result: dict[str, Any]) -> str:
+    """JSON with a line for each trial."""
+    parts = []
+    for name, value in result.items():
+        rows = isinstance(value, list) and value and isinstance(value[0], dict)
+        lines = ",\n".join(f"  {json.dumps(row)}" for row in value) if rows else ""
+        parts.append(f" {json.dumps(name)}: " + (f"[\n{lines}\n ]" if rows else json.dumps(value)))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _show(m: Marks | Delay) -> None:

@@ -308,15 +308,16 @@ async def test_once_the_database_let_one_wait_in_vain_nobody_waits_until_it_answ
     await ledger.close()
 
 
+async def away(*_: Any) -> int:
+    raise Overloaded("The metadata database does not answer.")
+
+
 async def test_a_budget_that_nobody_counted_yet_stops_nobody_while_the_ledger_is_away(
     tenancy: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asking = key("fresh", budget_usd=1.0)
     await tenancy.ledger.settle([row(1, key=asking.id, cost_nano=400_000_000)])
     real = tenancy.ledger.spent
-
-    async def away(*_: Any) -> int:
-        raise Overloaded("The metadata database does not answer.")
 
     monkeypatch.setattr(tenancy.ledger, "spent", away)
     await ask(tenancy.limits, request(asking, tenancy.clock), USED)
@@ -352,9 +353,6 @@ async def test_a_budget_that_is_never_idle_is_told_what_was_spent_once_the_ledge
     asking = key("busy", budget_usd=1.0)
     await tenancy.ledger.settle([row(1, key=asking.id, cost_nano=400_000_000)])
     real = tenancy.ledger.spent
-
-    async def away(*_: Any) -> int:
-        raise Overloaded("The metadata database does not answer.")
 
     monkeypatch.setattr(tenancy.ledger, "spent", away)
     live = request(asking, tenancy.clock)

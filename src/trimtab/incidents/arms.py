@@ -17,7 +17,8 @@ MAX_RESTORES, MOST_OF_A_LAYER = len(Layer) + 1, 2
 #: An arm with less than this is far from proof: the contest is decided once one arm proves and the others are here.
 #: Below the second there is nothing in it.
 _FAR, _NOTHING = 20.0, 2.0
-#: After so many requests an arm that says nothing will say nothing, and putting back everything says enough.
+#: After so many requests, some of which had failed, an arm that says nothing will say nothing; after some, putting back
+#: everything says enough.
 _ENOUGH, _SOME = 60, 20
 #: The arms' names: nothing changed, everything put back, and what stands before the change that alone was not.
 SAME, _ALL, _BUT = "", "*", "!"
