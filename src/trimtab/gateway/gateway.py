@@ -117,8 +117,8 @@ class Gateway:
     async def replay(self, root: Span, pins: Mapping[str, str]) -> list[Span]:
         """Ask a recorded request again, with its own versions except ``pins``. Records nothing.
 
-        Returns the spans that it would have recorded, root first; an error of the request is in them, not raised. None
-        for one that went on from an earlier response, since what was said before is not here.
+        Returns the spans that it would have recorded, root first; an error of the request is in them, not raised.
+        There are none for one that went on from an earlier response: what was said before is not here.
         Raises BadInput when ``root`` is not the root of a gateway's trace.
         """
         return await replay.replay(self, root, pins)
