@@ -5,9 +5,10 @@
     python bench/watch.py --requests 6000 --scores 200000
 
 Requests as the gateway records them at full load: four passages, a session of four requests each, nine scores, 25
-slices; a twentieth of the values lie below their best. They are read as the server's loop reads them, some 180 at a
-time, by a watch that knows its references. What a stage costs is seen by leaving something out. Beside it: what the
-checks cost whose scores are watched, and a million scores on 225 signal-slices by a watch that is still learning.
+slices; a twentieth of the values lie below their best, and those of a session share their luck. They are read as the
+server's loop reads them, some 180 at a time, by a watch that knows its references and has run for a second; whatever
+is read is also bet on. What a stage costs is seen by leaving something out. Beside it: what the checks cost whose
+scores are watched, and a million scores on 225 signal-slices by a watch that is still learning.
 Garbage collection as in ``trimtab up``. The share is of the gateway's 210 us of processor time a request. Prints a
 table, writes bench/results/watch.json.
 """
@@ -30,12 +31,13 @@ from trimtab.evals import outputs_of
 from trimtab.evals.online import checked
 from trimtab.stats import lower_bound
 from trimtab.watch import MEASURES, SCORED, Watch, default_monitors
+from trimtab.watch.clusters import Clustering
 from trimtab.watch.reference import MOST, Reference
 from trimtab.watch.watch import MEASURED_A_SECOND
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"
 GATEWAY_US = 210.0
-SECOND = 10**9
+SECOND, DAY = 10**9, 86_400 * 10**9
 START = 1_800_000_000 * SECOND
 STAMP = Stamp(model="p/large=large@fp", knowledge="docs/1", prompt="support/1", guard="default/1", route="support/1")
 WORDS = [
@@ -47,13 +49,20 @@ NAMES = [name for name, signal in SCORED.items() if signal.cost == "all"]
 SLICES = 25
 #: Requests that the loop reads at once at full load: its rows, by the rows of a request.
 TOGETHER = 180
-#: The same traffic through the code before detectors took batches, in turns with this one, on a busy machine.
-BEFORE = {"measured_us": 14.8, "scored_us": 41.3, "us": 56.2, "same_minutes_now_us": 20.1}
+#: Requests before the ones that count: more than a second of full load, so that every detector has bet before.
+WARM = 5_040
+#: Two values of a session correlate by so much, as sessions are taken to until they say otherwise.
+LUCK = 0.25
+#: Verdicts that are 1 of answers with sound words, and of the others.
+PASSES, PASSES_ALL_THE_SAME = 0.94, 0.2
+#: The models whose answers are judged.
+MODELS = tuple(evolve(STAMP, model=f"p/{name}={name}@fp") for name in ("large", "small"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A traffic. ``good`` is the share of the values that are 1, ``known`` whether the watch has its references."""
+    """A traffic. ``good`` is the share of the values that are 1, ``known`` whether the watch has its references, and
+    ``judged`` how many of the answers have a verdict too. Where nothing names sessions they share no luck."""
 
     title: str
     rate: float = 1e6 / GATEWAY_US
@@ -61,6 +70,7 @@ class Load:
     sessions: bool = True
     measured: int = MEASURED_A_SECOND
     known: bool = True
+    judged: float = 0.0
 
 
 LOADS = (
@@ -69,6 +79,7 @@ LOADS = (
     Load(title="... one value in a hundred fails", good=0.99),
     Load(title="... nobody names a session", sessions=False),
     Load(title="... nothing is measured", measured=0),
+    Load(title="... every answer of two models is judged", judged=1.0),
     Load(title="... references are still learnt", known=False),
     Load(title="at 100 requests a second", rate=100.0),
 )
@@ -79,7 +90,7 @@ def text(rng: random.Random, words: int) -> str:
 
 
 def documents(rng: random.Random) -> list[dict[str, Any]]:
-    return [{"title": text(rng, 4), "text": text(rng, 80), "updated_ns": START - SECOND} for _ in range(400)]
+    return [{"title": text(rng, 4), "text": text(rng, 80), "updated_ns": START - 30 * DAY} for _ in range(400)]
 
 
 def request(rng: random.Random, number: int, docs: Sequence[dict[str, Any]], slices: int, gap_ns: int) -> list[Span]:
@@ -100,14 +111,34 @@ def request(rng: random.Random, number: int, docs: Sequence[dict[str, Any]], sli
     return [root, call]
 
 
-def scores_of(rng: random.Random, root: Span, good: float) -> list[Score]:
-    return [
+def luck_of(rng: random.Random, good: float) -> list[float]:
+    """How often each score of a session is 1, and a verdict on an answer with sound words."""
+    weight = 1.0 / LUCK - 1.0
+    means = [*[good] * len(NAMES), PASSES]
+    return [rng.betavariate(mean * weight, (1.0 - mean) * weight) if mean < 1.0 else 1.0 for mean in means]
+
+
+def scores_of(rng: random.Random, root: Span, rates: Sequence[float], judged: float = 0.0) -> list[Score]:
+    found = [
         Score(
-            id=f"{root.trace_id}:{name}", trace_id=root.trace_id, name=name, value=float(rng.random() < good),
-            by=f"check:{name}", time_ns=root.end_ns, slice=root.tags["topic"], stamp=STAMP,
+            id=f"{root.trace_id}:{name}", trace_id=root.trace_id, name=name, value=float(rng.random() < rate),
+            by=f"check:{name}", time_ns=root.end_ns, slice=root.tags["topic"], stamp=root.stamp,
         )
-        for name in NAMES
+        for name, rate in zip(NAMES, rates, strict=False)
     ]  # fmt: skip
+    if judged and rng.random() < judged:
+        passes = rates[-1] if found[NAMES.index("grounded")].value else PASSES_ALL_THE_SAME
+        verdict = evolve(found[0], name="quality", by="judge:quality", by_version="quality/3")
+        found.append(evolve(verdict, value=float(rng.random() < passes), label=f"drawn p={judged:g}"))
+    return found
+
+
+def known_slices(name: str, mean: float) -> dict[str, Any]:
+    """Long references of every slice of a signal."""
+    kept: dict[str, Any] = Reference.known(MOST, mean, lower_bound(mean * MOST, MOST, 1e-3, binary=True)).state()
+    if name in MEASURES and MEASURES[name].worse is not None:
+        kept["band"] = [-1e9, 1e9, mean, kept["low"]]
+    return {f"t{at}": kept for at in range(SLICES)}
 
 
 def watch_of(load: Load) -> Watch:
@@ -115,38 +146,56 @@ def watch_of(load: Load) -> Watch:
     watch = Watch(default_monitors(lambda _: "bench"), measured_a_second=load.measured)
     if not load.known:
         return watch
-    signals: dict[str, dict[str, Any]] = {}
-    for name in (*NAMES, *MEASURES):
-        mean = load.good if name in NAMES else 0.995
-        kept: dict[str, Any] = Reference.known(MOST, mean, lower_bound(mean * MOST, MOST, 1e-3, binary=True)).state()
-        if name in MEASURES and MEASURES[name].worse is not None:
-            kept["band"] = [-1e9, 1e9, mean, kept["low"]]
-        signals[name] = {f"t{at}": kept for at in range(SLICES)}
-    watch.restore({**watch.state(), "signals": signals})
+    means = {**dict.fromkeys(MEASURES, 0.995), **dict.fromkeys(NAMES, load.good)}
+    if load.judged:
+        means |= {"quality": 0.9, "judge_firm": 0.75, "judged": 0.995, "fair_sample": 0.995}
+    signals = {name: known_slices(name, mean) for name, mean in means.items()}
+    known: dict[str, Any] = {"signals": signals}
+    # What such sessions let learn: of four values each.
+    learnt = {"shared": 1e3 * LUCK, "after": 1e3, "values": MOST, "squares": 4 * MOST}
+    if load.sessions:
+        known["sessions"] = dict.fromkeys(signals, learnt)
+    if load.judged:
+        sound = {"references": known_slices("quality", PASSES), "sessions": learnt, "clusters": Clustering().state()}
+        names = (stamp.model.partition("=")[0] for stamp in MODELS)
+        known["sound"] = {**sound, "models": dict.fromkeys(names, sound)}
+    watch.restore({**watch.state(), **known})
     return watch
 
 
 def watched(load: Load, requests: int, seed: int) -> tuple[float, float]:
-    """Microseconds a request of ``Watch.measure`` and of ``Watch.observe``; the first third of the requests warms."""
+    """Microseconds a request of ``Watch.measure`` and of ``Watch.observe``, after WARM others."""
     rng = random.Random(seed)
     docs, watch, gap_ns = documents(rng), watch_of(load), int(SECOND / load.rate)
     busy = load.rate > 1000.0
-    size, spent, counted = TOGETHER if busy else 10, [0.0, 0.0], 0
-    for first in range(0, requests, size):
-        spans = [request(rng, number, docs, SLICES, gap_ns) for number in range(first, first + size)]
-        if not load.sessions:
-            spans = [[evolve(root, session=""), call] for root, call in spans]
-        scores = [score for root, _ in spans for score in scores_of(rng, root, load.good)]
-        flat = [span for one in spans for span in one]
+    warm = WARM if busy else WARM // 4
+    size, spent, counted, rates = TOGETHER if busy else 10, [0.0, 0.0], 0, [load.good] * len(NAMES)
+    for first in range(0, warm + requests, size):
+        spans, scores = list[Span](), list[Score]()
+        for number in range(first, first + size):
+            root, call = request(rng, number, docs, SLICES, gap_ns)
+            if not load.sessions:
+                root = evolve(root, session="")
+            elif number % 4 == 0:
+                rates = luck_of(rng, load.good)
+            if load.judged:
+                root = evolve(root, stamp=MODELS[number % 3 == 0])
+            spans += root, call
+            scores += scores_of(rng, root, rates, load.judged)
+        if first == warm:
+            watch.due()
         started = time.process_time()
-        watch.measure(flat, more=busy)
+        watch.measure(spans, more=busy)
         between = time.process_time()
         watch.observe(scores, more=busy)
         ended = time.process_time()
-        if first >= requests / 3:
+        if first >= warm:
             spent[0] += between - started
             spent[1] += ended - between
             counted += size
+    started = time.process_time()
+    watch.due()  # what was read last
+    spent[1] += time.process_time() - started
     return spent[0] / counted * 1e6, spent[1] / counted * 1e6
 
 
@@ -178,7 +227,7 @@ def scored(scores: int, seed: int) -> dict[str, float]:
                 trace_id=f"{number:032x}", span_id="", name="", kind="chain", start_ns=0,
                 end_ns=START + number * SECOND // 2500, tags={"topic": f"t{number % SLICES}"},
             )  # fmt: skip
-            batch += scores_of(rng, root, 0.95)
+            batch += scores_of(rng, root, [0.95] * len(NAMES))
         started = time.process_time()
         watch.observe(batch, more=True)
         spent += time.process_time() - started
@@ -214,7 +263,7 @@ def main() -> None:
     result = {
         "command": " ".join(["python bench/watch.py", *sys.argv[1:]]), "requests": args.requests,
         "measures": len(MEASURES), "scores_a_request": len(NAMES), "measured_a_second": MEASURED_A_SECOND,
-        "gateway_us": GATEWAY_US, "before": BEFORE, "stages": stages, "checks_us": round(checks, 2),
+        "gateway_us": GATEWAY_US, "stages": stages, "checks_us": round(checks, 2),
         "share_at_full_load": stages["at full load"]["share"],
         "scored": {name: round(value, 3) for name, value in found.items()},
     }  # fmt: skip

@@ -97,6 +97,7 @@ class Chat(Reader):
                 gen_ai__usage__input_tokens=getattr(usage, "prompt_tokens", None),
                 gen_ai__usage__output_tokens=getattr(usage, "completion_tokens", None),
                 gen_ai__usage__cache_read__input_tokens=getattr(read, "cached_tokens", None),
+                gen_ai__usage__cache_creation__input_tokens=getattr(read, "cache_write_tokens", None),
                 gen_ai__usage__reasoning__output_tokens=getattr(written, "reasoning_tokens", None),
             )
 
@@ -126,14 +127,14 @@ class Response(Reader):
     def whole(self, body: Any) -> None:
         """Read a plain answer, or the one that the last event of a stream carries."""
         usage = getattr(body, "usage", None)
+        read = getattr(usage, "input_tokens_details", None)
         self.note(
             gen_ai__response__model=getattr(body, "model", None),
             gen_ai__response__id=getattr(body, "id", None),
             gen_ai__usage__input_tokens=getattr(usage, "input_tokens", None),
             gen_ai__usage__output_tokens=getattr(usage, "output_tokens", None),
-            gen_ai__usage__cache_read__input_tokens=getattr(
-                getattr(usage, "input_tokens_details", None), "cached_tokens", None
-            ),
+            gen_ai__usage__cache_read__input_tokens=getattr(read, "cached_tokens", None),
+            gen_ai__usage__cache_creation__input_tokens=getattr(read, "cache_write_tokens", None),
             gen_ai__usage__reasoning__output_tokens=getattr(
                 getattr(usage, "output_tokens_details", None), "reasoning_tokens", None
             ),

@@ -166,3 +166,93 @@ def test_what_stood_beside_the_cause_stays_unless_putting_it_back_was_in_vain() 
     assert [each.change_id for each in kept.also] == [other.change_id]
     vain = with_replay(report, asked((first.kind, first.change_id, 38, 30.0), (other.kind, other.change_id, 4, 0.01)))
     assert vain.also == ()
+
+
+def test_a_deployment_at_the_moment_of_the_fall_is_told_from_those_around_it() -> None:
+    around = deployments(70, 100, 120)
+    report = attribute(evidence(fallen(100, n=160)), around)
+    named = next(c for c in report.candidates if c.change_id == "application-100")
+    assert report.candidates[0] == named
+    assert named.posterior > 0.5
+    elsewhen = attribute(evidence(fallen(100, n=160)), [around[0], around[2]])
+    assert elsewhen.candidates[0].change_id == "", "near the fall is not at the fall"
+
+
+def halves(n: int, since: int, sound: tuple[float, float], seed: int = 6) -> tuple[list[Seen], list[Seen]]:
+    """A signal that falls a little for everybody at 100 s, as the prompt changes, and one that a guard moves, which
+    half of the requests get from ``since`` on: ``sound`` is how often it passes without and with it."""
+    rng = random.Random(seed)
+    first, second = [], []
+    for i in range(n):
+        guarded = i >= since and rng.random() < 0.5
+        pins = {"prompts": f"x/{1 + (i >= 100)}", "guards": f"x/{1 + guarded}"}
+        first.append(Seen(i * SECOND, float(rng.random() < (0.87 if i >= 100 else 0.95)), pins))
+        second.append(Seen(i * SECOND, float(rng.random() < sound[guarded]), pins))
+    return first, second
+
+
+def test_a_harm_that_another_change_does_is_not_blamed_for_a_fall_of_which_that_change_says_nothing() -> None:
+    blamed = 0
+    for seed in range(1, 9):
+        for since in (60, 90):
+            fell, scanned = halves(300, since, (0.97, 0.5), seed)
+            changes = [change("prompts", 100), change("guards", since, action="rollout", share=0.5, rollout="rol_1")]
+            report = attribute(evidence(fell), changes, [evidence(scanned, "guard_sound", layer=4, tells=0.8)])
+            if report.signals == ("quality",):
+                assert report.candidates[0].kind == "prompts"
+                assert any(text.startswith("guard_sound moved too") for text in report.apart)
+            else:
+                blamed += 1
+    assert blamed <= 2, "where luck gave the guard's half more than its part of the fall"
+
+
+def test_what_hardly_ever_fails_needs_few_failures_to_name_its_change() -> None:
+    _, leaks = halves(1500, 100, (0.999, 0.985))
+    rollout = change("guards", 100, action="rollout", share=0.5, rollout="rol_1")
+    rare = replace(evidence(leaks, "private", layer=4, tells=0.9), baselines={"a": 0.999})
+    report = attribute(rare, [rollout])
+    assert (report.candidates[0].kind, report.now > 0.98) == ("guards", True)
+    assert report.candidates[0].posterior > 0.5
+
+
+@pytest.mark.parametrize("at", [-20_000, -100])
+def test_a_deployment_from_before_the_first_answer_is_not_believed_for_want_of_answers_to_compare(at: int) -> None:
+    report = attribute(evidence(fallen(0, n=300), onset=0), deployments(at))
+    assert report.candidates[0].change_id == ""
+    assert next(c for c in report.candidates if c.change_id).posterior == 0.0
+
+
+def test_a_deployment_is_not_believed_where_no_answer_came_at_all() -> None:
+    nothing = replace(evidence(fallen(100)), slice="nobody")
+    report = attribute(nothing, deployments(100))
+    assert [(c.change_id, c.posterior) for c in report.candidates] == [("", 1.0), ("application-100", 0.0)]
+
+
+def test_what_was_noticed_at_another_time_leaves_the_other_explanations_alone() -> None:
+    old = change("models", -9000, action="external", name="v/m", before="steady", after="drifted")
+    pins = {"prompts": 100}
+    others = [evidence(fallen(100, pins, seed=2), "cites")]
+    alone = attribute(evidence(fallen(100, pins)), [change("prompts", 100)], others)
+    beside = attribute(evidence(fallen(100, pins)), [old, change("prompts", 100)], others)
+    assert beside.cause == alone.cause
+    assert beside.signals == alone.signals == ("quality", "cites")
+    assert next(c for c in beside.candidates if c.change_id == old.id).cleared != ""
+
+
+def test_what_a_probe_noticed_pays_nothing_for_not_being_a_deployment() -> None:
+    noticed = change("models", 101, action="external", name="v/m", before="steady", after="drifted")
+    report = attribute(evidence(fallen(100)), [noticed])
+    assert next(c for c in report.candidates if c.change_id).posterior > 0.45
+
+
+def test_a_deployment_beside_a_fall_of_long_ago_is_not_believed_for_being_exact() -> None:
+    believed = named = 0
+    for seed in range(10):
+        rng = random.Random(seed)
+        at = 900 + rng.randrange(600)
+        seen = [Seen(i * SECOND, float(rng.random() < (0.65 if i >= at else 0.95))) for i in range(3000)]
+        beside = attribute(evidence(seen, onset=at), deployments(at + rng.choice((-60, 60))))
+        believed += beside.candidates[0].change_id != "" and beside.certainty == "likely"
+        named += attribute(evidence(seen, onset=at), deployments(at)).candidates[0].change_id != ""
+    assert believed <= 2, "a minute beside it hundreds of answers tell that it was not then"
+    assert named == 10

@@ -58,6 +58,13 @@ def test_nothing_of_the_story_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> N
     assert "\x1b" not in text, "what a model wrote does not steer the terminal"
 
 
+def test_it_says_whose_answers_showed_the_fall(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = " ".join(shown(monkeypatch, {**INCIDENT, "models": ["alpha/large"]}).split())
+    assert "billing, 30 bad answers seen; the alarm: answers of model alpha/large" in said
+    said = " ".join(shown(monkeypatch, {**INCIDENT, "report": None, "models": ["alpha/large", "beta/small"]}).split())
+    assert "for whom the alarm: answers of models alpha/large and beta/small" in said
+
+
 def test_an_incident_without_a_report_is_shown_too(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = {**INCIDENT, "report": None, "pairs": [], "onset_ns": 0, "state": "open", "mitigated_ns": 0, "deeds": []}
     said = " ".join(shown(monkeypatch, bare).split())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,15 +19,52 @@ _QUERY = {
 }
 
 
+class Telling:
+    """The stream of a response in the background: what was told of it so far, to any number of listeners."""
+
+    def __init__(self, events: list[str], shown: int) -> None:
+        self._events = events
+        self._shown = shown
+        self._over = shown >= len(events)
+        self._loop = asyncio.get_running_loop()
+        self._more = asyncio.Event()
+
+    def go_on(self) -> None:
+        """Tell the rest. From any thread."""
+        self._loop.call_soon_threadsafe(self._show, len(self._events))
+
+    def stop(self) -> None:
+        """Nothing more is told."""
+        self._show(self._shown)
+
+    async def after(self, number: int) -> AsyncIterator[str]:
+        """The events after a number, as they come."""
+        number += 1
+        while True:
+            while number < self._shown:
+                yield self._events[number]
+                number += 1
+            if self._over:
+                return
+            await self._more.wait()
+
+    def _show(self, shown: int) -> None:
+        self._shown, self._over = shown, True
+        self._more.set()
+
+
 class Kept:
     """One account. A response that is made in the background is queued at first, in progress when it is asked for, and
-    has ended when it is asked for again. A word in what is asked makes it fail, or never end."""
+    has ended when it is asked for again. A word in what is asked makes it fail, or never end. One that is streamed ends
+    when its stream does; with a word it waits in the middle until ``go_on``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.responses: dict[str, dict[str, Any]] = {}
         self._items: dict[str, list[Any]] = {}  # everything before each answer
         self._later: dict[str, list[dict[str, Any]]] = {}  # what each becomes as it is asked for
+        self._telling: dict[str, Telling] = {}
+        self._whole: dict[str, Any] = {}  # what the last one that is streamed ends as
         self._made = 0
 
     def input_of(self, body: Mapping[str, Any]) -> list[Any]:
@@ -67,9 +105,31 @@ class Kept:
             ends = {**whole, "status": "failed", "output": [], "usage": None} if "please fail" in str(items) else whole
             running = openai.response_reply(body, reply, "in_progress", ident=ident)
             self._later[ident] = [running] * 9999 if "never end" in str(items) else [running, ends]
+            if body.get("stream"):
+                events = list(openai.response_events(body, reply, ident))
+                waits = "please wait" in str(items)
+                self.responses[ident] = running if waits else whole
+                self._later[ident] = []
+                self._telling[ident] = Telling(events, 8 if waits else len(events))
+                self._whole = whole
         else:
             self.responses[ident] = whole
         return ident
+
+    def go_on(self) -> None:
+        """Let the last one that waits come to its end."""
+        ident = self._whole["id"]
+        self.responses[ident] = self._whole
+        self._telling[ident].go_on()
+
+    def stream(self, ident: str, query: str = "") -> AsyncIterator[str]:
+        """The events of a response."""
+        asked = parse_qs(query)
+        require(asked.keys() <= _QUERY[""], f"Unknown query parameter: {sorted(asked)}")
+        if ident not in self.responses:
+            raise Refused(404, f"Response with id '{ident}' not found.")
+        require(ident in self._telling, "Only a response that was created with stream=true and background=true")
+        return self._telling[ident].after(int(asked.get("starting_after", ["-1"])[0]))
 
     def told(self, ident: str) -> dict[str, Any] | None:
         """A response as it is now."""
@@ -122,5 +182,7 @@ class Kept:
         require(kept["background"], "Cannot cancel a synchronous response.")
         if kept["status"] in ("queued", "in_progress"):
             self._later.pop(ident, None)
+            if ident in self._telling:
+                self._telling[ident].stop()
             kept = self.responses[ident] = {**kept, "status": "cancelled"}
         return copy.deepcopy(kept)

@@ -288,7 +288,12 @@ def response_events(body: Mapping[str, Any], reply: Reply, ident: str = "resp_st
         return json.dumps({"type": kind, "sequence_number": number, **fields})
 
     begun = response_reply(body, reply, "in_progress", ident=ident)
-    yield event("response.created", response=begun)
+    if body.get("background"):
+        queued = response_reply(body, reply, "queued", ident=ident)
+        yield event("response.created", response=queued)
+        yield event("response.queued", response=queued)
+    else:
+        yield event("response.created", response=begun)
     yield event("response.in_progress", response=begun)
     for place, item in enumerate(items_of(body, reply)):
         here = {"item_id": item["id"], "output_index": place}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,11 @@ class Strict:
             self.seen.append((path, headers, asked))
             if path.startswith("/v1/responses/"):
                 account = self._account(headers)
-                said = account.asked(scope["method"], path, scope["query_string"].decode(), asked)
+                query = scope["query_string"].decode()
+                if scope["method"] == "GET" and "stream=true" in query.split("&"):
+                    await _sse(send, account.stream(path.removeprefix("/v1/responses/"), query), named=True)
+                    return
+                said = account.asked(scope["method"], path, query, asked)
                 await _json(send, 200, said)
             else:
                 await self._answer(path, headers, asked, send)
@@ -167,7 +171,9 @@ async def _responses(account: Kept, body: Any, send: Send) -> None:
     )
     reply = think(asked)
     ident = account.made(body, items, reply)
-    if body.get("stream"):
+    if body.get("stream") and body.get("background"):
+        await _sse(send, account.stream(ident), named=True)
+    elif body.get("stream"):
         await _sse(send, openai.response_events(body, reply, ident), named=True)
     else:
         await _json(send, 200, account.told(ident) or openai.response_reply(body, reply, ident=ident))
@@ -251,10 +257,15 @@ async def _json(send: Send, status: int, body: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-async def _sse(send: Send, events: Iterable[str], *, named: bool = False) -> None:
+async def _sse(send: Send, events: Iterable[str] | AsyncIterator[str], *, named: bool = False) -> None:
     head = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": head})
-    for data in events:
+    async for data in events if isinstance(events, AsyncIterator) else _each(events):
         name = f"event: {json.loads(data)['type']}\n" if named else ""
         await send({"type": "http.response.body", "body": f"{name}data: {data}\n\n".encode(), "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _each(events: Iterable[str]) -> AsyncIterator[str]:
+    for data in events:
+        yield data

@@ -218,6 +218,36 @@ async def test_a_budget_ends_a_scorer_for_the_day_and_a_restart_does_not_give_it
     assert len(named(tomorrow, "s.tone")) == len(named(tomorrow, "quality")) == 1
 
 
+async def test_an_answer_that_a_registered_judge_was_drawn_for_says_so_when_it_gets_no_verdict(house: House) -> None:
+    wrong: list[Exception] = [ModelError("the vendor is down")]
+
+    async def judge(call: Call) -> AsyncIterator[Chunk]:
+        for error in wrong:
+            raise error
+        async for chunk in COSTLY(call):
+            yield chunk
+
+    house.models |= {"openai/gpt-4o-mini": judge, "openai/other": judge}
+    await house.publish("judges", "tone", {"model": "openai/gpt-4o-mini", "rubric": "Judge."})
+    registered = {"kind": "judge", "judge": "judges:/tone", "name": "tone", "sample": 1, "budget_usd": 0.2}
+    spelled = {**JUDGED, "name": "spelled", "model": "openai/other", "sample": 1}
+    await house.publish("scorers", "s", {"scorers": [registered, spelled, {"kind": "max_words", "words": 3}]})
+    online = await house.online(sample=0.0)
+    missed = named(await online.score([root(1)]), "judged")
+    assert [(s.value, s.by, s.by_version, s.slice) for s in missed] == [(0.0, "judge:tone", "tone/1", "keys")]
+    assert missed[0].id == f"{missed[0].trace_id}:judged:s.tone"
+    assert "the vendor is down" in missed[0].reason
+    wrong.clear()
+    assert [s.name for s in await online.score([root(2), root(3)]) if "judge" in s.by] == ["s.tone", "s.tone"]
+    resting = await online.score([root(n) for n in range(4, 7)])  # thirty cents were spent of twenty
+    assert not named(resting, "s.tone")
+    assert [s.reason for s in named(resting, "judged")] == ["Today's budget is spent."] * 3
+    house.now += DAY
+    assert named(await online.score([root(7)]), "s.tone")
+    wrong.append(RuntimeError("a mistake of ours"))
+    assert [s.reason for s in named(await online.score([root(8)]), "judged")] == ["internal error (RuntimeError)"]
+
+
 async def test_a_restart_after_half_the_budget_leaves_the_other_half(house: House) -> None:
     house.models["openai/gpt-4o-mini"] = COSTLY
     await house.publish("scorers", "s", {"scorers": [{**JUDGED, "sample": 1, "budget_usd": 0.5}]})

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tenant_house import SECOND, START, Clock, Tenant, answered, ask, cost, entered, key, request, route, tenant
 
 from trimtab.core import LimitReached, Usage
-from trimtab.gateway import Key, Limits, records
+from trimtab.gateway import Key, Limits, limits, records
 from trimtab.gateway.budgets import DAY_NS, NANO, nano, period_of, shown
 from trimtab.gateway.estimate import Estimator
 from trimtab.gateway.refusals import BudgetSpent, OverLimit
@@ -197,6 +197,24 @@ async def test_a_budget_that_is_given_later_knows_what_was_spent_before(tenancy:
     await ask(tenancy.limits, request(limited, tenancy.clock), USED)
     with pytest.raises(BudgetSpent):
         await ask(tenancy.limits, request(limited, tenancy.clock), USED)
+
+
+async def test_what_one_look_at_the_counters_met_ends_no_later_one(
+    tenancy: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, looks = asyncio.Event(), list[int]()
+
+    async def audit() -> dict[str, int]:
+        looks.append(len(looks))
+        if looks == [0]:
+            raise ValueError("no error that anybody foresaw")
+        again.set()
+        return {}
+
+    monkeypatch.setattr(limits, "AUDIT_S", 0.001)
+    monkeypatch.setattr(tenancy.limits, "audit", audit)
+    tenancy.limits.start()
+    await asyncio.wait_for(again.wait(), timeout=30)
 
 
 async def test_a_counter_that_is_off_is_found_and_put_right_when_it_rests(tenancy: Tenant) -> None:

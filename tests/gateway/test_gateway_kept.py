@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,11 +18,13 @@ from trimtab.core import Overloaded
 from trimtab.gateway import Ledger, UsageRow, records
 from trimtab.gateway.budgets import period_of
 from trimtab.gateway.checks import purse_name
+from trimtab.gateway.surfaces.dividing import divided
 from trimtab.gateway.usagerow import KEEP_NS
 
 __all__ = ["office"]
 
 PERSONAL = {"scanner": "personal", "action": "redact", "restore": True}
+OSPREY = {"name": "osprey", "patterns": ["(?i)project osprey"], "action": "redact", "reason": "It is secret."}
 WORDS = {"name": "bombs", "patterns": ["(?i)bomb"], "action": "block", "reason": "It is dangerous."}
 
 
@@ -256,7 +259,7 @@ async def test_an_answer_does_not_wait_for_a_ledger_that_hangs(office: Tenant, m
         return await end(row)
 
     monkeypatch.setattr(office.ledger, "end", slow)
-    monkeypatch.setattr("trimtab.gateway.stored.ANSWER_S", 0.01)
+    monkeypatch.setattr("trimtab.gateway.background.ANSWER_S", 0.01)
     assert not await paid(office, queued, made)
     go.set()
     await office.limits.late.close()
@@ -317,3 +320,68 @@ async def test_a_reservation_that_is_not_on_disk_yet_is_not_taken_for_ended(
     assert ended is not None
     assert ended.cost_nano == 100
     await ledger.close()
+
+
+# Several messages in one answer.
+
+
+async def test_what_is_hidden_in_one_message_moves_no_text_of_another(house: House) -> None:
+    await guarded(house, "private", output=[OSPREY])
+    texts = ["One.", "Of project osprey.", "", "Three.", "Four is project osprey too.", "And project osprey.", "Six."]
+    shown = [text.replace("project osprey", "[redacted:osprey]") for text in texts]
+
+    def messages(texts: list[str]) -> list[dict[str, Any]]:
+        return [
+            {"id": f"msg_{n}", "type": "message", "role": "assistant",
+             "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]}
+            for n, text in enumerate(texts)
+        ]  # fmt: skip
+
+    whole = {"id": "resp_v1", "object": "response", "status": "completed", "output": messages(texts), "usage": USED}
+    house.vendor.reply = lambda headers, body: http_reply(200, whole)
+    asked = await post(house, "private")
+    assert asked.json["output"] == messages(shown)
+    assert (await house.call("GET", f"/v1/responses/{asked.json['id']}")).json["output"] == messages(shown)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_texts_are_divided_without_losing_a_letter(seed: int) -> None:
+    draw = random.Random(seed)
+    words = ["lake ", "osprey ", "mary ", "12 ", "[a-1] ", "and so on. "]
+    texts = ["".join(draw.choices(words, k=draw.randrange(60))) for _ in range(draw.randrange(1, 7))]
+    passed = "".join(texts).replace("osprey", "[x]") if seed % 2 else draw.choice(words) * draw.randrange(3)
+    shown = divided(passed, texts)
+    assert "".join(shown) == passed
+    assert len(shown) == len(texts)
+    assert divided("".join(texts), texts) == texts
+
+
+# Input items.
+
+
+async def test_what_several_answers_said_stays_in_each_of_them(house: House) -> None:
+    await guarded(house, "private", output=[OSPREY])
+
+    def said(text: str, *more: str) -> dict[str, Any]:
+        parts = [{"type": "output_text", "text": each, "annotations": [], "x": 1} for each in (text, *more)]
+        return {"id": f"msg_{text[:3]}", "type": "message", "role": "assistant", "content": parts}
+
+    asked = {"id": "msg_u", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Project?"}]}
+    call = {"id": "fc", "type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}
+    items = [said("One."), asked, said("Two is project ", "osprey."), call, said("Three.")]
+    house.vendor.reply = says("Hi")
+    ident = (await post(house, "private")).json["id"]
+    listed = {"object": "list", "data": items, "has_more": False, "first_id": "msg_One", "last_id": "msg_Thr"}
+    house.vendor.reply = lambda headers, body: http_reply(200, listed)
+    answer: Answer = await house.call("GET", f"/v1/responses/{ident}/input_items")
+    assert answer.status == 200, answer.json
+    first, second, third, fourth, fifth = answer.json["data"]
+    assert [first, second, fourth, fifth] == [items[0], items[1], items[3], items[4]]
+    assert third["content"][0]["text"].startswith("Two is [")
+    assert "osprey." not in json.dumps(third)
+    assert third["content"][1]["text"] == ""
+    assert {name: answer.json[name] for name in listed if name != "data"} == {
+        name: value for name, value in listed.items() if name != "data"
+    }
+    listed["data"] = items[:1]
+    assert (await house.call("GET", f"/v1/responses/{ident}/input_items")).json == listed

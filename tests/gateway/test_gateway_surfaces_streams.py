@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +171,23 @@ async def test_a_plain_reply_put_together_from_pieces_says_the_same() -> None:
     assert [item["type"] for item in response["output"]] == ["message", "function_call"]
     broken = delta("tool_calls", tool_calls=[call])
     assert json.loads(message_bytes(broken, live_of(MESSAGES)))["content"][0]["input"] == {"INVALID_JSON": '{"a"'}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("I am [x]. Found.", ["I am [x]. ", "tool_use", "Found."]),
+        ("Found.", ["tool_use", "Found."]),
+        ("", ["", "tool_use"]),
+    ],
+)
+def test_what_the_guard_takes_out_of_one_block_moves_no_other(text: str, shown: list[str]) -> None:
+    use = {"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}
+    found = {"type": "text", "text": "Found.", "citations": [{"type": "char_location", "cited_text": "it"}]}
+    native = {"role": "assistant", "content": [{"type": "text", "text": "I am Mary. "}, use, found]}
+    message = json.loads(message_bytes(Chunk(text=text, native=native), live_of(MESSAGES)))
+    assert [block.get("text", block["type"]) for block in message["content"]] == shown
+    assert not text or message["content"][-1] == found
 
 
 def test_a_stop_sequence_is_told_where_the_server_tells_it() -> None:

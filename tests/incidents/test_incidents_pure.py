@@ -23,6 +23,7 @@ from trimtab.incidents.spending import UNSPENT
 from trimtab.stats import Estimate
 from trimtab.store import Metadata
 from trimtab.watch import Alarm, Monitor, pins_of
+from trimtab.web.facts import facts
 
 SECOND = 10**9
 
@@ -65,6 +66,27 @@ def test_the_title_is_a_sentence_with_the_numbers_and_the_cause() -> None:
     assert sentences.title(report(None, "unknown")).endswith("from 0.97 to 0.61, cause not known")
     sliced = replace(report(None, "unknown"), slice="billing", signal="made_up")
     assert sentences.title(sliced) == "made_up fell: made_up for billing fell from 0.97 to 0.61, cause not known"
+
+
+def test_an_alarm_of_one_models_answers_says_whose_they_are() -> None:
+    seen = replace(alarm("quality"), model="alpha/large")
+    assert sentences.alarm(seen) == (
+        "quality fell from 0.97 to 0.61 over the last 84 scores, seen in the answers of model alpha/large "
+        "(evidence 10^7 of 10^7 needed)"
+    )
+    assert "model" not in sentences.alarm(alarm("quality"))
+    made = replace(states.opened(seen, report(None, "unknown"), [], "regressions", 1011 * SECOND), id=1)
+    assert made.models == ("alpha/large",)
+    assert made.events[0].text == sentences.alarm(seen)
+    more = states.joined(made, replace(seen, model="beta/small"), report(None, "unknown"), [], 1012 * SECOND)
+    more = states.joined(more, alarm("cites"), report(None, "unknown"), [], 1013 * SECOND)
+    assert more.models == ("alpha/large", "beta/small")
+    assert "An alarm saw it in the answers of models alpha/large and beta/small alone." in postmortem(more)
+    assert "; the alarm: answers of models alpha/large and beta/small" in facts(more, None, 1014 * SECOND).whom_more
+    over = replace(more, state="closed", closed_ns=1015 * SECOND)
+    again = states.reopened(over, alarm("quality"), report(None, "unknown"), [], 1016 * SECOND)
+    assert again.models == (), "this time it is seen in all answers"
+    assert states.reopened(over, seen, report(None, "unknown"), [], 1016 * SECOND).models == ("alpha/large",)
 
 
 def test_a_verdict_gives_its_grounds() -> None:

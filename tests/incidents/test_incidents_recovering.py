@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from incident_world import Truth, World
@@ -11,10 +13,12 @@ from test_incidents_desk import break_prompt
 
 from trimtab.core import Span
 from trimtab.incidents import Again, Incident
+from trimtab.incidents.incident import Pair
 from trimtab.incidents.joining import GRACE_NS
 from trimtab.incidents.postmortem import postmortem
-from trimtab.incidents.records import Records
+from trimtab.incidents.records import Records, Written
 from trimtab.incidents.replay import _differing
+from trimtab.store import Metadata
 
 pytestmark = pytest.mark.asyncio
 
@@ -51,9 +55,30 @@ async def test_an_erasure_takes_the_answers_of_its_traces(world: World) -> None:
     desk = world.desk(telling(world))  # type: ignore[arg-type]
     incident = await break_prompt(world, desk, share=1.0)
     gone, *kept = incident.pairs
-    await desk.forget(frozenset({gone.trace_id, "f" * 32}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Records, "listed", None)  # however many incidents there are, it asks for those that tell of it
+        await desk.forget(frozenset({gone.trace_id, "f" * 32}))
     await desk.forget(frozenset({gone.trace_id}))
     assert (await desk.get(incident.id)).pairs == tuple(kept)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_the_incidents_that_tell_of_a_request_are_found(
+    tmp_path: Path, request: pytest.FixtureRequest, database: str
+) -> None:
+    where = tmp_path / "metadata.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+    with closing(Metadata.open(where)) as metadata:
+        records = Records(metadata)
+        for traces_of in ((), ("a", "b", "c", "d", "e"), ("e",), ("f",)):
+            pairs = tuple(Pair(trace_id=one, restored="", layer=None, before="x", after="y") for one in traces_of)
+            made = Incident(id=0, opened_ns=1, signal="cites", owner="jonas", title="t", traces=("z",), pairs=pairs)
+            made = replace(made, models=("alpha/large",))
+            written = await records.place(lambda _, made=made: Written(None, made))  # type: ignore[misc]
+            assert (await records.get(written.after.id)).models == ("alpha/large",)
+        assert await records.telling_of({"e"}) == [2, 3]
+        assert await records.telling_of({"f", "a"}) == [2, 4]
+        assert await records.telling_of({"z", "x", ""}) == []
+        assert await records.telling_of(()) == []
 
 
 async def test_a_signal_that_is_back_by_itself_is_said_once_and_left_to_people(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import random
 
-from trimtab.providers.deadlines import Deadlines, _of_loop, deadlines
+from trimtab.providers.deadlines import Deadlines, deadlines
 
 
 async def test_each_is_met_in_time_and_none_early() -> None:
@@ -84,8 +84,8 @@ def test_those_of_a_loop_that_is_closed_are_let_go() -> None:
         kept.at(loops[0].time() + 600, lambda: None)
         loops[0].close()
         deadlines(loops[1])
-        assert loops[0] not in _of_loop
-        assert loops[1] in _of_loop
+        assert loops[0] not in deadlines._known
+        assert loops[1] in deadlines._known
     finally:
         for loop in loops:
             loop.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -192,3 +195,96 @@ def test_many_threads_lose_nothing(server: Server) -> None:
     assert wide.flush(10)
     wide.close(10)
     assert sorted(chain(*server.batches)) == list(range(4000))
+
+
+def _ends(records: Sequence[logging.LogRecord]) -> list[str]:
+    return [record.getMessage() for record in records if "the process ends" in record.getMessage()]
+
+
+def test_a_process_that_ends_says_how_much_did_not_arrive(
+    server: Server, exporter: Exporter[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.free.clear()
+    for number in range(7):  # four of them are under way
+        exporter.offer(number)
+    assert server.entered.wait(10)
+    exporter.end(0.01)
+    assert _ends(caplog.records) == [
+        "trimtab: the process ends, and 7 more spans or scores were not delivered: no answer within 0.01 seconds."
+    ]
+    server.failures += [TrimtabError("too late")] * 3
+    server.free.set()
+    exporter.close(10)
+    assert len(caplog.records) == 1, "it was said"
+
+
+def test_what_fails_as_the_process_ends_is_said_once_with_what_was_only_counted(
+    server: Server, exporter: Exporter[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.failures += [TrimtabError("no such key")] * 9
+    for number in range(8):
+        exporter.offer(number)
+    assert exporter.flush(10)
+    first = caplog.records[0].getMessage()
+    assert first.startswith("trimtab: 4 spans or scores were not sent (4 so far): no such key")
+    exporter.offer(8)
+    exporter.end(10)
+    assert [record.getMessage() for record in caplog.records[1:]] == [
+        "trimtab: the process ends, and 5 more spans or scores were not delivered: no such key."
+    ]
+
+
+def test_a_batch_that_failed_in_the_last_moment_is_counted_once(
+    server: Server, exporter: Exporter[int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled, go_on = threading.Event(), threading.Event()
+    settle = exporter._settle
+
+    def settle_and_wait(lost: Lost | None) -> None:
+        settle(lost)
+        settled.set()
+        go_on.wait(10)
+
+    def close(timeout: float) -> None:
+        """Time runs out between the moment when the batch is given up and the end of the thread."""
+        server.free.set()
+        assert settled.wait(10)
+
+    monkeypatch.setattr(exporter, "_settle", settle_and_wait)
+    monkeypatch.setattr(exporter, "close", close)
+    server.failures += [TrimtabError("no such key")]
+    server.free.clear()
+    for number in range(4):
+        exporter.offer(number)
+    assert server.entered.wait(10)
+    exporter.end()
+    go_on.set()
+    assert _ends(caplog.records) == [
+        "trimtab: the process ends, and 4 more spans or scores were not delivered: no such key."
+    ]
+
+
+def test_a_process_that_ends_with_everything_sent_says_nothing(
+    server: Server, exporter: Exporter[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter.end(10)
+    exporter.offer(1)
+    exporter.end(10)
+    assert server.batches == [[1]]
+    assert caplog.records == []
+
+
+def test_a_program_whose_spans_do_not_arrive_says_so_as_it_ends() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        code = f"""
+import trimtab
+trimtab.configure(url="http://127.0.0.1:{taken.getsockname()[1]}")
+for n in range(3):
+    with trimtab.start_span(f"step {{n}}"):
+        pass
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("trimtab: the process ends, and 3 more spans or scores were not delivered: ")

@@ -18,7 +18,7 @@ USAGE = {
     "prompt_tokens": 1000,
     "completion_tokens": 100,
     "total_tokens": 1100,
-    "prompt_tokens_details": {"cached_tokens": 400},
+    "prompt_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 300},
     "completion_tokens_details": {"reasoning_tokens": 50},
 }
 ORIGINALS = (Completions.create, AsyncCompletions.create)
@@ -83,6 +83,7 @@ def _check(span: Any, *, ttft: bool) -> None:
     assert attributes["gen_ai.usage.input_tokens"] == 1000
     assert attributes["gen_ai.usage.output_tokens"] == 100
     assert attributes["gen_ai.usage.cache_read.input_tokens"] == 400
+    assert attributes["gen_ai.usage.cache_creation.input_tokens"] == 300
     assert attributes["gen_ai.usage.reasoning.output_tokens"] == 50
     assert attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert ("gen_ai.response.time_to_first_chunk" in attributes) is ttft

@@ -13,7 +13,7 @@ import trimtab
 
 USAGE = {
     "input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
-    "input_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 300},
     "output_tokens_details": {"reasoning_tokens": 50},
 }  # fmt: skip
 MESSAGE = {
@@ -97,8 +97,8 @@ def _check(span: Any, *, streamed: bool) -> None:
         }
     ]
     counts = [attributes[f"gen_ai.usage.{name}_tokens"] for name in
-              ("input", "output", "cache_read.input", "reasoning.output")]  # fmt: skip
-    assert counts == [1000, 100, 400, 50]
+              ("input", "output", "cache_read.input", "cache_creation.input", "reasoning.output")]  # fmt: skip
+    assert counts == [1000, 100, 400, 300, 50]
     assert json.loads(attributes["gen_ai.tool.definitions"]) == TOOLS
     assert ("gen_ai.response.time_to_first_chunk" in attributes) is streamed
 

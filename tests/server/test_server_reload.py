@@ -140,6 +140,41 @@ def test_a_stream_that_outlasts_the_stop_ends_with_an_error_that_says_so(
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_who_asks_twice_to_stop_waits_for_no_request_and_loses_nothing(
+    start_server: Callable[..., Any], tmp_path: Path, vendor: SlowVendor, number: signal.Signals, workers: int
+) -> None:
+    config = tmp_path / "trimtab.yaml"
+    write(config, vendor, secret="first-secret-1234", attempts=2)
+    server = start_server(config=config, arguments=("--drain", "3600", "--workers", str(workers)))
+    status, headers, _ = server.ask("POST", "/v1/chat/completions", ASK)
+    assert status == 200
+    connection, answer = begun(server)
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: "Stopping: finishing" in server.log.read_text())
+
+    def heard() -> bool:
+        if "Stopping at once: cutting running requests off" in server.log.read_text():
+            return True
+        server.process.send_signal(number)
+        return False
+
+    until(heard)
+    rest = answer.read().decode()
+    connection.close()
+    error = json.loads(rest.strip().split("data: ")[-1])["error"]
+    assert (error["code"], error["message"]) == ("overloaded", "The server stops. Ask again: another one answers.")
+    assert server.process.wait(PATIENCE_S) == 0
+    said = server.log.read_text()
+    assert said.count("Stopping at once") == 1
+    assert "Traceback" not in said
+    assert "is killed" not in said
+    server.arguments = ()
+    server.start()
+    for trace_id in (headers["x-trimtab-trace-id"], answer.headers["x-trimtab-trace-id"]):
+        assert server.ask("GET", f"/api/traces/{trace_id}")[0] == 200
+
+
 def test_who_connects_while_the_workers_drain_is_refused_at_once(
     start_server: Callable[..., Any], tmp_path: Path, vendor: SlowVendor
 ) -> None:

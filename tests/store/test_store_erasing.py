@@ -76,6 +76,23 @@ async def test_nothing_is_left_of_an_erased_trace_and_sums_stay(filled: SpanStor
     assert SECRET.encode() not in bytes_on_disk(tmp_path / "spans")
 
 
+async def test_what_rows_had_in_common_is_not_kept_in_memory_either(
+    filled: SpanStore, make_span: Callable[..., Span], make_score: Callable[..., Score]
+) -> None:
+    spans = [make_span(trace_id=trace_id(3), session=f"session of {SECRET}") for _ in range(64)]
+    await filled.write(spans, [make_score(trace_id=trace_id(3), reason=SECRET) for _ in range(64)])
+    connection = filled._ledger._connection
+    assert connection is not None
+    shared = "SELECT (SELECT count(*) FROM temp.alike_spans), (SELECT count(*) FROM temp.alike_scores)"
+    assert connection.execute(shared).fetchone() == (1, 1)
+    await filled.erase([trace_id(3)])
+    assert connection.execute(shared).fetchone() == (0, 0)
+    await filled.write(spans)
+    found = await filled.trace(trace_id(3))
+    assert found is not None
+    assert {span.session for span in found.spans} == {f"session of {SECRET}"}
+
+
 async def test_it_is_gone_after_a_restart_and_may_come_again(
     filled: SpanStore, open_store: Callable[..., SpanStore], make_span: Callable[..., Span]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def test_a_fresh_database_needs_no_migration(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(command, "upgrade", refuse)
     Metadata.open(tmp_path / "new.db").close()
-    with sqlite3.connect(tmp_path / "new.db") as opened:
+    with contextlib.closing(sqlite3.connect(tmp_path / "new.db")) as opened:
         assert opened.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
 

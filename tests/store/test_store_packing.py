@@ -56,6 +56,8 @@ _SPAN_OWN = [
 ]  # fmt: skip
 _SCORE_OWN = [SCORE_COLUMNS.index(name) for name in ("id", "trace_id", "span_id", "value", "reason", "time_ns")]
 
+_LINES = ("common_spans", "alike_spans", "common_scores", "alike_scores")
+
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
@@ -89,6 +91,69 @@ def test_rows_have_what_they_share_however_much_of_it_there_is(
         spans, first = [*spans, *some], first + count
     found = connection.execute(f"SELECT seq, {', '.join(SPAN_COLUMNS)} FROM spans ORDER BY seq").fetchall()
     assert found == [(seq, *span_row(span)) for seq, span in enumerate(spans, 1)]
+
+
+def test_many_rows_that_are_much_alike_are_their_rows_too(
+    connection: sqlite3.Connection, make_span: Callable[..., Span], make_score: Callable[..., Score]
+) -> None:
+    """Names, sessions and the like are shared where few differ, and stand as they were given either way."""
+    inserts, first = Inserts(connection), 1
+    spans: list[Span] = []
+    scores: list[Score] = []
+    for count, different in ((64, 1), (63, 1), (80, 15), (80, 40), (300, 4)):
+        some = [
+            make_span(
+                session=f"s-{n % different}", name=f"n-{n % different}", layer=(None, Layer.MODEL, 2)[n % 3],
+                cached_tokens=(None, 0, 64)[n % different % 3], reasoning_tokens=None if n % different else 5,
+                tags={"user": f"u-{count}"} if count == 63 else {}, input_tokens=(None, n)[n % 2],
+                cost_usd=(None, 0.5)[n % 2],
+            )
+            for n in range(count)
+        ]  # fmt: skip
+        judged = [
+            make_score(value=(0, 1.0, 0.25)[n % different % 3], reason=f"because {n % different}") for n in range(count)
+        ]
+        with inserts:
+            inserts.add_spans(first, some, [b""] * count)
+            inserts.add_scores(first, judged)
+        spans, scores, first = [*spans, *some], [*scores, *judged], first + count
+    found = connection.execute(f"SELECT seq, {', '.join(SPAN_COLUMNS)} FROM spans ORDER BY seq").fetchall()
+    assert found == [(seq, *span_row(span)) for seq, span in enumerate(spans, 1)]
+    columns = ", ".join(f'"{name}"' for name in SCORE_COLUMNS)
+    read = connection.execute(f"SELECT seq, {columns} FROM scores ORDER BY seq").fetchall()
+    assert read == [(seq, *score_row(score)) for seq, score in enumerate(scores, 1)]
+    lines = [connection.execute(f"SELECT count(*) FROM temp.{one}").fetchone()[0] for one in _LINES]
+    assert all(lines), lines
+
+
+@pytest.mark.parametrize("count", [1, 64])
+def test_ids_and_what_is_missing_are_stored_as_blobs_and_nulls(
+    connection: sqlite3.Connection, make_span: Callable[..., Span], count: int
+) -> None:
+    inserts = Inserts(connection)
+    inserts.add_spans(1, [make_span(parent_id="b" * 16) for _ in range(count)], [b""] * count)
+    columns = "trace_id, span_id, parent_id, layer, tags, cost_usd"
+    kinds = ", ".join(f"typeof({name})" for name in columns.split(", "))
+    found = connection.execute(f"SELECT DISTINCT {kinds} FROM spans").fetchall()
+    assert found == [("blob", "blob", "blob", "null", "null", "null")]
+
+
+def test_what_many_rows_share_is_given_anew_once_a_transaction_was_undone(
+    connection: sqlite3.Connection, make_span: Callable[..., Span], make_score: Callable[..., Score]
+) -> None:
+    inserts = Inserts(connection)
+    spans, scores = [make_span(name="n-1") for _ in range(64)], [make_score(reason="r-1") for _ in range(64)]
+    with contextlib.suppress(ZeroDivisionError), inserts:
+        connection.execute("BEGIN")
+        inserts.add_spans(1, spans, [b""] * 64)
+        inserts.add_scores(65, scores)
+        connection.execute("ROLLBACK")
+        raise ZeroDivisionError
+    with inserts:
+        inserts.add_spans(1, spans, [b""] * 64)
+        inserts.add_scores(65, scores)
+    assert connection.execute("SELECT DISTINCT name FROM spans").fetchall() == [("n-1",)]
+    assert connection.execute("SELECT DISTINCT reason FROM scores").fetchall() == [("r-1",)]
 
 
 def test_what_rows_share_is_given_anew_once_a_transaction_was_undone(
@@ -140,7 +205,12 @@ def _alike(rows: Callable[[], list[Any]], columns: Callable[[], Any]) -> None:
         return
     found = list(zip(*columns(), strict=True))
     assert found == wanted
-    assert [[type(value) for value in row] for row in found] == [[type(value) for value in row] for row in wanted]
+    assert [list(map(_kind, row)) for row in found] == [list(map(_kind, row)) for row in wanted]
+
+
+def _kind(value: Any) -> type[Any]:
+    """The type of a value, as the database tells them apart: it takes a bytearray for bytes."""
+    return bytes if isinstance(value, bytearray) else type(value)
 
 
 def _fields(span: Span) -> dict[str, Any]:

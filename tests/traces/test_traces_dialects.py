@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.core import KINDS, VECTOR, Layer, Span
+from trimtab.core import KINDS, VECTOR, Layer, Span, Usage
 from trimtab.traces import dialects, question
 from trimtab.traces.messages import compact
 from trimtab.traces.otlp import RawSpan
+from trimtab.traces.otlpout import attributes_of
+from trimtab.traces.prices import price
 from trimtab.traces.translation import span_of
 
 NOW = 1_790_000_000 * 10**9
@@ -166,6 +168,69 @@ def test_a_cost_that_the_sender_knows_is_kept() -> None:
     assert span.cost_usd == 0.5
 
 
+@pytest.mark.parametrize(
+    ("written", "others"),
+    [
+        ("gen_ai.usage.cache_creation.input_tokens", {}),
+        ("gen_ai.usage.cache_write.input_tokens", {}),
+        ("gen_ai.usage.cache_creation_input_tokens", {}),
+        ("gen_ai.usage.cache_write_input_tokens", {}),
+        ("llm.usage.cache_creation_input_tokens", {}),
+        ("llm.token_count.prompt_details.cache_write", {}),
+        ("gen_ai.usage.details.cache_write_tokens", {"logfire.span_type": "span"}),
+        ("ai.usage.inputTokenDetails.cacheWriteTokens", {"ai.operationId": "ai.generateText.doGenerate"}),
+    ],
+)
+def test_what_was_put_into_the_cache_costs_its_own_price(written: str, others: dict[str, Any]) -> None:
+    asked = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-sonnet-4-20250514",
+        "gen_ai.usage.input_tokens": 10_000,
+        "gen_ai.usage.output_tokens": 1000,
+        "gen_ai.usage.cache_read.input_tokens": 2000,
+        **others,
+    }
+    span = read({**asked, written: 4000})
+    usage = Usage(input_tokens=10_000, output_tokens=1000, cached_tokens=2000, written_tokens=4000)
+    assert span.cost_usd == price("anthropic/claude-sonnet-4-20250514", usage)
+    # 4,000 fresh at 3 dollars a million, 2,000 read at 0.30, 4,000 put there at 3.75, 1,000 of output at 15.
+    assert span.cost_usd == pytest.approx(0.0426)
+    assert read(asked).cost_usd == pytest.approx(0.0396), "a sender that does not say so pays for plain input"
+    # It has no field of its own: it stays, under one name, and an export says it again.
+    assert span.attributes["gen_ai.usage.cache_creation.input_tokens"] == 4000
+    assert [name for name in span.attributes if "cache" in name] == ["gen_ai.usage.cache_creation.input_tokens"]
+    assert attributes_of(span)["gen_ai.usage.cache_creation.input_tokens"] == 4000
+
+
+def test_a_cache_that_is_counted_beside_the_input_is_added_to_it() -> None:
+    span = read(
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "claude-sonnet-4-20250514",
+            "gen_ai.usage.input_tokens": 100,
+            "gen_ai.usage.output_tokens": 10,
+            "gen_ai.usage.cache_read_input_tokens": 2000,
+            "gen_ai.usage.cache_creation_input_tokens": 4000,
+        }
+    )
+    assert (span.input_tokens, span.cached_tokens) == (6100, 2000)
+    assert span.cost_usd == pytest.approx((100 * 3 + 2000 * 0.3 + 4000 * 3.75 + 10 * 15) / 1e6)
+
+
+def test_an_hour_in_the_cache_costs_more() -> None:
+    usage = {"input_tokens": 1000, "cache_creation_input_tokens": 500, "output_tokens": 10,
+             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 500}}  # fmt: skip
+    span = read(
+        {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.llm.model": '"claude-sonnet-4-20250514"',
+            "mlflow.chat.tokenUsage": json.dumps(usage),
+        }
+    )
+    assert span.cost_usd == pytest.approx((1000 * 3 + 500 * 6 + 10 * 15) / 1e6)
+
+
 def test_an_unknown_model_is_unpriced_and_not_free() -> None:
     span = read({"gen_ai.request.model": "gpt-99", "gen_ai.usage.input_tokens": 10})
     assert (span.kind, span.cost_usd) == ("llm", None)
@@ -224,6 +289,7 @@ keys = st.sampled_from(
     [
         "gen_ai.operation.name", "gen_ai.request.model", "gen_ai.usage.input_tokens", "gen_ai.input.messages",
         "gen_ai.output.messages", "gen_ai.response.time_to_first_chunk", "openinference.span.kind", "input.value",
+        "gen_ai.usage.cache_creation.input_tokens",
         "llm.token_count.prompt", "llm.cost.total", "llm.input_messages.0.message.content", "tag.tags", "user.id",
         "mlflow.spanType", "mlflow.spanInputs", "mlflow.chat.tokenUsage", "mlflow.llm.model", "session.id",
     ]

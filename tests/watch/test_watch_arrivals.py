@@ -9,7 +9,7 @@ import pytest
 from trimtab.core import Layer, Span, evolve
 from trimtab.watch import SCORED, SIGNALS, Watch, default_monitors
 from trimtab.watch.arrivals import CONNECTED, SENT, Arrival, Arrivals
-from trimtab.watch.traffic import sorted_out
+from trimtab.watch.traffic import Owners, roots_of, sorted_out, traces_of
 
 SECOND = 10**9
 START = 1_800_000_000 * SECOND
@@ -184,3 +184,33 @@ def test_one_span_with_ever_new_parents_is_bounded() -> None:
     for at in range(3_000):
         told(arrivals, span("a", 1, f"p{at}", id="same"))
     assert not arrivals._waiting
+
+
+def test_requests_keep_their_spans_and_those_that_nobody_looks_at_are_of_no_application() -> None:
+    root, call = span("a", 3, gateway=True), span("a", 2, "3")
+    twice, own = span("a", 4, gateway=True), evolve(span("b", 5, gateway=True), project="trimtab-judge")
+    spans = [call, root, twice, own, span("b", 6, "5"), span("c", 7)]
+    requests, others = sorted_out(spans)
+    assert [(first.span_id, [each.span_id for each in trace]) for first, trace in requests] == [("3", ["2", "3", "4"])]
+    assert list(others) == ["c"]
+    traces, others = traces_of(spans, roots_of(spans), ())
+    assert (traces, list(others)) == ({}, ["c"])
+
+
+def test_requests_of_trimtab_itself_are_left_out_wherever_they_stand() -> None:
+    projects = ["trimtab-judge", "", "shop", "trimtab-judge", "trimtab.probes", "shop", "trimtab-judge", "default"]
+    spans = [evolve(span(f"{at}", at, gateway=True), project=project) for at, project in enumerate(projects)]
+    requests, others = sorted_out(spans)
+    assert [root.project for root, _ in requests] == ["", "shop", "shop", "default"]
+    assert others == {}
+
+
+def test_whose_a_request_was_is_remembered_for_the_newest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trimtab.watch.traffic._REMEMBERED_OWNERS", 8)
+    owners = Owners()
+    for at in range(12):
+        one = evolve(span(str(at), at), session=f"s{at}", tags={"user": "mara"} if at % 2 else {})
+        owners.own([one, span(f"nobody {at}", at)])
+    assert owners.of("11") == ("s11", "mara")
+    assert owners.of("4") == ("s4", "")
+    assert owners.of("3") == owners.of("nobody 11") == ("", "")

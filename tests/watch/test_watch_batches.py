@@ -192,3 +192,13 @@ def test_a_batch_of_thousands_leaves_the_floats_to_nobody() -> None:
     assert detector.batch({(0.0, 1.0): 5000}) >= 1e9
     assert math.isfinite(detector.value)
     assert detector.batch({(1.0, 0.5): 5000}) < 1e9
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 40)), min_size=1, max_size=30))
+def test_aiming_where_a_detector_aims_already_changes_nothing(batches: list[tuple[float, int]]) -> None:
+    again, once, elsewhere = (EDetector(1e6, 0.9) for _ in range(3))
+    for value, n in batches:
+        again.aim(0.9)
+        elsewhere.aim(0.8)
+        counts: dict[Seen, int] = {(value, 0.9): n, (value, 0.7, 0.5): 1, (1.0, 0.95): n}
+        assert again.batch(counts) == once.batch(counts) != elsewhere.batch(counts)

@@ -71,8 +71,12 @@ def test_a_fault_of_one_of_two_models_is_told_sooner_than_where_models_are_not_k
         assert alarm is not None
         assert (alarm.signal, alarm.slice, alarm.monitor.owner) == ("quality", "", "mara")
         assert alarm.now < alarm.baseline
+        assert alarm.model == "alpha/large"
         soon.append(n)
-        late.append(told(together, nameless(iter(falling)), 4_000)[0])
+        n, alarm = told(together, nameless(iter(falling)), 4_000)
+        assert alarm is not None
+        assert alarm.model == ""
+        late.append(n)
     assert sum(soon) < 0.85 * sum(late)
 
 

@@ -101,7 +101,7 @@ def test_baselines_survive_a_restart() -> None:
     after = Watch(default_monitors(lambda _: "mara"))
     after.restore(kept)
     assert after.baselines("cites") == before.baselines("cites")
-    assert after.threshold == before.threshold
+    assert after.threshold_of("cites") == before.threshold_of("cites")
     assert not after.armed("quality")
     after.observe([score(0.5, name="quality", i=60)])
     assert after.baselines("quality")[""].n == 60

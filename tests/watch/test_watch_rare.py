@@ -313,6 +313,48 @@ def test_drawn_answers_without_a_verdict_are_told_and_are_no_silence() -> None:
     assert 0.9 < sum(values) / len(values) < 0.97
 
 
+def of_list(n: int, name: str, value: float, pin: str = "tone/2") -> Score:
+    by = "judge:tone" if pin else "scorers:support"
+    return Score(id=f"{n}:{name}", trace_id=f"{n}", name=name, value=value, by=by, by_version=pin, time_ns=n)
+
+
+def test_the_judges_of_live_scorers_count_and_an_answer_for_several_counts_once() -> None:
+    seen = watch()
+    seen.observe([
+        of_list(1, "support.tone", 0.0), of_list(1, "support.tone.kind", 1.0),
+        of_list(2, "support.max_words", 1.0, ""),  # no judge said that
+        of_list(3, "quality", 1.0, "quality/3"), of_list(3, "quality.kind", 1.0, "quality/3"),
+        of_list(4, JUDGED, 0.0), of_list(4, "quality", 1.0, "quality/3"), of_list(4, "support.rude", 1.0),
+        of_list(5, "quality", 0.0, "quality/3"), of_list(5, "support.tone", 1.0),
+    ])  # fmt: skip
+    assert [(one.trace_id, one.value) for one in seen.evidence(JUDGED)[0]] == [
+        ("1", 1.0), ("3", 1.0), ("4", 0.0), ("5", 1.0),
+    ]  # fmt: skip
+
+
+def test_the_name_of_a_list_may_hold_dots_and_be_that_of_the_judges_score() -> None:
+    seen = watch()
+    seen.observe([
+        of_list(1, "support.v2.tone", 0.0), of_list(2, JUDGED, 0.0), of_list(3, "quality.tone", 1.0),
+        of_list(4, "support.v2.max_words", 1.0, ""),
+    ])  # fmt: skip
+    assert [(one.trace_id, one.value) for one in seen.evidence(JUDGED)[0]] == [("1", 1.0), ("2", 0.0), ("3", 1.0)]
+
+
+def test_an_answer_that_no_judge_gave_a_verdict_on_counts_once() -> None:
+    seen = watch()
+    seen.observe([of_list(n, JUDGED, 0.0) for n in (1, 1, 2, 3, 3, 3)])
+    assert [(one.trace_id, one.value) for one in seen.evidence(JUDGED)[0]] == [("1", 0.0), ("2", 0.0), ("3", 0.0)]
+
+
+def test_a_judge_of_a_list_that_falls_silent_is_told() -> None:
+    draw, seen = random.Random(17), watch()
+    seen.observe([of_list(n, "support.tone", float(draw.random() < 0.8)) for n in range(2000)])
+    fails = [of_list(n, *((JUDGED, 0.0) if draw.random() < 0.3 else ("support.tone", 1.0))) for n in range(2000, 2300)]
+    alarm = raised(seen.observe(fails), JUDGED)
+    assert alarm.now < 0.85
+
+
 def test_what_people_say_is_no_verdict_of_a_judge() -> None:
     seen = watch()
     seen.observe([Score(id="1", trace_id="1", name="quality", value=1.0, by="expert:mara", time_ns=1)])

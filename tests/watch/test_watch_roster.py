@@ -183,6 +183,16 @@ def test_monitors_change_while_references_stay() -> None:
         watch.standing("fresh")
 
 
+def test_a_monitor_that_moves_to_another_project_reads_that_one() -> None:
+    watch = Watch([MONITOR], reference=60)
+    theirs = [replace(score, project="shop") for score in scores([1.0] * 20, "shop")]
+    watch.observe([*scores([1.0] * 10), *theirs])
+    assert {one.slice for one in watch.evidence("cites")[0]} == {"billing"}
+    watch.adopt([replace(MONITOR, project="shop")])
+    watch.observe([*scores([1.0] * 10), *theirs])
+    assert [one.slice for one in watch.evidence("cites")[0]] == ["billing"] * 10 + ["shop"] * 20
+
+
 def test_a_signal_that_nobody_watches_any_more_is_not_missed() -> None:
     watch = Watch([MONITOR], reference=60)
     watch.observe(scores([1.0] * 700))

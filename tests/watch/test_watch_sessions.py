@@ -61,6 +61,19 @@ def test_what_was_seen_during_a_fall_is_forgotten() -> None:
     assert sessions.correlation == known
 
 
+def test_what_a_value_is_bet_against_follows_what_is_learnt() -> None:
+    cases = [(low, n, lost) for low in (0.9, 0.97) for n in (1, 3, 31) for lost in (0.0, 0.4, 1.0)]
+    asked, found = Sessions(), []
+    for shared in (None, 0.3, 0.0):
+        if shared is not None:
+            asked.restore(learnt(shared).state())
+        fresh = Sessions()
+        fresh.restore(asked.state())
+        found.append([asked.against(*case) for case in cases])
+        assert found[-1] == [fresh.against(*case) for case in cases]
+    assert found[0] != found[1] != found[2]
+
+
 def test_a_name_that_everything_bears_is_no_single_observation() -> None:
     sessions = Sessions()
     for i in range(10_000):

@@ -12,6 +12,7 @@ import pytest_asyncio
 from web_house import Page, WebHouse, build, client_of, closing
 
 from trimtab.attribution import LayerBelief
+from trimtab.web import words
 from trimtab.web.trend import Part, trend
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,6 +38,18 @@ async def test_the_list_says_how_each_stands_and_who_cannot_be_told(house: WebHo
     rows = [attrs for attrs in page.all("tr") if "data-row" in attrs]
     assert len(rows) == len(house.monitors.entries)
     assert [attrs["href"] for attrs in page.all("a") if attrs.get("data-key") == "n"] == ["/monitors?form=new"]
+    assert "at most one false alarm in 1,000,000 requests" in text
+
+
+async def test_each_monitor_says_what_evidence_its_own_alarm_takes(house: WebHouse) -> None:
+    ask = client_of(house)
+    text = (await ask("GET", "/monitors")).text
+    needed = {name: words.needed(house.watch.threshold_of(name)) for name in ("cites", "quality", "length")}
+    assert len(set(needed.values())) == 3
+    for name, takes in needed.items():
+        row = text[text.index(f'data-row="{name}"') :]
+        assert f" of {takes}<" in row[: row.index("</tr>")]
+        assert f" of {takes}</dd>" in (await ask("GET", f"/monitors/{name}")).text
 
 
 async def test_an_empty_list_says_what_would_be_here(tmp_path: Path) -> None:

@@ -104,3 +104,5 @@ def test_pins(pin: str, text: str, version: str) -> None:
 
 def test_evidence_is_short_at_any_size() -> None:
     assert [words.evidence(e) for e in (0.6, 520, 1.5e6, math.inf)] == ["0.6", "520", "> 10⁶", "> 10³⁰⁸"]
+    needed = [words.needed(e) for e in (520, 2e6, 15.96e7, math.inf)]
+    assert needed == ["520", "2.0 × 10⁶", "1.6 × 10⁸", "> 10³⁰⁸"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,16 @@ from trimtab.core import LAYER_OF_EVENT, LAYER_OF_KIND, Change, Layer
 
 from .evidence import NOTICED_LATE_NS, Evidence, Observed, Suspect, asset_of, taken_back
 from .experiment import Contrast, contrast
-from .likelihood import best_drop, log_likelihood, log_mean_exp, onset_likelihoods, shared_luck, softmax, tally
+from .likelihood import (
+    best_drop,
+    log_likelihood,
+    log_mean_exp,
+    onset_likelihoods,
+    shared_luck,
+    sharpest_onset,
+    softmax,
+    tally,
+)
 
 #: An event that only time places may be written down so much too early.
 _EARLY_NS = 60 * 10**9
@@ -19,6 +29,8 @@ _EARLY_NS = 60 * 10**9
 MOVED = 6.0
 #: Two signals have two causes when each prefers its own by this much.
 _OTHERS, _OWN = 5.0, 3.0
+#: A change that makes the alarmed signal likelier by less than this does not explain its fall.
+_EXPLAINS = 1.0
 #: What nobody recorded moves several signals within this time, or within the time that the onset is uncertain by.
 _AROUND_NS = 10 * 10**9
 #: From which ``tells`` on a signal's own layer alone moves it.
@@ -86,7 +98,14 @@ def fit(evidence: Evidence, suspects: Sequence[Suspect], changes: Sequence[Chang
     times, onsets = onset_likelihoods(seen, evidence.baselines)
     still = log_likelihood(tally(seen, lambda _: False), evidence.baselines)
     luck = shared_luck(seen, evidence.baselines, evidence.onset_ns or evidence.alarm_ns)
-    onsets = [still + (log - still) / luck for log in onsets]
+
+    def weighed(log: float) -> float:
+        return still + (log - still) / luck
+
+    onsets = [weighed(log) for log in onsets]
+    at_once = _at_once(suspects, seen, evidence)
+    # What is compared with an exact moment has to be as exact.
+    sharp = sharpest_onset(seen, evidence.baselines, onsets, weighed) if at_once else -math.inf
     new = new_models(seen, evidence)
     logs: list[float] = []
     contrasts: list[Contrast | None] = []
@@ -95,18 +114,21 @@ def fit(evidence: Evidence, suspects: Sequence[Suspect], changes: Sequence[Chang
         found = None
         if not suspect.pinned:
             # An event near the fall is as easy to find as an onset: all of them together count as one explanation.
-            logs.append(_noticed(suspect, times, onsets) - timed)
+            ways = [_noticed(suspect, times, onsets) - timed]
+            if suspect.first.kind in LAYER_OF_EVENT and suspect.first.time_ns in at_once:
+                ways.append(weighed(at_once[suspect.first.time_ns]))
+            logs.append(log_mean_exp(ways))
         elif any(suspect.exposed(o) for o in seen):
             said, drop = _claimed(suspect, seen, evidence, new)
-            log = still + (said - still) / luck
+            log = weighed(said)
             found = contrast(suspect, seen, evidence.baselines)
             logs.append(min(log, still) - _REFUTED if _fell_alike(found, drop) else log)
         else:
             logs.append(-math.inf)
         contrasts.append(found)
     everywhere = log_mean_exp(onsets) if seen else 0.0
-    spots = {layer: still + (log - still) / luck for layer, log in _spots(seen, evidence, suspects, new).items()}
-    logs.append(log_mean_exp([everywhere, *spots.values()]))
+    spots = {layer: weighed(log) for layer, log in _spots(seen, evidence, suspects, new).items()}
+    logs.append(log_mean_exp([max(everywhere, sharp), *spots.values()]))
     better = {layer: log - everywhere for layer, log in spots.items()}
     return Fit(
         evidence=evidence, seen=seen, times=times, onsets=onsets, logs=logs, still=still, spots=better,
@@ -182,6 +204,23 @@ def _noticed(suspect: Suspect, times: Sequence[int], onsets: Sequence[float]) ->
     return log_mean_exp(near)
 
 
+def _at_once(suspects: Sequence[Suspect], seen: Sequence[Observed], evidence: Evidence) -> dict[int, float]:
+    """A deployment serves from the moment that it is there: by that moment, how well it fits that all fell right then.
+    One moment is not met by chance as a time near the fall is, so it does not matter how many deployments there were.
+
+    Only where there are answers from before it and from after it. Without, it would say that all is low, or that
+    nothing is, and would fit every deployment of another day.
+    """
+    times = [observed.time_ns for observed in seen]
+    moments = {s.first.time_ns for s in suspects if not s.pinned and s.first.kind in LAYER_OF_EVENT}
+    since = {at: len(times) - bisect_left(times, at) for at in moments}
+    counts = sorted({count for count in since.values() if 0 < count < len(times)})
+    if not counts:
+        return {}
+    logs = dict(zip(counts, onset_likelihoods(seen, evidence.baselines, counts=counts)[1], strict=True))
+    return {at: logs[count] for at, count in since.items() if count in logs}
+
+
 def _fell_alike(found: Contrast, drop: float) -> bool:
     """Whether chance chose whom the change reached and those did not fall by as much as it would take: while its share
     grows with time it would else explain whatever fell in that time."""
@@ -205,7 +244,8 @@ def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect], quie
     """Keep the signals that the alarmed one's cause may have moved, and weigh the explanations on all of them.
 
     A signal that clearly prefers an explanation which the alarmed one clearly does not is explained away: a harmless
-    side effect of another change would else swallow the incident, or be blamed for it. So is one that only its own
+    side effect of another change would else swallow the incident, or be blamed for it. So is a harm whose explanation
+    says nothing of the alarmed signal, however little the others say of that either. So is one that only its own
     layer can move, where a change of that layer explains it, as one of another layer does the alarmed one. What no
     change records happened once: it explains what fell when the alarmed signal did.
     """
@@ -218,8 +258,10 @@ def group(alarmed: Fit, others: Sequence[Fit], suspects: Sequence[Suspect], quie
             continue
         logs = [*other.logs[:none], _fell_with(other, since)]
         best = max(range(len(logs)), key=logs.__getitem__)
-        elsewhere = logs[best] - logs[own] > _OTHERS and alarmed.logs[own] - alarmed.logs[best] > _OWN
-        if elsewhere:
+        # What hurts counts in full, so it must not carry a change that says nothing of the alarmed signal.
+        in_vain = other.evidence.harm and alarmed.logs[best] - alarmed.still < _EXPLAINS
+        rather = alarmed.logs[own] - alarmed.logs[best] > _OWN or in_vain
+        if rather and logs[best] - logs[own] > _OTHERS:
             apart.append((other, best))
         elif (place := _of_its_own(alarmed, other, suspects)) is not None:
             apart.append((other, place))

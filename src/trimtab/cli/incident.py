@@ -48,8 +48,8 @@ def show(remote: Remote, incident_id: int, as_json: bool) -> None:
     show_fields({
         "incident": found["id"], "what": found["title"], "state": found["state"], "severity": found["severity"],
         "owner": found["owner"], "acknowledged by": found["acknowledged_by"],
-        "fell": _fell(report), "since": _since(found, report), "for whom": _whom(report), "layer": found["layer"],
-        "cause": cause.get("title"), "certainty": report.get("certainty"),
+        "fell": _fell(report), "since": _since(found, report), "for whom": _whom(found, report),
+        "layer": found["layer"], "cause": cause.get("title"), "certainty": report.get("certainty"),
         report.get("together") or "together": " and ".join(each["title"] for each in report.get("also") or ()),
         "allowed action": found["action"],
         "cases": f"{found['cases']} in datasets:/{found['dataset']}" if found["cases"] else "",
@@ -87,9 +87,12 @@ def _since(found: dict[str, Any], report: dict[str, Any]) -> str:
     return f"{moment(found['onset_ns'])}{ended} (onset between {low} and {high})"
 
 
-def _whom(report: dict[str, Any]) -> str:
-    """Whose answers, and how many."""
-    return f"{report['slice'] or 'all slices'}, {report['affected']} bad answers seen" if report else ""
+def _whom(found: dict[str, Any], report: dict[str, Any]) -> str:
+    """Whose answers, and how many; and whose alone where an alarm saw it in those of one model."""
+    seen = f"{report['slice'] or 'all slices'}, {report['affected']} bad answers seen" if report else ""
+    models = found.get("models") or ()
+    whose = f"the alarm: answers of model{'s' if len(models) > 1 else ''} {' and '.join(models)}" if models else ""
+    return "; ".join(filter(None, (seen, whose)))
 
 
 def _to_do(found: dict[str, Any]) -> list[str]:

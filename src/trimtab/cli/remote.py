@@ -86,7 +86,9 @@ class Remote:
             with self._opener.open(request, timeout=timeout) as answer:
                 yield answer
         except urllib.error.HTTPError as error:
-            raise _problem(error) from None
+            with error:
+                problem = _problem(error)
+            raise problem from None
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise Unreachable(

@@ -24,6 +24,8 @@ from trimtab.wiring.loop_lag import rest_collector
 from trimtab.wiring.reloading import take_over, take_over_models
 from trimtab.workers import PAGES, Supervisor, socket_path
 
+from .stopping import Stopping
+
 log = logging.getLogger("trimtab.config")
 
 #: Seconds within which gateway processes must have come up.
@@ -82,17 +84,18 @@ class Run:
 
 async def _serve(run: Run) -> None:
     """Everything in one process."""
-    stopped = _signals()
-    reloading = Reloading(run, stopped)
+    stopping = Stopping()
+    reloading = Reloading(run, stopping.stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
     server = Server(house, listener, drain_s=run.drain)
+    stopping.hurry(server.hurry)
     try:
         await server.start()
         await house.open_grpc()
         _announce(run, house)
         reloading.start(lambda config: take_over(house, config))
-        await _until(stopped)
+        await _until(stopping.stopped)
     finally:
         await server.stop()
         await house.close()
@@ -100,18 +103,19 @@ async def _serve(run: Run) -> None:
 
 async def _serve_control(run: Run) -> None:
     """Pages, API, telemetry and chores here; models in gateway processes that are started elsewhere."""
-    stopped = _signals()
-    reloading = Reloading(run, stopped)
+    stopping = Stopping()
+    reloading = Reloading(run, stopping.stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
     server = Server(application(house, models=False), listener, drain_s=run.drain)
+    stopping.hurry(server.hurry)
     try:
         await house.open_line()
         await server.start()
         await house.open_grpc()
         _announce(run, house)
         reloading.start(lambda config: take_over(house, config))
-        await _until(stopped)
+        await _until(stopping.stopped)
     finally:
         await server.stop()
         await house.close()
@@ -119,31 +123,33 @@ async def _serve_control(run: Run) -> None:
 
 async def _serve_chores(run: Run) -> None:
     """Only what reads the store afterwards: scores, monitors, incidents, rollouts."""
-    stopped = _signals()
-    reloading = Reloading(run, stopped)
+    stopping = Stopping()
+    reloading = Reloading(run, stopping.stopped)
     house = await build(run.config)
     try:
         click.echo(f"Trimtab is up, chores only: data: {run.config.data}   config: {run.file or 'defaults'}")
         reloading.start(lambda config: take_over(house, config))
-        await _until(stopped)
+        await _until(stopping.stopped)
     finally:
         await house.close()
 
 
 async def _serve_workers(run: Run) -> None:
     """Gateway processes on one listening socket, and this process behind them."""
-    stopped = _signals()
-    reloading = Reloading(run, stopped)
+    stopping = Stopping()
+    reloading = Reloading(run, stopping.stopped)
     listener = listen(run.config.host, run.config.port)
     house = await _built(run, listener)
     pages = Server(application(house, models=False), socket_path(run.config.data, PAGES))
     supervisor = Supervisor(_command(run, listener.fileno()), fd=listener.fileno(), workers=run.workers)
+    stopping.hurry(supervisor.hurry)
+    stopping.hurry(pages.hurry)
     try:
         await house.open_line()
         await pages.start()
         await house.open_grpc()
         supervisor.start()
-        await _come_up(house, run.workers, stopped)
+        await _come_up(house, run.workers, stopping.stopped)
         _announce(run, house, f"   workers: {run.workers}")
 
         async def together(config: Config) -> None:
@@ -153,7 +159,7 @@ async def _serve_workers(run: Run) -> None:
                 supervisor.hang_up()
 
         reloading.start(together)
-        await _until(stopped)
+        await _until(stopping.stopped)
     finally:
         listener.close()  # as long as it is open here, who connects waits for nobody
         await supervisor.stop(run.drain + 5)
@@ -164,8 +170,8 @@ async def _serve_workers(run: Run) -> None:
 async def _serve_gateway(run: Run) -> None:
     """One gateway process: a worker of the process that started it, or one that attaches to a control process."""
     child = run.fd >= 0
-    stopped = _signals(child=child)
-    reloading = Reloading(run, stopped)
+    stopping = Stopping(child=child)
+    reloading = Reloading(run, stopping.stopped)
     listener = socket.socket(fileno=run.fd) if child else listen(run.config.host, run.config.port)
     try:
         house = await build_worker(run.config, workers=run.workers)
@@ -175,6 +181,7 @@ async def _serve_gateway(run: Run) -> None:
         raise
     pages = socket_path(run.config.data, PAGES) if child else None
     server = Server(worker_application(house, pages), listener, drain_s=run.drain)
+    stopping.hurry(server.hurry)
 
     async def models(config: Config) -> None:
         take_over_models(config, house.providers, house.gateway)
@@ -187,7 +194,7 @@ async def _serve_gateway(run: Run) -> None:
         if not child:
             click.echo(f"Trimtab is up, models only: {_address(run.config)}   control: {run.config.data}")
         lost = asyncio.ensure_future(house.link.lost.wait())
-        told = asyncio.ensure_future(stopped.wait())
+        told = asyncio.ensure_future(stopping.stopped.wait())
         await asyncio.wait([lost, told], return_when=asyncio.FIRST_COMPLETED)
         for waiting in (lost, told):
             waiting.cancel()
@@ -219,15 +226,6 @@ async def _come_up(house: House, workers: int, stopped: asyncio.Event) -> None:
             field="--workers",
             mend="The lines above say why; try --workers 1.",
         )
-
-
-def _signals(*, child: bool = False) -> asyncio.Event:
-    """Set when a signal asks to stop. A worker hears only its control process, not the terminal."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    loop.add_signal_handler(signal.SIGINT, (lambda: None) if child else stopped.set)
-    return stopped
 
 
 async def _until(stopped: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ from .judge import PaidInVain
 from .live_sets import KIND, SEPARATOR, LiveScorer, LiveSet, live_set
 from .output import Output
 from .patience import Patience
-from .sampling import Sampling, drawn_label
+from .sampling import JUDGED, REASON, Sampling, drawn_label
 from .scorer import Verdict, verdicts_of
 from .scorers import Means
 from .spending import Spending
@@ -244,7 +244,8 @@ class LiveScoring:
         draws = []
         for one in found.scorers:
             sampling = self._sampling(found, one)
-            probability = sampling.probability()
+            # What a judge that has no money left is missing is told too.
+            probability = sampling.wanted() if _judge(one.scorer) else sampling.probability()
             if (answered or not one.asks) and sampling.draw(probability):
                 draws.append(_Draw(one, sampling, probability))
         return draws
@@ -288,12 +289,12 @@ class LiveScoring:
     async def _in_turn(self, job: _Job) -> list[Score]:
         async with self._turns:
             # Many may be drawn at once: the budget is looked at again before each of them is asked.
-            return [] if job.sampling.resting else await self._one(job)
+            return _missed(job, "Today's budget is spent.") if job.sampling.resting else await self._one(job)
 
     async def _one(self, job: _Job) -> list[Score]:
         scorer, name = job.one.scorer, job.found.score_name(job.one.scorer.name)
         if self._patience.rests(name):
-            return []
+            return _missed(job, "It ran out of time again and again, and rests.")
         try:
             async with asyncio.timeout(TIMEOUT):
                 verdicts = verdicts_of(scorer, await scorer(job.case, job.output))
@@ -301,14 +302,14 @@ class LiveScoring:
             self.errors[name][error.code] += 1
             if job.one.asks and isinstance(error, PaidInVain):
                 self._spending.pay(name, error.cost_usd)
-            return []
+            return _missed(job, str(error))
         except TimeoutError as error:
             self.errors[name][type(error).__name__] += 1
             self._patience.ran_out(name)
-            return []
+            return _missed(job, f"no verdict within {TIMEOUT:g} s")
         except Exception as error:  # house: except because one scorer's mistake must not cost the others' scores
             self.errors[name][type(error).__name__] += 1
-            return []
+            return _missed(job, f"internal error ({type(error).__name__})")
         self._patience.answered(name)
         for verdict in verdicts:
             if verdict.error:
@@ -316,7 +317,8 @@ class LiveScoring:
         if job.one.asks and verdicts:
             costs = [verdict.cost_usd for verdict in verdicts]
             self._spending.pay(name, None if None in costs else sum(cost or 0.0 for cost in costs))
-        return [_score(job, verdict) for verdict in verdicts if verdict.value is not None]
+        scores = [_score(job, verdict) for verdict in verdicts if verdict.value is not None]
+        return scores or (_missed(job, verdicts[0].error) if verdicts else [])
 
     def _heard(self, change: Change) -> None:
         if change.kind in _WATCHED:
@@ -354,6 +356,14 @@ def _score(job: _Job, verdict: Verdict) -> Score:
         project=output.project,
         stamp=output.stamp,
     )
+
+
+def _missed(job: _Job, why: str) -> list[Score]:
+    """What is left of an answer that was drawn for a judge of the registry and got no verdict of it."""
+    if _judge(job.one.scorer) is None:
+        return []
+    known = _score(job, Verdict(0.0, why[:REASON], job.one.scorer.name))
+    return [replace(known, id=f"{known.trace_id}:{JUDGED}:{known.name}", name=JUDGED, label="")]
 
 
 def _judge(scorer: Any) -> Version | None:

@@ -25,18 +25,15 @@ from .judge import Judge, PaidInVain
 from .live_scoring import LiveScoring, each_of
 from .live_sets import SEPARATOR
 from .output import Output
-from .sampling import Sampling, drawn_label
+from .sampling import JUDGED, REASON, Sampling, drawn_label
 from .scorer import Verdict
 from .scorers import Means
 from .spending import Spending
 
 #: Judge calls under way at once.
 CONCURRENCY = 8
-#: The score of the judge that the configuration names, and the name under which its spending is kept; and the score of
-#: an answer that was drawn for it and got no verdict, which is always 0.
-QUALITY, JUDGED = "quality", "judged"
-#: Characters of the reason that such a score is kept with.
-_REASON = 300
+#: The score of the judge that the configuration names, and the name under which its spending is kept.
+QUALITY = "quality"
 
 
 async def no_trace(trace_id: str) -> Sequence[Span]:
@@ -292,7 +289,7 @@ def _score(output: Output, name: str, value: float, *, by: str) -> Score:
 
 def _missed(output: Output, judge: str, why: str) -> Score:
     """What is left of an answer that was drawn for the judge and got no verdict."""
-    return replace(_score(output, JUDGED, 0.0, by=f"judge:{parse_address(judge, 'judges').name}"), reason=why[:_REASON])
+    return replace(_score(output, JUDGED, 0.0, by=f"judge:{parse_address(judge, 'judges').name}"), reason=why[:REASON])
 
 
 def _by_judge(output: Output, version: Version, name: str, value: float, reason: str) -> Score:

@@ -24,6 +24,9 @@ from .spending import Spend
 #: Evidence of a detector above which more is drawn. A detector of healthy traffic gets there at most once in as many
 #: observations, on average.
 WARNING = 1_000.0
+#: The score of an answer that was drawn for a judge and got no verdict, which is always 0; and characters of the reason
+#: that it is kept with.
+JUDGED, REASON = "judged", 300
 _DAY_NS = 86_400 * 10**9
 _DRAWN = re.compile(r"drawn p=([0-9.e-]+)")
 _WHOLE = ""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from trimtab.core import MethodNotAllowed, NotFound, Overloaded, Stamp, TrimtabError, Unauthorized, now_ns
 
 from .ask import Ask, bearer
+from .attempt import cost_of
+from .background import still_made
 from .caller import Caller, Gone, Headers, Receive, Scope, Send, encoded, plain
 from .live import LiveTrace
 from .models import model_answer
@@ -70,6 +72,8 @@ async def app(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> N
         elif STOPS in str(error):
             _stay()
             stops = Overloaded("The server stops.", mend="Ask again: another one answers.", retry_after=1.0)
+            if (live.pending or live.ask.stored) and (made := live.kept.get("response_id")):
+                still_made(stops, made)
             await _refuse(caller, live, stops, surface or _nearest(scope["path"]))
         else:
             raise
@@ -101,7 +105,13 @@ async def _stream(gateway: Gateway, ask: Ask, caller: Caller, live: LiveTrace, s
 
 async def _stored(gateway: Gateway, caller: Caller, live: LiveTrace, scope: Scope) -> None:
     """A response that a provider keeps."""
-    reply = await answer(gateway, read_stored(gateway, caller.headers, scope), live)
+    ask = read_stored(gateway, caller.headers, scope)
+    if ask.stream:
+        if caller.arrived() is None:  # from here on its hanging up is noticed
+            await caller.body()
+        await _stream(gateway, ask, caller, live, RESPONSES_SURFACE)
+        return
+    reply = await answer(gateway, ask, live)
     await caller.reply(200, [*JSON, *_names(live, RESPONSES_SURFACE, whole=True)], stored_bytes(reply, live))
 
 
@@ -156,8 +166,7 @@ def _names(live: LiveTrace, surface: Surface, *, whole: bool = False) -> Headers
     if live.cache:
         names.append((b"x-trimtab-cache", live.cache.encode()))
     if whole and not live.pending and (attempts := live.attempts):
-        first = attempts[0]  # mostly the only one, whose cost the ledger and the trace have asked for by now
-        cost = first.cost if len(attempts) == 1 and first.cost_of is not None else live.cost
+        cost = cost_of(attempts[0]) if len(attempts) == 1 else live.cost  # the same, and mostly a hop less
         names.append((b"x-trimtab-cost-usd", b"unpriced" if cost is None else b"%.9f" % cost))
     return names
 

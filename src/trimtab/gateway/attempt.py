@@ -167,6 +167,9 @@ class Asking:
 
     async def _said_first(self) -> list[Chunk]:
         held: list[Chunk] = []
+        native = self._call.native
+        # What is made in the background is made from its first event on: nobody else is asked after it.
+        background = native is not None and bool(native.body.get("background"))
         self._patience.follow()
         while True:
             chunk = await self._next()
@@ -175,7 +178,7 @@ class Asking:
                     raise ModelError(f"{self.attempt.ref} ended without an answer.")
                 return held
             held.append(chunk)
-            if len(held) > HELD or not quiet(chunk):
+            if len(held) > HELD or not quiet(chunk) or (background and chunk.native is not None):
                 return held
 
     async def rest(self) -> AsyncGenerator[Chunk]:

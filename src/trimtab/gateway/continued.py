@@ -7,11 +7,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core import BadInput, Call, Chunk, TrimtabError, evolve
+from trimtab.core import BadInput, Call, Chunk, ModelError, TrimtabError, Usage, evolve
 from trimtab.guard import Policy
 from trimtab.providers import ended
 
 from .attempt import Attempt, Candidate
+from .background import free_if_failed, pay, still_made
 from .handles import Handle
 from .live import LiveTrace
 
@@ -70,7 +71,7 @@ def able(
             raise BadInput(
                 f"is not possible: no model of {live.route!r} is at a provider that speaks the Responses API itself.",
                 field="background",
-                mend="Leave it out, and use stream for a long answer.",
+                mend="Leave it out, and use stream alone for a long answer.",
             )
         candidates = found
     return candidates
@@ -143,7 +144,7 @@ class Continued:
     def __init__(
         self, gateway: Gateway, inner: Asking, log: Sequence[Attempt], live: LiveTrace, previous: Handle | None
     ) -> None:
-        self._handles = gateway.handles
+        self._gateway = gateway
         self._inner = inner
         self._log = log
         self._live = live
@@ -155,17 +156,47 @@ class Continued:
             for chunk in self._said:
                 yield chunk
             return
+        live = self._live
         try:
             async with aclosing(self._inner(self._asked(call))) as coming:
                 async for chunk in coming:
                     native = chunk.native
                     if native is not None and isinstance(response := native.get("response"), Mapping):
                         chunk = evolve(chunk, native={**native, "response": self._own(response)})
+                        if live.ask.background:
+                            await self._heard(response, over=chunk.finish is not None)
                     if self._previous is not None:
                         self._said.append(chunk)
                     yield chunk
         except TrimtabError as error:
             raise self._told(error) from error.__cause__
+        finally:
+            if live.pending:  # whoever sees its end pays it, so this request has used nothing
+                self._log[-1].usage, self._log[-1].estimated = None, False
+
+    async def _heard(self, response: Mapping[str, Any], *, over: bool) -> None:
+        """What a stream in the background says of the response: that it is made, or that it has ended, and is paid."""
+        live = self._live
+        if not over:
+            self._begun()
+            return
+        attempt = self._log[-1]
+        free_if_failed(attempt, response)
+        news = await pay(self._gateway, live, attempt, live.trace_id, live.start_ns)
+        if news is None:
+            return
+        live.pending, live.paid = False, True
+        if not news:  # somebody else has seen it end, and paid
+            attempt.usage = Usage()
+        if response.get("status") == "failed":
+            code = str((response.get("error") or {}).get("code") or "without a reason")
+            live.failed(ModelError(f"{attempt.ref} failed in the background: {code[:100]}."))
+
+    def _begun(self) -> None:
+        """The response is made from here on, whoever listens. Said once: it may be ended beside a stream of it."""
+        if not self._live.pending:
+            self._live.pending = True
+            self._gateway.limits.late.keep(self._live.trace_id)
 
     async def whole(self, call: Call) -> Chunk:
         """The answer as one piece. One that is made in the background is not there yet."""
@@ -176,7 +207,8 @@ class Continued:
         except TrimtabError as error:
             raise self._told(error) from error.__cause__
         if chunk.native is not None:
-            self._live.pending = self._live.ask.background and not ended(chunk.native)
+            if self._live.ask.background and not ended(chunk.native):
+                self._begun()
             chunk = evolve(chunk, native=self._own(chunk.native))
         self._said = [chunk]
         return chunk
@@ -203,14 +235,17 @@ class Continued:
         stored = response.get("store") is not False and (native is None or native.body.get("store") is not False)
         if stored or background:
             trace, time_ns = (live.trace_id, live.start_ns) if background else ("", 0)
-            handle = Handle(self._log[-1].ref, live.ask.model, ident, trace, time_ns, guard_of(live))
-            own["id"] = self._handles.write(key, handle)
+            hid = live.vault is not None
+            handle = Handle(self._log[-1].ref, live.ask.model, ident, trace, time_ns, guard_of(live), hid)
+            own["id"] = self._gateway.handles.write(key, handle)
             live.kept = {**live.kept, "response_id": own["id"]}
         return own
 
     def _told(self, error: TrimtabError) -> TrimtabError:
         """The error as this client may understand it."""
         previous = self._previous
+        if self._live.pending:
+            still_made(error, self._live.kept.get("response_id", "it"))
         if previous is None:
             return error
         if previous.ident in error.message:
@@ -218,7 +253,7 @@ class Continued:
             if "not found" in error.message.lower():  # the account has forgotten it
                 return PreviousNotFound(ident)
             return renamed(error, previous.ident, ident)
-        if error.retryable:
+        if error.retryable and not self._live.pending:
             error.mend = (
                 f"Only the account {previous.account} knows the earlier turns, so no other target can answer. Ask "
                 f"again later. Or: {_ITEMS}"

@@ -13,6 +13,7 @@ from trimtab.guard import DEFAULT_ADDRESS, Context, Policy, StreamScanner, compi
 
 from .actions import history, judge
 from .arriving import remembering
+from .attempt import quiet
 from .canned import Canned
 from .live import LiveTrace, last_user_text
 from .route import Route
@@ -110,10 +111,21 @@ async def _plain(watch: Watchman, attempt: Asking, call: Call, context: Context)
 
 
 async def _held(watch: Watchman, attempt: Asking, call: Call, context: Context) -> AsyncGenerator[Chunk]:
-    """A stream that goes out once it is whole and found right, in the pieces that it came in unless it was changed."""
-    pieces = await _every(attempt(call))
+    """A stream that goes out once it is whole and found right, in the pieces that it came in unless it was changed.
+
+    Of an answer that its provider keeps, its client hears at once that it is made, and under which id; and nobody is
+    asked for another one.
+    """
+    kept = watch.live.ask.background or watch.live.ask.stored is not None
+    pieces: list[Chunk] = []
+    async with aclosing(attempt(call)) as arriving:
+        async for chunk in arriving:
+            if kept and not pieces and quiet(chunk):
+                yield chunk
+            else:
+                pieces.append(chunk)
     texts = _texts_of(pieces)
-    if why := await _misshapen(watch, texts.get(0, ""), context):
+    if not kept and (why := await _misshapen(watch, texts.get(0, ""), context)):
         pieces = await _every(attempt(_again(call, texts.get(0, ""), why)))
         texts = _texts_of(pieces)
     said = {index: await _scanned(watch, f"choices[{index}]", text, context) for index, text in texts.items()}

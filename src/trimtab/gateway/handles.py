@@ -32,7 +32,7 @@ Act = Literal["retrieve", "input_items", "cancel", "delete"]
 class Handle(NamedTuple):
     """A response that an account keeps: ``provider/model`` that made it, the route or model that was asked, and its
     id there. ``trace`` and ``time_ns`` are those of the request, where it was made in the background. ``guard`` is the
-    policy that was on duty, by its name."""
+    policy that was on duty, by its name. ``hid`` says that it hid something in the question, and put it back."""
 
     ref: str
     model: str
@@ -40,6 +40,7 @@ class Handle(NamedTuple):
     trace: str = ""
     time_ns: int = 0
     guard: str = ""
+    hid: bool = False
 
     @property
     def account(self) -> str:
@@ -49,12 +50,13 @@ class Handle(NamedTuple):
 
 class Stored(NamedTuple):
     """What a client wants of a response that is kept: ``ident`` is the id as it wrote it, ``query`` what it asked
-    besides."""
+    besides. Of a stream it wants the events after the number ``after``."""
 
     handle: Handle
     ident: str
     act: Act
     query: str = ""
+    after: int | None = None
 
 
 class Handles:

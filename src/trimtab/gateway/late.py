@@ -2,7 +2,8 @@
 
 Such a response is paid for when its client hears that it has ended: once, whoever asks and in whichever process, since
 the ledger ends a reservation only once. One whose end nobody asks for within an hour is charged as it was reserved. So
-is every one that is open when its process ends, as all reservations are.
+is every one that is open when its process ends, as all reservations are; but within the hour its end still puts right
+what was charged.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class Late:
 
     def keep(self, trace_id: str) -> None:
         """This one is under way."""
-        self._open[trace_id] = self._clock()
+        self._open.setdefault(trace_id, self._clock())
 
     async def end(self, row: UsageRow) -> bool:
-        """It has ended, as ``row`` says; ``interrupted`` charges what was reserved. Whether that was news.
+        """It has ended, as ``row`` says; ``interrupted`` charges what was reserved. Whether that was news: it is, too,
+        where nobody had said what it used.
 
         Raises Overloaded where the ledger does not answer; it may be ended again then. Is done to its end also where
         nobody waits for it any more: the ledger and the counters must hear of it both.

@@ -161,7 +161,9 @@ class Limits:
         a second cancellation."""
         live, route = admission.live, admission.route
         cut = live.ask.background and live.attempts and live.attempts[-1].estimated
-        if live.pending or cut:  # the provider may make it all the same
+        if live.pending or live.paid or cut:
+            if not (live.pending or live.paid):  # the provider may make it all the same
+                self.late.keep(live.trace_id)
             return asyncio.shield(self._finish(self._defer(admission)))
         found = account(live, route.name, self.estimator, reserved=admission.plan.money or live.ask.background)
         if admission.demands and (admission.plan.money or not isinstance(self.shared, Shared)):
@@ -335,7 +337,6 @@ class Limits:
     async def _defer(self, admission: Admission) -> None:
         """The answer is still to come: its places are free again, and its money stays reserved."""
         live, demands = admission.live, tuple([each for each in admission.demands if each.kind != "money"])
-        self.late.keep(live.trace_id)
         if not demands:
             return
         amounts = [taken(demand) for demand in demands]
@@ -356,8 +357,7 @@ class Limits:
                 self._lines.wake(demand.name)
 
     def _reservation(self, admission: Admission, money: int) -> UsageRow:
-        live, size = admission.live, admission.size
-        key = live.ask.key
+        live, size, key = admission.live, admission.size, admission.live.ask.key
         return UsageRow(
             id=live.trace_id,
             time_ns=live.start_ns,
@@ -378,7 +378,7 @@ class Limits:
             try:
                 await self.late.expire()
                 await self.audit()
-            except TrimtabError as error:
+            except Exception as error:  # house: except because the next look must come, whatever this one met
                 log.warning("The counters could not be compared with the ledger: %s", error)
 
 

@@ -66,6 +66,7 @@ class LiveTrace:
     notes: Mapping[str, Any] = _NOTHING  # what else is kept with the request: its tightest budget, its embedding
     kept: Mapping[str, str] = _NOTHING  # what the trace says of responses that a provider keeps: their ids for clients
     pending = False  # the provider still makes the answer, in the background
+    paid = False  # it was made in the background, and was paid for when its end was heard
     _kept: tuple[tuple[Message, ...], Mapping[str, Any]] | None = None
     _steps: tuple[Span, ...] = ()
     _first_ns = 0
@@ -155,8 +156,9 @@ class LiveTrace:
         self._status, self._error, self._layer = "error", f"internal error ({type(error).__name__})", None
 
     def stopped(self, end: BaseException) -> None:
-        """Nobody waits for the rest of the answer, or the task that serves it was cancelled for another reason."""
-        if not self._finish:
+        """Nobody waits for the rest of the answer, or the task that serves it was cancelled for another reason. Who
+        leaves an answer that is kept comes back for it."""
+        if not (self._finish or self.pending or self.ask.stored):
             self.gone = self.gone or isinstance(end, GeneratorExit)
             self._status, self._error = "error", GONE if self.gone else "cancelled"
 
@@ -193,8 +195,10 @@ class LiveTrace:
         kind = "embedding" if embeds else "llm"
         for attempt, fields in zip(attempts, models, strict=True):
             spans.append(self._call_span(attempt, fields, answer, kind))
-        # Who was over a limit came no further than the limit: the guard has seen nothing of it.
-        return spans, [self._score()] if self.allowed is not None and not self._over_limit else []
+        # Who was over a limit came no further than the limit: the guard has seen nothing of it. What somebody only
+        # hears again was judged before.
+        unseen = self._over_limit or (ask.stored is not None and not attempts)
+        return spans, [self._score()] if self.allowed is not None and not unseen else []
 
     def _pin_model(self) -> None:
         if self.attempts and (pin := self.attempts[-1].pin) != self.stamp.model:

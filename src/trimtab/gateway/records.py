@@ -109,21 +109,28 @@ def interrupt(
     return found
 
 
-def end(connection: Connection, row: UsageRow) -> UsageRow | None:
-    """End one reservation, as the row says or, in the state ``interrupted``, charged as it was reserved. Returns what
-    was written; None where it had ended. It is paid by whom it was reserved for, whatever has changed since."""
+def end(connection: Connection, row: UsageRow, since_ns: int) -> UsageRow | None:
+    """End one reservation, as the row says or, in the state ``interrupted``, charged as it was reserved. One from after
+    ``since_ns`` that was charged so is put right. Returns what was written, with the money that came to what had been
+    charged; None where it had ended. It is paid by whom it was reserved for, whatever has changed since."""
     if row.state == "interrupted":
         return next(iter(interrupt(connection, ids=[row.id])), None)
     usage = tables.usage
-    there = connection.execute(
-        select(usage.c.time_ns, usage.c.key, usage.c.team, usage.c.route).where(usage.c.id == row.id)
-    ).mappings().first()  # fmt: skip
-    if there is not None:
-        row = msgspec.structs.replace(row, **there)
-    if not _write_rows(connection, [row]):
+    here = select(usage).where(usage.c.id == row.id)
+    if (there := connection.execute(here).mappings().first()) is not None:
+        row = msgspec.structs.replace(row, **{name: there[name] for name in ("time_ns", "key", "team", "route")})
+    if _write_rows(connection, [row]):
+        _add_to_days(connection, [row])
+        return row
+    charged = UsageRow(**connection.execute(here).mappings().one())  # as it is now: others write as well
+    if charged.state != "interrupted" or charged.time_ns <= since_ns:
         return None
+    told = update(usage).where(usage.c.id == row.id, usage.c.state == "interrupted")
+    if not connection.execute(told.values(**msgspec.structs.asdict(row))).rowcount:  # another process was faster
+        return None
+    _add_to_days(connection, [charged], -1)
     _add_to_days(connection, [row])
-    return row
+    return msgspec.structs.replace(row, cost_nano=(row.cost_nano or 0) - (charged.cost_nano or 0))
 
 
 def spent(connection: Connection, scope: str, who: str, days: tuple[int, int]) -> int:
@@ -245,7 +252,8 @@ def _marks(style: str, names: Sequence[str]) -> str:
     return f"({', '.join(['?' if style == 'qmark' else '%s'] * len(names))})"
 
 
-def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
+def _add_to_days(connection: Connection, rows: Sequence[UsageRow], sign: int = 1) -> None:
+    """Add rows to the sums of their days, or with ``sign`` -1 take them out."""
     days: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
         group = (row.time_ns // DAY_NS, row.key, row.team, row.route, row.model)
@@ -257,7 +265,7 @@ def _add_to_days(connection: Connection, rows: Sequence[UsageRow]) -> None:
         )  # fmt: skip
         sums[:] = map(add, sums, added)
     if days:
-        values = [(*group, *sums) for group, sums in days.items()]
+        values = [(*group, *[sign * each for each in sums]) for group, sums in days.items()]
         connection.exec_driver_sql(_days_sql(connection.dialect.paramstyle), values)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
 import msgspec
 
@@ -19,22 +18,20 @@ from trimtab.core import (
     ModelError,
     Native,
     NotFound,
-    Overloaded,
-    Usage,
+    TrimtabError,
     evolve,
 )
-from trimtab.providers import RESPONSES, ended, stored_reply
+from trimtab.guard import Vault
+from trimtab.providers import RESPONSES, ended, said_in, stored_reply
 
 from .ask import Ask, bearer
-from .attempt import Attempt, cost_of
-from .budgets import NANO
+from .attempt import Attempt
+from .background import free_if_failed, pay, still_made
 from .continued import judges, renamed
 from .draft import call_of
 from .handles import Act, Handle, Stored
 from .live import LiveTrace
-from .surfaces.responses_write import response_bytes
-from .usage import ANSWER_S
-from .usagerow import UsageRow
+from .surfaces.responses_write import as_passed, response_bytes
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from .gates import Asking
     from .gateway import Gateway
     from .prepared import Prepared
-
-log = logging.getLogger("trimtab.gateway")
 
 PATH = "/v1/responses/"
 #: What is done, by method and by what follows the id in the path.
@@ -56,8 +51,8 @@ _ACTS: Mapping[tuple[str, str], Act] = {
 _METHODS = {"": "GET or DELETE", "input_items": "GET", "cancel": "POST"}
 #: Seconds that an account has to answer about a response that it keeps.
 PATIENCE_S = 60.0
-#: Characters of a query that are passed on.
-_QUERY = 2000
+#: Characters of a query that are passed on, and digits of the number of an event.
+_QUERY, _DIGITS = 2000, 15
 
 
 def read_stored(gateway: Gateway, headers: Mapping[str, str], scope: MutableMapping[str, Any]) -> Ask:
@@ -77,21 +72,40 @@ def read_stored(gateway: Gateway, headers: Mapping[str, str], scope: MutableMapp
     query = scope.get("query_string", b"").decode("latin-1")
     if len(query) > _QUERY or not query.isprintable() or not query.isascii():
         raise BadInput("is not right.", field="query", mend=f"Send at most {_QUERY} characters, percent-encoded.")
-    if parse_qs(query).get("stream", ["false"])[-1].lower() not in ("false", "0"):
-        raise BadInput("is not possible for a response that is kept.", field="stream", mend="Ask for it without.")
+    stream, starting = _streamed(query, act)
     return Ask(
         model=handle.model,
         messages=(),
+        stream=stream,
         key=key,
         native=Native(dialect=RESPONSES, body={}),
-        record=False,
-        stored=Stored(handle, ident, act, query),
+        record=stream,
+        stored=Stored(handle, ident, act, query, starting),
     )
+
+
+def _streamed(query: str, act: Act) -> tuple[bool, int | None]:
+    """Whether a stream is asked for, and after which of its events. Raises BadInput."""
+    said = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
+    wish, after = said.get("stream", "false").lower(), said.get("starting_after")
+    if wish not in ("true", "1", "false", "0"):
+        raise BadInput(f"is {wish[:40]!r}.", field="stream", mend="Send true or false.")
+    if wish in ("false", "0"):
+        return False, None
+    if act != "retrieve":
+        raise BadInput("is for fetching a response.", field="stream", mend="Ask for this without.")
+    if after is None:
+        return True, None
+    if not (after.isascii() and after.isdecimal()) or len(after) > _DIGITS:
+        raise BadInput(f"is {after[:40]!r}.", field="starting_after", mend="Send the sequence_number of an event.")
+    return True, int(after)
 
 
 def fetching(gateway: Gateway, ready: Prepared, live: LiveTrace, stored: Stored) -> tuple[Call, Asking]:
     """Who is asked about a response that is kept, in the models' place."""
     live.kept = {"response_id": stored.ident, "background_of": stored.handle.trace}
+    if live.ask.stream and stored.handle.hid:  # what stands for it is cut nowhere but where the first stream was
+        live.vault = Vault(frozenset())
     return call_of(live.ask, ready.route, (), {}), Fetch(gateway, stored, live, judged=judges(ready.policy))
 
 
@@ -106,19 +120,58 @@ class Fetch:
         self._found: Chunk | None = None
 
     async def __call__(self, call: Call) -> AsyncGenerator[Chunk]:
-        yield await self.whole(call)
+        """The events of the response, those that were told before included where a guard has to see all of it."""
+        handle, ident, _, query, after = self._stored
+        begun = after is not None
+        if begun and self._live.stamp.guard:
+            begun = False
+            asked = parse_qsl(query, keep_blank_values=True)
+            query = urlencode([(name, value) for name, value in asked if name != "starting_after"])
+        keeper = self._gateway.providers.keeper(handle.account)
+        path, patience = quote(handle.ident, safe=""), min(call.timeout, PATIENCE_S)
+        over = False
+        try:
+            async with aclosing(keeper.kept_stream(path, query, call.timeout, patience, begun=begun)) as chunks:
+                async for chunk in chunks:
+                    over = over or chunk.finish is not None
+                    yield await self._told(chunk)
+        except TrimtabError as error:
+            raise self._known(error if over else still_made(error, ident)) from error.__cause__
+
+    async def _told(self, chunk: Chunk) -> Chunk:
+        """An event as this client may read it. One that says that the response has ended is paid for at once."""
+        native = chunk.native or {}
+        response = native.get("response")
+        if not isinstance(response, Mapping):
+            self._judge(chunk)
+            return chunk
+        reply = stored_reply(response)
+        if chunk.finish is not None:
+            await self._settle(self._stored.handle, reply)
+        self._judge(reply)
+        return evolve(chunk, native={**native, "response": self._own(response)})
+
+    def _judge(self, chunk: Chunk) -> None:
+        if self._judged and chunk.tool_calls:
+            mend = "Ask again with the whole conversation."
+            raise GuardRefused("It calls tools, which the guard judges by the conversation before them.", mend=mend)
+
+    def _known(self, error: TrimtabError) -> TrimtabError:
+        """The error with the id that this client knows."""
+        if not isinstance(error, ModelError):
+            return error
+        handle, ident = self._stored.handle, self._stored.ident
+        return _not_found(ident) if error.vendor_status == 404 else renamed(error, handle.ident, ident)
 
     async def whole(self, call: Call) -> Chunk:
         """What the account answers; asked once, however often the guard wants to hear it."""
         if self._found is None:
             self._found = await self._ask(min(call.timeout, PATIENCE_S))
-        if self._judged and self._found.tool_calls:
-            mend = "Ask again with the whole conversation."
-            raise GuardRefused("It calls tools, which the guard judges by the conversation before them.", mend=mend)
+        self._judge(self._found)
         return self._found
 
     async def _ask(self, seconds: float) -> Chunk:
-        handle, ident, act, query = self._stored
+        handle, ident, act, query, _ = self._stored
         method, path = "GET", quote(handle.ident, safe="")  # a provider may call it whatever it likes
         if act == "delete":
             method = "DELETE"
@@ -128,14 +181,12 @@ class Fetch:
         try:
             body = await keeper.kept(method, path, query, seconds)
         except ModelError as error:
-            if error.vendor_status == 404:
-                raise _not_found(ident) from error
-            raise renamed(error, handle.ident, ident) from error.__cause__
+            raise self._known(error) from error.__cause__
         if act == "delete":
             await self._settle(handle, None)
             return Chunk(native={**body, "id": ident})
         if act == "input_items":
-            return stored_reply({**body, "output": body.get("data")})
+            return _listed(body)
         reply = stored_reply(body)
         if ended(body):
             await self._settle(handle, reply)
@@ -151,49 +202,46 @@ class Fetch:
         return own
 
     async def _settle(self, handle: Handle, reply: Chunk | None) -> None:
-        """A response that was made in the background has ended: it is paid for, once, and recorded.
-
-        Where nobody says what it used, it is charged as it was reserved. One that failed without saying so is free.
-        """
-        key = self._live.ask.key
-        if not handle.trace or key is None:
+        """A response that was made in the background has ended: it is paid for, once, and recorded."""
+        live = self._live
+        if not handle.trace or live.ask.key is None:
             return
-        attempt = Attempt(ref=handle.ref, start_ns=self._live.start_ns, first_ns=self._gateway.clock())
-        usage = None
+        attempt = Attempt(ref=handle.ref, start_ns=live.start_ns, first_ns=self._gateway.clock())
         if reply is not None:
             attempt.note(reply)
-            usage = attempt.usage
-            if usage is None and reply.native is not None and reply.native.get("status") == "failed":
-                usage = attempt.usage = Usage()
-        cost = cost_of(attempt)
-        used = usage or Usage()
-        row = UsageRow(
-            id=handle.trace, time_ns=handle.time_ns, key=key.id, team=key.team, route=self._live.route,
-            model=handle.ref, state="interrupted" if usage is None else "settled", input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens, cached_tokens=used.cached_tokens,
-            cost_nano=None if cost is None else round(cost * NANO),
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                paid = await self._gateway.limits.late.end(row)
-        except (Overloaded, TimeoutError) as error:  # whoever asks next pays it, or its time runs out
-            log.warning("The background response of %s is not settled yet: %s", handle.trace, error)
-            return
-        if paid and usage is not None:
+            free_if_failed(attempt, reply.native or {})
+        paid = await pay(self._gateway, live, attempt, handle.trace, handle.time_ns)
+        if paid and attempt.usage is not None:
             attempt.end_ns = self._gateway.clock()
-            self._live.attempts = [attempt]
-            self._live.ask = msgspec.structs.replace(self._live.ask, record=True)
+            live.attempts = [attempt]
+            live.ask = msgspec.structs.replace(live.ask, record=True)
+
+
+def _listed(body: Mapping[str, Any]) -> Chunk:
+    """A list of items as a reply in which each is a choice of its own, so that the guard reads each by itself."""
+    data = body.get("data")
+    items = [item if isinstance(item, Mapping) else {} for item in data] if isinstance(data, list) else []
+    calls = [stored_reply({"output": [item]}).tool_calls for item in items]
+    choices = [
+        {"index": n, "message": {"content": said_in(item), "tool_calls": list(called)}}
+        for n, (item, called) in enumerate(zip(items, calls, strict=True))
+    ]
+    every = tuple([call for called in calls for call in called])
+    return Chunk(finish="stop", tool_calls=every, body={"choices": choices}, native=body)
 
 
 def stored_bytes(reply: Chunk, live: LiveTrace) -> bytes:
     """What is sent of a response that is kept, with what the guard let through."""
-    written = response_bytes(reply, live)
     stored = live.ask.stored
-    if stored is None or stored.act != "input_items":
-        return written
-    body: dict[str, Any] = msgspec.json.decode(written)
-    body["data"] = body.pop("output")
-    return msgspec.json.encode(body)
+    if stored is None or stored.act != "input_items" or reply.native is None or reply.body is None:
+        return response_bytes(reply, live)
+    said = [choice["message"]["content"] for choice in reply.body["choices"]]
+    data = reply.native.get("data")
+    items = [
+        as_passed({"output": [item]}, text)["output"][0]
+        for item, text in zip(data if isinstance(data, list) else (), said, strict=True)
+    ]
+    return msgspec.json.encode({**reply.native, "data": items})
 
 
 def _not_found(ident: str) -> NotFound:

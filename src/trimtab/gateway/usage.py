@@ -51,7 +51,8 @@ class UsageLedger(Protocol):
 
     async def end(self, row: UsageRow) -> UsageRow | None:
         """End a reservation that outlived its request, as the row says or, where its state is ``interrupted``, charged
-        as it was reserved. Returns the row as it was written, None where it had ended before. Raises Overloaded."""
+        as it was reserved. One that was charged so within the hour is put right. Returns the row with the money that no
+        counter has heard of, None where it had ended before. Raises Overloaded."""
         ...
 
     def refuse(self, refusal: Refusal) -> None:
@@ -117,7 +118,8 @@ class Ledger:
         await self.flush()
         if self._stuck:  # the reservation itself may not be there yet
             raise self._silent()
-        return await self._metadata.write(lambda c: records.end(c, row))
+        since_ns = self._clock() - GONE_NS
+        return await self._metadata.write(lambda c: records.end(c, row, since_ns))
 
     def refuse(self, refusal: Refusal) -> None:
         if len(self._refusals) >= REFUSALS_WAITING:

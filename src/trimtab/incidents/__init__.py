@@ -13,7 +13,7 @@ from .paging.routes import routes as paging_routes
 from .recovery import Recovery, recovery
 from .replay import Again, Replay
 from .routes import routes
-from .sentences import recovered, together
+from .sentences import answers_of, recovered, together
 from .watching import MonitorRow, SliceSight, row_of, rows, sights, unreachable
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "SliceSight",
     "State",
     "Wanted",
+    "answers_of",
     "blamed",
     "causes",
     "figures",

@@ -260,9 +260,8 @@ class Desk:
 
     async def forget(self, traces: Collection[str]) -> None:
         """Keep no text of these requests: somebody had them deleted."""
-        for incident in await self._records.listed(STATES, _MAX_CHANGES):
-            if any(pair.trace_id in traces for pair in incident.pairs):
-                await self._change(incident.id, lambda i, _: states.forgotten(i, traces))
+        for incident_id in await self._records.telling_of(traces):
+            await self._change(incident_id, lambda i, _: states.forgotten(i, traces))
 
     async def place(self, place: Callable[[Sequence[Incident]], Written]) -> Incident:
         """Choose among the incidents and write what ``place`` made of one, or a new one; the listeners are told."""

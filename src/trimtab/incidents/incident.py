@@ -85,7 +85,7 @@ class Incident:
     ``signal`` is the first of them. ``action`` is what the monitor allows, one of ``watch.ACTIONS``. ``traces`` are
     failing requests, newest first: they become cases. ``pending`` says that the machine is not done with it. ``deeds``
     are the actions that were taken, oldest first. ``replay`` is what its replays cost and may cost, ``pairs``
-    are the first requests that they mended.
+    are the first requests that they mended. ``models`` are those in whose answers alone an alarm saw the fall.
     """
 
     id: int
@@ -116,6 +116,7 @@ class Incident:
     deeds: tuple[Deed, ...] = ()
     replay: Spending = UNSPENT
     pairs: tuple[Pair, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:

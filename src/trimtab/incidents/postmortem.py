@@ -79,6 +79,8 @@ def _what(incident: Incident) -> Iterable[str]:
         f"The signal `{_plain(report.signal)}` fell from {report.baseline:.2f} to {report.now:.2f}{where}, "
         f"measured over {report.n} answers; {report.affected} of them failed."
     )
+    if incident.models:
+        yield f"An alarm saw it in the {_plain(sentences.answers_of(incident.models))} alone."
     yield ""
     yield _plain(sentences.verdict(report))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, case, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, case, func, insert, or_, select, update
 
 from trimtab.attribution import Report
 from trimtab.core import NotFound, described
@@ -16,6 +16,7 @@ from trimtab.store import Metadata, tables
 
 from .incident import STATES, Deed, Incident, IncidentEvent, Pair
 from .spending import UNSPENT, Spending
+from .states import MAX_PAIRS
 
 #: Incidents looked at when an alarm is placed: those that are not closed, and the newest of the closed ones.
 MAX_LIVE, MAX_CLOSED = 200, 200
@@ -39,6 +40,7 @@ class _Evidence(msgspec.Struct, kw_only=True):
     deeds: tuple[Deed, ...] = ()
     replay: Spending = UNSPENT
     pairs: tuple[Pair, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 _EVIDENCE = described(_Evidence)
@@ -68,6 +70,13 @@ class Records:
     async def listed(self, states: Sequence[str], limit: int) -> list[Incident]:
         """Incidents in these states, the open ones first, each state newest first."""
         return await self._metadata.read(lambda connection: _listed(connection, states, limit))
+
+    async def telling_of(self, traces: Collection[str]) -> list[int]:
+        """The ids of the incidents that keep texts of one of these requests, the oldest first."""
+        kept = (_incidents.c.evidence["pairs", place, "trace_id"].as_string() for place in range(MAX_PAIRS))
+        named = or_(*(trace_id.in_(sorted(traces)) for trace_id in kept))
+        query = select(_incidents.c.id).where(named).order_by(_incidents.c.id)
+        return list(await self._metadata.read(lambda connection: connection.scalars(query).all()))
 
     async def last_event(self) -> int:
         """The number of the newest line of all timelines; 0 if there is none."""

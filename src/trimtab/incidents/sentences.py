@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trimtab.attribution import Arm, Candidate, Report
 from trimtab.core import Layer
@@ -57,10 +58,14 @@ def title(report: Report) -> str:
 def alarm(raised: Alarm) -> str:
     """What the detector saw."""
     fall = _fall(raised.signal, raised.baseline, raised.now, raised.slice)
-    return (
-        f"{fall} over the last {raised.n_since} scores "
-        f"(evidence {_large(raised.e_value)} of {_large(raised.threshold)} needed)"
-    )
+    seen = f"{fall} over the last {raised.n_since} scores"
+    whose = f", seen in the {answers_of([raised.model])}" if raised.model else ""
+    return f"{seen}{whose} (evidence {_large(raised.e_value)} of {_large(raised.threshold)} needed)"
+
+
+def answers_of(models: Sequence[str]) -> str:
+    """``answers of model vendor/large``: whose answers showed a fall."""
+    return f"answers of model{'s' if len(models) > 1 else ''} {' and '.join(models)}"
 
 
 def verdict(report: Report) -> str:

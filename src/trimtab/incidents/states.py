@@ -50,10 +50,15 @@ def opened(alarm: Alarm, report: Report, traces: Iterable[str], dataset: str, no
         action=alarm.monitor.action,
         runbook=alarm.monitor.runbook,
         traces=tuple(traces)[:MAX_TRACES],
+        models=_models(alarm),
         pending=True,
     )
     incident = noted(incident, "alarm", MACHINE, sentences.alarm(alarm), now_ns)
     return judged(incident, report, now_ns)
+
+
+def _models(alarm: Alarm) -> tuple[str, ...]:
+    return (alarm.model,) if alarm.model else ()
 
 
 def silenced(silence: Silence, monitor: Monitor, now_ns: int) -> Incident:
@@ -117,6 +122,7 @@ def joined(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[st
         severity=min(incident.severity, alarm.monitor.severity),
         onset_ns=min(incident.onset_ns or alarm.onset_ns, alarm.onset_ns),
         traces=tuple(more)[:MAX_TRACES],
+        models=tuple(dict.fromkeys((*incident.models, *_models(alarm)))),
         pending=True,
     )
     incident = noted(incident, "joined", MACHINE, sentences.alarm(alarm), now_ns)
@@ -307,6 +313,7 @@ def reopened(incident: Incident, alarm: Alarm, report: Report, traces: Iterable[
         open_again(incident, alarm.monitor.severity, alarm.onset_ns, alarm.time_ns),
         signals=tuple(dict.fromkeys((*incident.signals, alarm.signal))),
         traces=tuple(traces)[:MAX_TRACES],
+        models=_models(alarm),
         pending=True,
     )
     incident = noted(incident, "reopened", MACHINE, f"the same again{ago}: {sentences.alarm(alarm)}", now_ns)

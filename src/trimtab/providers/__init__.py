@@ -13,7 +13,7 @@ from .openai import OpenAI
 from .outbox import Outbox, outbox
 from .presets import PRESETS, Preset
 from .provider import KINDS, Provider, Providers, ProviderSpec
-from .responses import RESPONSES, ended, stored_reply
+from .responses import RESPONSES, ended, said_in, stored_reply
 from .scripted import Identity, Scripted, Skill
 
 __all__ = [
@@ -44,5 +44,6 @@ __all__ = [
     "ended",
     "estimate_tokens",
     "outbox",
+    "said_in",
     "stored_reply",
 ]

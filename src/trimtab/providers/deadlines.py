@@ -11,6 +11,8 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from .of_loop import OfLoop
+
 #: The length of a slot in seconds.
 STEP_S = 1 / 32
 
@@ -75,15 +77,5 @@ class Deadlines:
             self._wait_for(min(waited))
 
 
-_of_loop: dict[asyncio.AbstractEventLoop, Deadlines] = {}
-
-
-def deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
-    """The deadlines of a loop."""
-    found = _of_loop.get(loop)
-    if found is None:
-        # Weak references would not let a loop go: its deadlines hold its timer, and the timer holds the loop.
-        for gone in [known for known in list(_of_loop) if known.is_closed()]:
-            _of_loop.pop(gone, None)
-        found = _of_loop[loop] = Deadlines(loop)
-    return found
+#: The deadlines of a loop.
+deadlines = OfLoop(Deadlines)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from trimtab.core import Call, Chunk, Model, ModelError, Native, Usage, evolve
+from trimtab.core import BadInput, Call, Chunk, Model, ModelError, Native, Usage, evolve
 
 from .chat import wants_usage
 from .embeddings import EMBEDDINGS, embeddings_reply, embeddings_request
@@ -70,18 +71,44 @@ class OpenAI:
     async def kept(self, method: str, path: str, query: str, seconds: float) -> Mapping[str, Any]:
         """What it says of a response that it keeps: ``path`` begins with the response's id. Raises ModelError, and
         BadInput for a query that is not percent-encoded."""
-        path = f"/responses/{path}"
-        url = self._url(path, "") if self._preset.key_header == "api-key" else self._base + path
-        if query:
-            url += f"{'&' if '?' in url else '?'}{query}"
-        way = self._endpoint.way(url, self._headers[False], method)
-        response = await self._endpoint.http.send(way, b"", timeout=self._endpoint.within(seconds))
-        if response.status >= 300:
-            raise await self._refused(response)
+        response = await self._about_kept(method, path, query, seconds)
         try:
             return decode(await response.read(), self._endpoint.name)
         finally:
             await response.close()
+
+    async def kept_stream(
+        self, path: str, query: str, seconds: float, first_byte: float, *, begun: bool
+    ) -> AsyncGenerator[Chunk]:
+        """The events of a response that it keeps, within ``seconds``, their head within ``first_byte``. ``begun`` says
+        that the query leaves out the first ones. Raises what ``kept`` raises, and BadInput where it gives no stream."""
+        vendor, secret = self._endpoint.name, self._endpoint.api_key
+        response = await self._about_kept("GET", path, query, seconds, first_byte)
+        try:
+            if "event-stream" not in response.headers.get("content-type", ""):
+                mend = "Fetch it without."
+                raise BadInput(f"is nothing that {vendor} gives for this response.", field="stream", mend=mend)
+            events = ResponseEvents(vendor, secret, kept=True, begun=begun)
+            async with aclosing(self._stream(response, events.take)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            await response.close()
+
+    async def _about_kept(
+        self, method: str, path: str, query: str, seconds: float, first_byte: float | None = None
+    ) -> Response:
+        """The head of what it says about a response that it keeps: of a stream, where there is a time for its head."""
+        path = f"/responses/{path}"
+        url = self._url(path, "") if self._preset.key_header == "api-key" else self._base + path
+        if query:
+            url += f"{'&' if '?' in url else '?'}{query}"
+        way = self._endpoint.way(url, self._headers[first_byte is not None], method)
+        within = self._endpoint.within(seconds)
+        response = await self._endpoint.http.send(way, b"", timeout=within, first_byte=first_byte)
+        if response.status >= 300:
+            raise await self._refused(response)
+        return response
 
     async def _translated(self, name: str, call: Call, native: Native) -> AsyncIterator[Chunk]:
         """The answer to a client of another dialect: in it where the server has it too, else by way of chat."""
@@ -177,7 +204,8 @@ class OpenAI:
             if not call.stream:
                 yield responses_reply(decode(await response.read(), vendor), vendor, secret)
                 return
-            async for chunk in self._stream(response, ResponseEvents(vendor, secret).take):
+            kept = call.native is not None and bool(call.native.body.get("background"))
+            async for chunk in self._stream(response, ResponseEvents(vendor, secret, kept=kept).take):
                 yield chunk
         finally:
             await response.close()
@@ -214,7 +242,7 @@ class OpenAI:
         finally:
             await response.close()
 
-    async def _stream(self, response: Response, take: Callable[[Mapping[str, Any]], Chunk]) -> AsyncIterator[Chunk]:
+    async def _stream(self, response: Response, take: Callable[[Mapping[str, Any]], Chunk]) -> AsyncGenerator[Chunk]:
         decoder = EventDecoder()
         async for data in response:
             events = decoder.feed(data)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from .of_loop import OfLoop
+
 
 class Outbox:
     """What is to be written at the end of one event loop's turn; ``outbox`` finds it."""
@@ -35,15 +37,5 @@ class Outbox:
                 self._loop.call_exception_handler({"message": "A write to a socket failed.", "exception": error})
 
 
-_of_loop: dict[asyncio.AbstractEventLoop, Outbox] = {}
-
-
-def outbox(loop: asyncio.AbstractEventLoop) -> Outbox:
-    """The outbox of a loop."""
-    found = _of_loop.get(loop)
-    if found is None:
-        # As with deadlines: weak references would not let a loop go.
-        for gone in [known for known in list(_of_loop) if known.is_closed()]:
-            _of_loop.pop(gone, None)
-        found = _of_loop[loop] = Outbox(loop)
-    return found
+#: The outbox of a loop.
+outbox = OfLoop(Outbox)

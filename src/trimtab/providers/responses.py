@@ -8,12 +8,15 @@ from typing import Any
 from trimtab.core import BadInput, Call, Chunk, Message, Native, Usage
 
 from .rejoin import rejoin
-from .vendor import complaint, mapping, number, text
+from .vendor import complaint, mapping, number, redact, text
 
 #: The dialect of the clients of the Responses API.
 RESPONSES = "openai-responses"
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
+#: The events that end a stream, and those that end one of a response that is kept.
+_ENDS = ("response.completed", "response.incomplete")
+_KEPT_ENDS = (*_ENDS, "response.failed", "response.cancelled")
 
 
 def responses_request(name: str, call: Call, native: Native) -> dict[str, Any]:
@@ -151,24 +154,36 @@ def usage_of(usage: Mapping[str, Any], tier: object = None) -> Usage:
 
 
 class ResponseEvents:
-    """The events of one streamed response as Chunks, each event as it came."""
+    """The events of one streamed response as Chunks, each event as it came.
 
-    def __init__(self, vendor: str, secret: str) -> None:
+    ``kept`` is for a response that is there also without this stream: what is told of it once it has begun passes as it
+    is, also that it failed. OpenAI says so twice, in an event ``error`` and in one of the response. A stream that goes
+    on from one of its events has ``begun``.
+    """
+
+    def __init__(self, vendor: str, secret: str, *, kept: bool = False, begun: bool = False) -> None:
         self._vendor = vendor
         self._secret = secret
+        self._ends = _KEPT_ENDS if kept else _ENDS
+        self._kept = kept
+        self._begun = begun
         self._model = ""
         self._calls: dict[object, int] = {}  # the place of each call among the calls, by its place in the output
 
     def take(self, event: Mapping[str, Any]) -> Chunk:
-        """Raises ModelError for an event that says that the response failed."""
+        """Raises ModelError for an event that says that the response, or the stream, failed."""
         kind = text(event.get("type"))
         response = mapping(event.get("response"))
         self._model = text(response.get("model")) or self._model
-        if kind in ("error", "response.failed"):
+        passes = self._kept and self._begun
+        self._begun = self._begun or bool(response)
+        if kind == "error" and passes:
+            event = self._unkeyed(event)
+        elif kind == "error" or (kind == "response.failed" and not self._kept):
             error = mapping(response.get("error")) or mapping(event.get("error")) or event
             raise complaint({"message": error.get("message"), "code": error.get("code")}, self._vendor, self._secret)
         said = text(event.get("delta")) if kind == "response.output_text.delta" else ""
-        over = kind in ("response.completed", "response.incomplete")
+        over = kind in self._ends
         return Chunk(
             text=said,
             finish=finish_of(response, bool(self._calls)) if over else None,
@@ -179,6 +194,14 @@ class ResponseEvents:
             tool_calls=self._part_of_call(kind, event),
             native=event,
         )
+
+    def _unkeyed(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An event that tells of an error, with the key cut out of its words."""
+        told: dict[str, Any] = {"message": redact(text(event["message"]), self._secret)} if "message" in event else {}
+        error = event.get("error")
+        if isinstance(error, Mapping):
+            told["error"] = {**error, "message": redact(text(error.get("message")), self._secret)}
+        return {**event, **told}
 
     def _part_of_call(self, kind: str, event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         place = event.get("output_index")

@@ -57,7 +57,10 @@ class Exporter(Generic[T]):
         self._changed = threading.Condition()
         self._queue: deque[T] = deque()
         self._thread: threading.Thread | None = None
-        self._busy = self._hurry = self._closing = self._said = False
+        self._under_way: list[T] = []
+        self._busy = self._hurry = self._closing = self._said = self._ending = False
+        #: What was dropped of which nothing was said, and why.
+        self._unsaid, self._reason = 0, ""
 
     def offer(self, item: T) -> bool:
         """Queue one item. False when it was dropped."""
@@ -91,6 +94,25 @@ class Exporter(Generic[T]):
         with self._changed:
             self._closing = self._thread is not None
 
+    def end(self, timeout: float = 2.0) -> None:
+        """Close because the process ends, and say in one line what was lost of which nothing was said yet."""
+        with self._changed:
+            self._ending = True
+        self.close(timeout)
+        with self._changed:
+            left = len(self._queue) + len(self._under_way)
+            count = self._unsaid + left
+            if left:
+                self._reason = f"no answer within {timeout:g} seconds"
+            # The thread may get further yet, and what comes later is told of by itself.
+            self._unsaid, self._ending, self._said = 0, False, left > 0
+        if count:
+            _LOG.warning(
+                "trimtab: the process ends, and %d more spans or scores were not delivered: %s.",
+                count,
+                self._reason.rstrip("."),
+            )
+
     def _start(self) -> bool:
         self._thread = threading.Thread(target=self._run, name="trimtab-export", daemon=True)
         try:
@@ -120,6 +142,7 @@ class Exporter(Generic[T]):
             )
             items = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
             self._busy = bool(items)
+            self._under_way = items
             if not self._queue:
                 self._hurry = False
             if not items:
@@ -156,11 +179,13 @@ class Exporter(Generic[T]):
             self._drop(*lost)
 
     def _settle(self, lost: Lost | None) -> None:
-        if lost is not None:
-            self.count(lost)
-            return
+        """The batch is dealt with, all at once: whoever ends the exporter must not count it twice."""
         with self._changed:
-            self._said = False
+            self._under_way = []
+            if lost is not None:
+                self._drop(*lost)
+            else:
+                self._said = False
 
     def _pause(self, seconds: float) -> bool:
         """Wait before the next try. False when the exporter is closing and there is none."""
@@ -171,7 +196,9 @@ class Exporter(Generic[T]):
 
     def _drop(self, count: int, reason: str) -> None:
         self.dropped += count
-        if not self._said:
+        if self._said or self._ending:
+            self._unsaid, self._reason = self._unsaid + count, reason
+        else:
             self._said = True
             _LOG.warning(
                 "trimtab: %d spans or scores were not sent (%d so far): %s. The application goes on; further losses "

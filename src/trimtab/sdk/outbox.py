@@ -98,7 +98,7 @@ def _rejected(answer: Answer) -> list[Lost]:
 
 LOSSES = Losses()
 EXPORTER: Exporter[LiveSpan | Feedback] = Exporter(_send, gave_up=LOSSES.gave_up)
-atexit.register(EXPORTER.close, _EXIT_SECONDS)
+atexit.register(EXPORTER.end, _EXIT_SECONDS)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=EXPORTER.reset)
     os.register_at_fork(after_in_child=LOSSES.reset)

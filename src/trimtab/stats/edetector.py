@@ -52,6 +52,8 @@ class EDetector:
         if not threshold > 1.0:
             raise BadInput(f"{threshold} is no threshold", field="threshold", mend="Give observations per false alarm.")
         self.threshold = threshold
+        self._bets: tuple[float, ...] = ()
+        self._caution = 0.0
         self.aim(center)
         self.reset()
 
@@ -61,9 +63,11 @@ class EDetector:
         ``caution`` divides the bets: where neighbours share their luck, sums vary by so much more than those of
         independent values, and the bets that grow fastest are so much smaller.
         """
-        self._bets = tuple(bet / caution for bet in _bets(center))
-        self._caution = caution
-        self._known: dict[Seen, tuple[float, ...]] = {}
+        bets = tuple([bet / caution for bet in _bets(center)])
+        if bets == self._bets and caution == self._caution:
+            return
+        self._bets, self._caution = bets, caution
+        self._known: dict[Seen, Sequence[float]] = {}
         self._logs: dict[Seen, tuple[float, ...]] = {}
 
     def reset(self) -> None:
@@ -176,25 +180,34 @@ class EDetector:
         self.value = sum(map(mul, sums, _WEIGHTS))
 
     def _log_factors(self, seen: Seen) -> tuple[float, ...]:
-        logs = tuple([math.log(factor) for factor in self._known.get(seen) or self._factors(*seen)])
+        logs = tuple(map(math.log, self._known.get(seen) or self._made(seen)))
         if len(self._logs) < _REMEMBERED:
             self._logs[seen] = logs
         return logs
 
-    def _factors(self, x: float, m0: float, shows: float = 1.0) -> tuple[float, ...]:
+    def _factors(self, x: float, m0: float, shows: float = 1.0) -> Sequence[float]:
         seen: Seen = (x, m0) if shows == 1.0 else (x, m0, shows)
         if (known := self._known.get(seen)) is not None:
             return known
-        if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):
-            raise BadInput(f"value {x} or bound {m0} is outside 0 to 1", field="x", mend="Scale the signal to 0 to 1.")
-        most = _RISK / (1.0 - m0) if m0 < 1.0 else _CAP
-        bets = self._bets if shows == 1.0 else self._own(m0, shows)
-        factors = tuple(1.0 + min(bet, most) * (m0 - x) for bet in bets)
+        factors = self._made(seen)
         if len(self._known) < _REMEMBERED:
             self._known[seen] = factors
         return factors
 
-    def _own(self, m0: float, shows: float) -> tuple[float, ...]:
+    def _made(self, seen: Seen) -> Sequence[float]:
+        """What each bet makes of an observation."""
+        x, m0 = seen[0], seen[1]
+        if not (0.0 <= x <= 1.0 and 0.0 <= m0 <= 1.0):
+            raise BadInput(f"value {x} or bound {m0} is outside 0 to 1", field="x", mend="Scale the signal to 0 to 1.")
+        most = _RISK / (1.0 - m0) if m0 < 1.0 else _CAP
+        bets: Sequence[float] = self._own(m0, seen[2]) if len(seen) == 3 and seen[2] != 1.0 else self._bets
+        if bets[-1] > most:  # the last is the largest
+            bets = [bet if bet < most else most for bet in bets]
+        above = m0 - x
+        return [1.0 + bet * above for bet in bets]
+
+    def _own(self, m0: float, shows: float) -> Sequence[float]:
         """The growth-optimal bets of an observation with a bound of its own, none larger than the usual one."""
         spread = self._caution * max(_LEAST, m0 * (1.0 - m0))
-        return tuple(min(bet, drop * shows / spread) for bet, drop in zip(self._bets, _DROPS, strict=True))
+        own = [drop * shows / spread for drop in _DROPS]
+        return [bet if bet < best else best for bet, best in zip(self._bets, own, strict=True)]

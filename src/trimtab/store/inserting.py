@@ -3,12 +3,15 @@
 Each statement gives the interpreter up to other threads and has to win it back, so that a busy server would let
 statements of one row starve. And to give SQLite a value takes longer than to store it. So what many rows have in common
 is given once: it lies in a temporary table, in memory, and a row says which of its lines it means.
+
+What a value costs depends on its type. For each that is no number, text or bytearray the driver first looks for an
+adapter, which takes ten times as long as to give a number. So ids are given as bytearrays, and None has an adapter.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
@@ -19,9 +22,11 @@ from .rows import Row
 _BULKS: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 #: What is kept of what rows have in common, in lines and in characters. Beyond that all of it is forgotten, and what is
 #: still used comes back.
-_MOST_LINES: Final = 1024
+_MOST_LINES: Final = 4096
 _MOST_CHARACTERS: Final = 1_000_000
 _number = attrgetter("number")
+_none: Any = {}.get  # Of None it makes None, without a call in Python.
+sqlite3.register_adapter(type(None), _none)
 
 
 class Insert:
@@ -55,22 +60,30 @@ class Common:
 class Table:
     """A table whose rows have some columns of their own and share others, and the statements that insert into it."""
 
-    def __init__(self, name: str, own: Sequence[str], shared: Sequence[str], *, ids: str) -> None:
+    def __init__(
+        self, name: str, own: Sequence[str], shared: Sequence[str], *, ids: str, key: Callable[[Any], Row],
+        values: Callable[[Row], Row], lines: str,
+    ) -> None:  # fmt: skip
+        """``ids`` are the columns that no two rows have alike. ``key`` says what a record has of the shared columns,
+        and ``values`` what stands there. ``lines`` is the name of the temporary table."""
+        self.own = own
+        self.key = key
+        self.values = values
         self.width = len(own) + 1
         #: The columns of a line, of any type: what its values become is the table's to say.
         quoted = [f'"{one}"' for one in shared]
-        lines = f"temp.common_{name}"
-        self.create = f"CREATE TEMP TABLE common_{name} (number INTEGER PRIMARY KEY, {', '.join(quoted)})"
+        self.create = f"CREATE TEMP TABLE {lines} (number INTEGER PRIMARY KEY, {', '.join(quoted)})"
+        lines = f"temp.{lines}"
         self.add = f"INSERT INTO {lines} VALUES (?{', ?' * len(shared)})"
         self.forget = f"DELETE FROM {lines}"
         names = ", ".join(["seq", *(f'"{one}"' for one in own), *quoted])
         # ``seq`` counts from what is given first.
-        values = ", ".join(["?1 + v.column1", *(f"v.column{place}" for place in range(2, len(own) + 2)),
+        chosen = ", ".join(["?1 + v.column1", *(f"v.column{place}" for place in range(2, len(own) + 2)),
                             *(f"l.{one}" for one in quoted)])  # fmt: skip
         row = ", ?" * self.width
         # A line that is missing would leave out its rows without a word. So it gives NULL, which no table takes.
         self.insert = {
-            n: f"INSERT INTO {name} ({names}) SELECT {values}"
+            n: f"INSERT INTO {name} ({names}) SELECT {chosen}"
             f" FROM (VALUES {', '.join(f'({place}{row})' for place in range(n))}) v"
             f" LEFT JOIN {lines} l ON l.number = v.column{len(own) + 2} WHERE true ON CONFLICT ({ids}) DO NOTHING"
             for n in _BULKS
@@ -78,7 +91,7 @@ class Table:
 
 
 class Sharing:
-    """Inserts into one table of one connection, and knows what its rows have in common."""
+    """Inserts into one table of one connection, within its transactions, and knows what its rows have in common."""
 
     def __init__(self, connection: sqlite3.Connection, table: Table) -> None:
         self._connection = connection
@@ -88,8 +101,14 @@ class Sharing:
         self._characters = 0
         connection.execute(table.create).close()
 
-    def commons(self, keys: Sequence[Row], values_of: Any) -> list[Common]:
-        """What each key stands for: ``values_of`` says the shared values of a key that is new. In a transaction."""
+    def add(self, first: int, records: Iterable[Any], columns: Any) -> tuple[int, list[Common]]:
+        """Insert records numbered from ``first``, of which ``columns`` has the own columns by name. Those whose id is
+        there already are left out. Returns how many were not, and what each has in common with others."""
+        commons = self._commons(list(map(self._table.key, records)))
+        return self._insert(first, [getattr(columns, name) for name in self._table.own], commons), commons
+
+    def _commons(self, keys: Sequence[Row]) -> list[Common]:
+        """What each key stands for."""
         lines = self._lines
         found: list[Common | None] = list(map(lines.get, keys))
         if None in found:
@@ -97,13 +116,11 @@ class Sharing:
                 self.forget()
             for key in dict.fromkeys(keys):
                 if key not in lines:
-                    lines[key] = self._new(values_of(key))
+                    lines[key] = self._new(self._table.values(key))
             found = list(map(lines.__getitem__, keys))
         return found  # type: ignore[return-value]  # none of them is None
 
-    def insert(self, first: int, own: Iterable[Sequence[Any]], commons: Sequence[Common]) -> int:
-        """Insert rows numbered from ``first``: their own columns, and what they have in common. Rows whose id is there
-        already are left out; returns how many were not."""
+    def _insert(self, first: int, own: Iterable[Sequence[Any]], commons: Sequence[Common]) -> int:
         width, count = self._table.width, len(commons)
         values = list(chain.from_iterable(zip(*own, map(_number, commons), strict=True)))
         new = done = 0

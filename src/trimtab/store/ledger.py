@@ -112,8 +112,9 @@ class Ledger:
                 connection.execute("PRAGMA secure_delete=ON").close()
                 with _transaction(connection):
                     gone = erasing.erase(connection, ids, self._codec)
-                if connection is self._connection:
+                if connection is self._connection and self._inserts is not None:
                     self._uncounted = cube.uncounted(connection)
+                    self._inserts.forget()
                 # Only now, and in this order: whoever reads this number and then texts reads none that are gone.
                 self.recent.forget(self.last_seq)
                 self.erased[file.path] += 1

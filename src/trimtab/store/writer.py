@@ -120,17 +120,12 @@ class Writer:
                 not_before = time.monotonic() + _AGAIN_S if away else 0.0
             else:
                 committed = False
-            for item in group:
-                if away is not None:
-                    item.error = item.error or away
-                else:
-                    _run_errand(item)
-            kept = [item for item in group if item.waiter is None and item.error is away is not None]
-            if kept and not self._intake.closed:
-                for item in kept:
-                    item.error = None
-                self._intake.put_back(kept)
-                group = [item for item in group if item.waiter is not None or item.error is not None]
+            if away is not None:
+                group = self._keep(group, away)
+            else:
+                for item in group:
+                    if item.errand is not None:
+                        _run_errand(item, item.errand)
             self._settle(group, committed=committed)
         self._backend.close()
         with self._watching:
@@ -146,13 +141,26 @@ class Writer:
             _log.error("%s", error)
             return error, False
 
+    def _keep(self, group: list[Item], away: Overloaded) -> list[Item]:
+        """Put back what was only offered, until the database is back; returns the others, with what is wrong."""
+        for item in group:
+            item.error = item.error or away
+        kept = [item for item in group if item.waiter is None and item.error is away]
+        if not kept or self._intake.closed:
+            return group
+        for item in kept:
+            item.error = None
+        self._intake.put_back(kept)
+        return [item for item in group if item.waiter is not None or item.error is not None]
+
     def _settle(self, group: Sequence[Item], *, committed: bool) -> None:
         """Tell everybody who waits, and count what was lost with nobody waiting."""
-        lost = [item for item in group if item.error is not None and item.waiter is None]
+        eventful = [item for item in group if item.waiter is not None or item.error is not None]
+        lost = [item for item in eventful if item.waiter is None]
         if lost:
             self._intake.drop(sum(item.rows for item in lost))
             _log.warning("%d batches that nobody waits for were not stored; the first: %s", len(lost), lost[0].error)
-        answers = [(item.waiter, item.error) for item in group if item.waiter is not None]
+        answers = [(item.waiter, item.error) for item in eventful if item.waiter is not None]
         if committed:
             with self._watching:
                 self._commits += 1
@@ -173,11 +181,9 @@ def _errand(errand: Callable[[], None]) -> Item:
     return item
 
 
-def _run_errand(item: Item) -> None:
-    if item.errand is None:
-        return
+def _run_errand(item: Item, errand: Callable[[], None]) -> None:
     try:
-        item.errand()
+        errand()
     except TrimtabError as error:
         item.error = error
     except Exception as error:  # house: except because no errand may end the only thread that writes

@@ -20,6 +20,8 @@ TEXT_LIMIT = 256 * 1024
 REST_LIMIT = 1024 * 1024
 COUNT_LIMIT = 1000
 _NAME_LIMIT = 500
+#: Where the tokens stand that were put into a vendor's cache, whatever the sender called them.
+CACHE_WRITTEN = "gen_ai.usage.cache_creation.input_tokens"
 #: No more spans than these are believed to have been lost at once.
 _MOST_LOST = 10**9
 _DAY_NS = 86_400 * 1_000_000_000
@@ -116,6 +118,8 @@ def _span(raw: RawSpan, attributes: Attributes, reading: Reading, project: str) 
     notes: dict[str, int] = {}
     asked, answered = _cut(reading.input, "input", notes), _cut(reading.output, "output", notes)
     rest = _rest(attributes, raw, notes)
+    if reading.written_tokens is not None:  # it has no field of its own, by whatever name it came
+        rest[CACHE_WRITTEN] = reading.written_tokens
     if notes:
         rest["truncated"] = notes
     model = reading.answered or reading.asked
@@ -194,6 +198,8 @@ def _cost(reading: Reading, kind: str) -> float | None:
         output_tokens=reading.output_tokens or 0,
         cached_tokens=reading.cached_tokens or 0,
         reasoning_tokens=reading.reasoning_tokens or 0,
+        written_tokens=reading.written_tokens or 0,
+        hour_tokens=reading.hour_tokens or 0,
     )
     for model in (reading.answered, reading.asked):
         cost = price(model, usage) if model else None

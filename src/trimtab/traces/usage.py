@@ -14,17 +14,20 @@ _MOST = 1 << 53
 
 
 class Tokens(NamedTuple):
-    """What a call used; None where nobody said. ``cached`` is a part of ``input``, ``reasoning`` of ``output``."""
+    """What a call used; None where nobody said. ``cached`` is a part of ``input``, ``reasoning`` of ``output``.
+    ``written`` is the part of ``input`` that was put into the vendor's cache, ``hour`` what of that stays an hour."""
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     reasoning: int | None = None
+    written: int | None = None
+    hour: int | None = None
 
 
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """The tokens of one usage payload: OpenAI (chat and responses), Anthropic, Gemini, Bedrock, Cohere, Ollama, and
-    what LangChain, MLflow, Langfuse and the Vercel AI SDK make of them. Nothing known in it: four times None."""
+    what LangChain, MLflow, Langfuse and the Vercel AI SDK make of them. All None where nothing in it is known."""
     for read in (_gemini, _bedrock, _cohere, _ollama, _langfuse, _anthropic):
         found = read(usage)
         if found is not None:
@@ -38,8 +41,9 @@ def _openai(usage: Mapping[str, Any]) -> Tokens:
     cached = _first(
         _count(_part(usage, "prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
         _count(_part(usage, "input_token_details", "inputTokenDetails"), "cache_read", "cacheReadTokens"),
-        _count(usage, "prompt_cache_hit_tokens", "cachedInputTokens", "cached_tokens"),
+        _count(usage, "prompt_cache_hit_tokens", "cachedInputTokens", "cached_tokens", "cache_read_input_tokens"),
     )
+    put, hour = _put(usage)
     reasoning = _first(
         _count(_part(usage, "completion_tokens_details", "output_tokens_details"), "reasoning_tokens"),
         _count(_part(usage, "output_token_details", "outputTokenDetails"), "reasoning", "reasoningTokens"),
@@ -49,13 +53,28 @@ def _openai(usage: Mapping[str, Any]) -> Tokens:
     # Some OpenAI-compatible vendors leave the reasoning out of the completion; their total then holds all three.
     if reasoning and written is not None and total == (read or 0) + written + reasoning:
         written += reasoning
-    return Tokens(read, written, cached, reasoning)
+    return Tokens(read, written, cached, reasoning, put, hour)
+
+
+def _put(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """What was put into the cache, and what of it for an hour."""
+    by_openai = _part(usage, "prompt_tokens_details", "input_tokens_details")
+    by_library = _part(usage, "input_token_details", "inputTokenDetails")
+    whole = _first(
+        _count(by_openai, "cache_write_tokens"),
+        _count(by_library, "cache_creation", "cacheWriteTokens"),
+        _count(usage, "cache_creation_input_tokens"),
+    )
+    minutes, hour = (_count(by_library, f"ephemeral_{each}_input_tokens") for each in ("5m", "1h"))
+    if minutes is not None or hour is not None:  # LangChain then says 0 for the whole
+        whole = max(whole or 0, (minutes or 0) + (hour or 0))
+    return whole, hour
 
 
 def _anthropic(usage: Mapping[str, Any]) -> Tokens | None:
     """Anthropic counts what was read from the cache and written to it beside the input."""
-    if not usage.keys() & {"cache_read_input_tokens", "cache_creation_input_tokens"}:
-        return None
+    if not usage.keys() & {"cache_read_input_tokens", "cache_creation_input_tokens"} or "prompt_tokens" in usage:
+        return None  # LiteLLM adds these names to OpenAI's, where they are parts
     read, written = _count(usage, "input_tokens"), _count(usage, "output_tokens")
     cached, kept = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
     beside = (cached or 0) + (kept or 0)
@@ -63,7 +82,9 @@ def _anthropic(usage: Mapping[str, Any]) -> Tokens | None:
     # Libraries that add a total have put the cache into the input already, unless their total says otherwise.
     if total is None or total == (read or 0) + (written or 0) + beside or (read or 0) < beside:
         read = (read or 0) + beside
-    return Tokens(read, written, cached, _count(_part(usage, "output_tokens_details"), "thinking_tokens"))
+    thought = _count(_part(usage, "output_tokens_details"), "thinking_tokens")
+    hour = _count(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens")
+    return Tokens(read, written, cached, thought, kept, hour)
 
 
 def _gemini(usage: Mapping[str, Any]) -> Tokens | None:
@@ -84,8 +105,9 @@ def _bedrock(usage: Mapping[str, Any]) -> Tokens | None:
     if not usage.keys() & {"cacheReadInputTokens", "cacheWriteInputTokens"}:
         return None
     cached = _count(usage, "cacheReadInputTokens")
-    read = (_count(usage, "inputTokens") or 0) + (cached or 0) + (_count(usage, "cacheWriteInputTokens") or 0)
-    return Tokens(read, _count(usage, "outputTokens"), cached)
+    put = _count(usage, "cacheWriteInputTokens")
+    read = (_count(usage, "inputTokens") or 0) + (cached or 0) + (put or 0)
+    return Tokens(read, _count(usage, "outputTokens"), cached, written=put)
 
 
 def _cohere(usage: Mapping[str, Any]) -> Tokens | None:
@@ -108,6 +130,8 @@ def _langfuse(usage: Mapping[str, Any]) -> Tokens | None:
     counts = {str(name): _count(usage, name) or 0 for name in usage if name != "total"}
     cached = sum(n for name, n in counts.items() if "cache_read" in name or name == "input_cached_tokens")
     reasoning = sum(n for name, n in counts.items() if "reasoning" in name)
+    put = {name: n for name, n in counts.items() if "cache_creation" in name or "cache_write" in name}
+    hour = sum(n for name, n in put.items() if "1h" in name)
     read, written = counts.get("input", 0), counts.get("output", 0)
     total = _count(usage, "total")
     # A total that is input and output alone says that the other buckets are parts of those.
@@ -115,7 +139,7 @@ def _langfuse(usage: Mapping[str, Any]) -> Tokens | None:
         more_read = sum(n for name, n in counts.items() if name != "input" and name.startswith(("input", "cache")))
         read += more_read
         written += sum(counts.values()) - counts.get("input", 0) - counts.get("output", 0) - more_read
-    return Tokens(read, written, cached or None, reasoning or None)
+    return Tokens(read, written, cached or None, reasoning or None, sum(put.values()) or None, hour or None)
 
 
 def _count(usage: Mapping[str, Any], *names: str) -> int | None:

@@ -9,7 +9,7 @@ lets values wait for more; otherwise a batch is what came at once, and nobody lo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trimtab.stats import EDetector
 
@@ -21,7 +21,7 @@ from .observation import Observation
 from .parts import Counts, Group, Part
 from .pooled import bounds, on_grid, shares_of
 from .roster import Watchers
-from .sessions import WAITS, Sessions, before_of
+from .sessions import WAITS, Against, Sessions, before_of
 
 #: What is bet on together at most: so many values, from so long a time where they come at once, and from so long a time
 #: where more comes soon.
@@ -31,6 +31,8 @@ FEW = 16
 #: Values after which the shares of the slices are looked at anew; where so many come in less than a second, after a
 #: second or so many times as many.
 _MIX, _MIX_NS, _MIXES = 512, 10**9, 8
+#: How many values a session had at least before a one that waits in each place.
+_BEFORE = tuple(map(before_of, range(WAITS)))
 #: After a restart references tell the shares at first: one of so many values counts as a recent one.
 _KEPT = 16.0
 
@@ -222,18 +224,18 @@ class Bets:
         self._stale = False
         monitor = self.watchers.general
         sure = bounds([(part.reference, part.recent) for part in self.armed])
-        found = [self._low(monitor, part, low) for part, low in zip(self.armed, sure, strict=True)]
+        found = self._lows(monitor, sure)
         if len(found) > 1:
             found = on_grid(found, shares_of([part.recent for part in self.armed]))
-        groups: dict[float, Group] = {}
+        groups, nears = dict[float, Group](), self._nears(monitor)
         for part, low, least in zip(self.armed, found, sure, strict=True):
-            part.group = groups.setdefault(low, Group(low))
-            part.above = max(0.0, low - least) if self._nears(monitor) else 0.0
+            part.group = groups.get(low) or groups.setdefault(low, Group(low))
+            part.above = max(0.0, low - least) if nears else 0.0
         self._groups = sorted(groups.values(), key=lambda group: -group.low)
-        total = sum(part.recent for part in self.armed)
-        self._above = sum(part.recent * part.above for part in self.armed) / total if total else 0.0
-        shared = sum(part.reference.caution for part in self.armed) / len(self.armed)
-        self.every.aim(sum(part.group.low for part in self.armed) / len(self.armed), shared)
+        total = sum([part.recent for part in self.armed])
+        self._above = sum([part.recent * part.above for part in self.armed]) / total if nears and total else 0.0
+        shared = sum([part.reference.caution for part in self.armed]) / len(self.armed)
+        self.every.aim(sum(found) / len(self.armed), shared)
 
     def aim_at(self, part: Part) -> None:
         """The same for the slice's own detector: the bound of its reference, as the monitor of the slice has it."""
@@ -242,11 +244,13 @@ class Bets:
         if part.detector is not None:
             part.detector.aim(part.low, part.reference.caution)
 
-    def _low(self, monitor: Monitor | None, part: Part, sure: float) -> float:
-        """What a slice is bet against, where its mean is surely above ``sure``."""
+    def _lows(self, monitor: Monitor | None, sure: Sequence[float]) -> Sequence[float]:
+        """What each slice is bet against, where its mean is surely above ``sure``."""
         if self._nears(monitor):
-            return allowance.usual(part, sure)
-        return monitor.bound(part.reference.mean, sure) if monitor is not None else sure
+            return [allowance.usual(part, low) for part, low in zip(self.armed, sure, strict=True)]
+        if monitor is None:
+            return sure
+        return [monitor.bound(part.reference.mean, low) for part, low in zip(self.armed, sure, strict=True)]
 
     def _nears(self, monitor: Monitor | None) -> bool:
         """Whether the mean itself is bet against: who set a threshold has said against what."""
@@ -341,22 +345,19 @@ class Bets:
 
     def _count(self, counts: Counts, part: Part, low: float) -> None:
         """Add the values of a slice, each with what it is bet against."""
-        expected = self.sessions.expected
+        sessions = self.sessions
         for at, n in enumerate(part.later):
             if n:
-                key = 1.0, expected(low, before_of(at), 0.0) if at else max(0.0, low - part.losses.fresh / n)
+                key = 1.0, sessions.expected(low, _BEFORE[at], 0.0) if at else max(0.0, low - part.losses.fresh / n)
                 counts[key] = counts.get(key, 0) + n
         for (value, n, lost, rate), times in part.kinds.items():
-            seen = value, *self._against(low, n, lost, rate)
+            against = self._against(low, n, lost, rate) if rate else sessions.against(low, n, lost)
+            seen = value, *against
             counts[seen] = counts.get(seen, 0) + times
 
-    def _against(self, low: float, n: int, lost: float, rate: float) -> tuple[float] | tuple[float, float]:
-        """What a value averages at least, by what is known of its session, or else of its slice's newest failures; of a
-        session that lost more than usual also how much of a fall shows in it."""
-        if rate:
-            return (self.clustering.lowered(low, rate),)
-        expected = self.sessions.expected(low, n, lost)
-        return (expected, self.sessions.shows(n)) if lost and expected < low else (expected,)
+    def _against(self, low: float, n: int, lost: float, rate: float) -> Against:
+        """What a value averages at least, by what is known of its session, or else of its slice's newest failures."""
+        return (self.clustering.lowered(low, rate),) if rate else self.sessions.against(low, n, lost)
 
     def _runs(self, ones: list[int], low: float, owed: float) -> list[tuple[int, float]]:
         """Ones that wait, the highest bound first."""

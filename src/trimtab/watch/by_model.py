@@ -44,6 +44,10 @@ class ByModel:
         """One a model, the models in the order that they came in."""
         return tuple(self._streams.values())
 
+    def model_of(self, stream: Stream) -> str:
+        """The model whose answers a stream looks at; empty for one that is none of these."""
+        return next((model for model, known in self._streams.items() if known is stream), "")
+
     def adopt(self, watchers: Watchers) -> None:
         """Watch for these monitors of the signal from now on."""
         self._watchers = watchers

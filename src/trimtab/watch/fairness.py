@@ -18,7 +18,9 @@ FAIR_SAMPLE, VERDICT = "fair_sample", "quality"
 #: Checks of which a failed one makes an answer doubtful. The last two look at its text: an answer without one of them
 #: has none that a judge could read, or says that it does not know.
 CHECKS = frozenset({"complete", "retrieved", "assertions", "grounded", "cites"})
-_OF_TEXT = ("grounded", "cites")
+_OF_TEXT = frozenset({"grounded", "cites"})
+#: What is read here of all scores, and whether it is a check.
+_READ = {VERDICT: False} | dict.fromkeys(CHECKS, True)
 #: The slice of pairs of which the first failed a check.
 DOUBTFUL = "doubtful answers"
 #: How the scores say with which probability an answer was drawn, where all are.
@@ -64,14 +66,17 @@ class Fairness:
         trace_id = ""
         for score in scores:
             name = score.name
-            if name in CHECKS:
+            check = _READ.get(name)
+            if check is None:
+                continue
+            if check:
                 if answer is None or score.trace_id != trace_id:
                     answer, trace_id = self._answer(score), score.trace_id
                 if score.value < 0.5:
                     answer.doubtful = True
                 if name in _OF_TEXT:
                     answer.told = True
-            elif name == VERDICT and score.by.startswith("judge:"):
+            elif score.by.startswith("judge:"):
                 self._answer(score).drawn = score.label if score.label.startswith("drawn ") else _ALL_DRAWN
         found: list[tuple[Score, str, float]] = []
         while self._order and (self._order[0].read <= self._reading - _WAITS or len(self._order) > _MOST):

@@ -79,7 +79,8 @@ class Alarm:
 
     ``e_value`` reached ``threshold``. ``now`` is the mean of the ``n_since`` observations since the likeliest onset
     ``onset_ns``, ``baseline`` what the same observations would average if their slices were as they were. The onset is
-    chosen by hindsight, so ``now`` overstates the fall a little.
+    chosen by hindsight, so ``now`` overstates the fall a little. ``model`` is whose answers showed it, where those of
+    one model did (see ``by_model``).
     """
 
     monitor: Monitor
@@ -92,6 +93,7 @@ class Alarm:
     now: float
     n_since: int
     onset_ns: int
+    model: str = ""
 
 
 #: Kinds whose pin stands in the stamp; the judges' pin comes with the verdict itself.

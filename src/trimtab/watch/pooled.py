@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 
 from .reference import ALPHA, Reference
 
@@ -37,11 +38,11 @@ def bounds(parts: Sequence[tuple[Reference, float]]) -> list[float]:
         return own
     shares = shares_of([recent for _, recent in parts])
     variances = [reference.variance for reference, _ in parts]
-    spread = math.sqrt(sum(w * w * v for w, v in zip(shares, variances, strict=True)))
+    spread = math.sqrt(sum([w * w * v for w, v in zip(shares, variances, strict=True)]))
     scale = _SCALE / spread
     given = [scale * w * v for w, v in zip(shares, variances, strict=True)]
     together = [max(0.0, reference.mean - room) for (reference, _), room in zip(parts, given, strict=True)]
-    return max(own, together, key=lambda lows: sum(w * low for w, low in zip(shares, lows, strict=True)))
+    return max(own, together, key=lambda lows: sum(map(mul, shares, lows)))
 
 
 def shares_of(recent: Sequence[float]) -> list[float]:

@@ -90,9 +90,11 @@ class Reference:
         if at != self._batch:
             self._close()
             self._batch, self._batch_lost = at, 0.0
-        self._batch_lost += 1.0 - value
-        self._lost += 1.0 - value
-        self._binary = self._binary and value == 0.0
+        lost = 1.0 - value
+        self._batch_lost += lost
+        self._lost += lost
+        if value != 0.0:
+            self._binary = False
 
     def full(self, suspected: bool = False, shared: float = 1.0, crowd: float = 1.0) -> bool:
         """The next bound is due: whether mean or bound are new now. ``suspected``: a detector has some evidence of a
@@ -171,14 +173,15 @@ class Reference:
 
     def _close(self) -> None:
         """A batch is over: it goes into the sums."""
-        lost = self._batch_lost
+        lost, batch = self._batch_lost, self._batch
         self._squares += lost * lost
-        for wide, power in zip(self._wider, _WIDER, strict=True):
-            at = self._batch >> power
+        for place, wide in enumerate(self._wider):
+            at = batch >> _WIDER[place]
             if at != wide[0]:
                 wide[2] += wide[1] * wide[1]
-                wide[0], wide[1] = at, 0.0
-            wide[1] += lost
+                wide[0], wide[1] = at, lost
+            else:
+                wide[1] += lost
 
     def _on(self, size: int) -> None:
         """Gather on, to the next count at which a bound is due."""

@@ -29,26 +29,23 @@ WAITS = 6
 _REMEMBERED = 4096
 
 
+#: A session that lost something: how many values it had, and how much of them was lost.
+Past = tuple[int, float]
+#: What a value is bet against: what it averages at least, and how much of a fall shows in it where that is not all.
+Against = tuple[float] | tuple[float, float]
+
+
 def before_of(at: int) -> int:
     """How many values a session had at least before a one that waits in this place (see ``WAITS``)."""
     return 1 << (at - 1) if at else 0
-
-
-class Past:
-    """A session that lost something: how many values it had, and how much of them was lost."""
-
-    __slots__ = ("lost", "n")
-
-    def __init__(self, n: int, lost: float) -> None:
-        self.n, self.lost = n, lost
 
 
 class Sessions:
     """The newest sessions of a signal, and their shared luck as learnt from it."""
 
     __slots__ = (
-        "_after", "_expected", "_new_after", "_new_shared", "_shared", "_squares", "_values", "correlation", "half",
-        "known", "older",
+        "_after", "_against", "_expected", "_new_after", "_new_shared", "_shared", "_squares", "_values", "correlation",
+        "half", "known", "older",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +55,7 @@ class Sessions:
         self.older: dict[str, int | Past] = {}
         self.half = _MOST // 2
         self._expected: dict[tuple[float, int, float], float] = {}
+        self._against: dict[tuple[float, int, float], Against] = {}
         self._values = self._squares = 0
         self._shared = self._after = self._new_shared = self._new_after = 0.0
         #: rho: of two values of a session.
@@ -94,24 +92,29 @@ class Sessions:
         past = known.get(session)
         if past is None and (past := self.older.get(session)) is not None:
             known[session] = past
-        n, before = (past, 0.0) if isinstance(past, int) else (past.n, past.lost) if past is not None else (0, 0.0)
-        if past is None or n >= LONGEST:
-            if len(known) >= self.half:
-                self.older, self.known = known, {}
-            self.known[session] = Past(1, lost) if lost else 1
-            self.count(1, 1)
-            return 0, 0.0
-        if not isinstance(past, int):
-            past.n, past.lost = n + 1, before + lost
-        else:
-            known[session] = Past(n + 1, lost) if lost else n + 1
-        self.count(1, 2 * n + 1)
-        if before > 0.0 and usual is not None:
-            # Of values that share nothing the first sum is 0 on average; of those that share their luck it is rho times
-            # the second.
-            self._new_shared += before * (lost - usual)
-            self._new_after += before * (1.0 - usual)
-        return n, before
+        if isinstance(past, tuple):
+            n, before = past
+            if n < LONGEST:
+                known[session] = n + 1, before + lost
+                self._values += 1
+                self._squares += 2 * n + 1
+                if usual is not None:
+                    # Of values that share nothing the first sum is 0 on average; of those that share their luck it is
+                    # rho times the second.
+                    self._new_shared += before * (lost - usual)
+                    self._new_after += before * (1.0 - usual)
+                return n, before
+        elif past is not None and past < LONGEST:
+            known[session] = (past + 1, lost) if lost else past + 1
+            self._values += 1
+            self._squares += 2 * past + 1
+            return past, 0.0
+        if len(known) >= self.half:
+            self.older, self.known = known, {}
+        self.known[session] = (1, lost) if lost else 1
+        self._values += 1
+        self._squares += 1
+        return 0, 0.0
 
     def count(self, values: int, squares: int) -> None:
         """So many values were taken; ``squares`` sums 2 n + 1 over them, n being how many their session had before."""
@@ -124,6 +127,7 @@ class Sessions:
         self._after += self._new_after
         self.forget()
         self._expected.clear()
+        self._against.clear()
         self.correlation = min(1.0, max(0.0, (_RHO * _WEIGHS + self._shared) / (_WEIGHS + self._after)))
 
     def forget(self) -> None:
@@ -144,6 +148,16 @@ class Sessions:
             known = known if lost.is_integer() else rounded(known)
             if len(self._expected) < _REMEMBERED:
                 self._expected[low, n, lost] = known
+        return known
+
+    def against(self, low: float, n: int, lost: float) -> Against:
+        """The same; and of a session that lost more than usual also how much of a fall shows in it."""
+        known = self._against.get((low, n, lost))
+        if known is None:
+            expected = self.expected(low, n, lost)
+            known = (expected, self.shows(n)) if lost and expected < low else (expected,)
+            if len(self._against) < _REMEMBERED:
+                self._against[low, n, lost] = known
         return known
 
     def shows(self, n: int) -> float:

@@ -173,7 +173,7 @@ SIGNALS: dict[str, Signal] = _signals(
     ),
     Signal(
         name=JUDGED, layer=Layer.OPERATIONS, title="Judged", unit="share of drawn answers", cost="sample",
-        help="An answer that was drawn for the judge gets its verdict.", rare=True,
+        help="An answer that was drawn for a judge gets its verdict.", rare=True,
     ),
 )  # fmt: skip
 

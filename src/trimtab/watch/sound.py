@@ -96,7 +96,9 @@ class SoundVerdicts:
     def _told(self, alarms: Sequence[Alarm], own: Stream, whole: Stream | None) -> list[Alarm]:
         """The alarms of a stream as those of the whole signal: how far all its verdicts fell since then."""
         found = []
+        model = self._by_model.model_of(own) if alarms and self._by_model is not None else ""
         for alarm in alarms:
+            alarm = replace(alarm, model=model)
             if any(other.told(alarm.slice) for other in (whole, *self.streams) if other not in (None, own)):
                 continue  # it has been said
             n, now, baseline = _since(whole, alarm) if whole is not None else (0, 0.0, 0.0)

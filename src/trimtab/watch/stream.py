@@ -12,20 +12,19 @@ from trimtab.stats import EDetector
 from .band import band_of
 from .bets import FEW, TOGETHER, TOGETHER_NS, WAITS_NS, Bets
 from .clusters import Clustering
+from .counting import count, note
 from .measures import MEASURES
 from .observation import Alarm, Baseline, Observation
 from .onset import alarm_of
 from .parts import ONCE, Asks, Part, kept_of, restored
 from .reference import Reference, first_share
 from .roster import Watchers
-from .sessions import LONGEST, Sessions
+from .sessions import Sessions
 from .standing import SliceStanding, Standing
 
 #: Slices beyond the cap share this one.
 REST = "…"
 MAX_SLICES, MAX_EVIDENCE = 64, 20_000
-#: Where a one of a session waits that had so many values before (see ``WAITS``).
-_PLACES = tuple(n.bit_length() for n in range(LONGEST))
 #: The evidence from which on the newest values are not taken for healthy. Healthy ones mostly leave less than 200.
 _SUSPECTED = 1_000.0
 
@@ -38,6 +37,8 @@ class Stream:
     ) -> None:
         measure = MEASURES.get(watchers.signal)
         self._level = measure if measure is not None and measure.worse is not None else None
+        #: Whose requests are watched.
+        self.project = watchers.project
         self.evidence: deque[Observation] = deque(maxlen=MAX_EVIDENCE)
         self._first, self._asks = reference, asks
         self._slices: dict[str, Part] = {}
@@ -49,11 +50,6 @@ class Stream:
     def watchers(self) -> Watchers:
         """The monitors of the signal."""
         return self._bets.watchers
-
-    @property
-    def project(self) -> str:
-        """Whose requests they watch."""
-        return self._bets.watchers.project
 
     @property
     def level(self) -> bool:
@@ -113,7 +109,7 @@ class Stream:
 
     def adopt(self, watchers: Watchers) -> None:
         """Watch for these monitors from now on; references and evidence stay, the bounds are theirs."""
-        bets, self._bets.watchers = self._bets, watchers
+        bets, self._bets.watchers, self.project = self._bets, watchers, watchers.project
         bets.settle()
         for part in bets.armed:
             bets.aim_at(part)
@@ -204,50 +200,24 @@ class Stream:
     def _counted(self, seen: Sequence[Observation]) -> list[Alarm]:
         """Take a batch. Of most values there is nothing to say but that they were 1 and of a session of which nothing
         was lost yet: those are counted here, and the others one by one. Nothing here ends a batch."""
-        bets, slices = self._bets, self._slices
+        slices = self._slices
         if len(slices) >= MAX_SLICES or not self._fits(len(seen)):
             half = len(seen) // 2
             return [*self._counted(seen[:half]), *self._counted(seen[half:])] if half >= FEW else self._taken(seen)
-        sessions, touched = bets.sessions, bets.touched
-        known, older, half = sessions.known, sessions.older, sessions.half
-        spoken = squares = 0
-        if not touched:
-            bets.since_ns = seen[0].time_ns
-        for at, one in enumerate(seen):
-            part = slices.get(one.slice)
-            if part is None:
-                self.evidence.extend(seen[:at])
-                bets.waiting += at
-                sessions.count(spoken, spoken + 2 * squares)
-                return self._taken(seen[at:])
-            new = part.new = part.new + 1
-            if new == 1:
-                touched.append(part)
-                if part.losses.hot:
-                    bets.wait(part, part.taken)
-            served = one.served
-            if one.value == 1.0:
-                session = served.session or served.user
-                if not session:
-                    continue
-                before = known.get(session)
-                if before is None:
-                    if session not in older and len(known) < half:
-                        known[session] = 1
-                        spoken += 1
-                        continue
-                elif before.__class__ is int and before < LONGEST:
-                    known[session] = before + 1
-                    spoken += 1
-                    squares += before
-                    part.later[_PLACES[before]] += 1
-                    continue
-            self._note(part, one)
-            known, older = sessions.known, sessions.older
-        self.evidence.extend(seen)
-        bets.waiting += len(seen)
-        sessions.count(spoken, spoken + 2 * squares)
+        try:
+            parts = [slices[one.slice] for one in seen]
+        except KeyError:
+            at = next(at for at, one in enumerate(seen) if one.slice not in slices)
+            self._known(seen[:at], [slices[one.slice] for one in seen[:at]])
+            return self._taken(seen[at:])
+        self._known(seen, parts)
         return []
+
+    def _known(self, seen: Sequence[Observation], parts: Sequence[Part]) -> None:
+        """Count values of slices that have their parts."""
+        if seen:
+            count(self._bets, seen, parts)
+            self.evidence.extend(seen)
 
     def _fits(self, n: int) -> bool:
         """Whether no reference can become full within so many values."""
@@ -256,26 +226,6 @@ class Stream:
             self._room = min([left for left in lefts if left >= 0], default=TOGETHER)
         self._room -= n
         return self._room > 0
-
-    def _note(self, part: Part, one: Observation) -> None:
-        """Take a value that is new in its part of the batch, and that may say more than that it was 1."""
-        bets, value, served = self._bets, one.value, one.served
-        n, lost, rate = 0, 0.0, 0.0
-        if session := served.session or served.user:
-            n, lost = bets.sessions.take(session, 1.0 - value, 1.0 - part.reference.mean if part.reference.n else None)
-            if n and value == 1.0 and not lost:  # it was long silent, and is remembered all the same
-                part.later[n.bit_length()] += 1
-        elif value != 1.0:
-            position = part.taken + part.new
-            if part.losses.hot:
-                part.losses.fresh += bets.cool(part, position - 1)
-            rate = bets.lose(part, position, value)
-        if value != 1.0 or lost:
-            part.noted += 1
-            kind = value, n, lost, rate
-            part.kinds[kind] = part.kinds.get(kind, 0) + 1
-            if value != 1.0:
-                part.reference.lost(value, part.reference.left - part.new)
 
     def _taken(self, seen: Sequence[Observation]) -> list[Alarm]:
         """Take a batch: what is counted here is bet on when it is whole, or a slice's reference is full."""
@@ -292,7 +242,7 @@ class Stream:
                 bets.touched.append(part)
                 if part.losses.hot:
                     bets.wait(part, part.taken)
-            self._note(part, one)
+            note(bets, part, one)
             if part.new == part.reference.left:
                 alarms += self.due()
                 self._grow(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from trimtab.core import Layer, Span
@@ -72,11 +72,15 @@ class Owners:
     def __init__(self) -> None:
         self._of: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
-    def own(self, trace_id: str, session: str, user: str) -> None:
-        """A request belongs to this session and user."""
-        self._of[trace_id] = session, user
-        if len(self._of) > _REMEMBERED_OWNERS:
-            self._of.popitem(last=False)
+    def own(self, roots: Iterable[Span]) -> None:
+        """These requests belong to the sessions and users that their roots name."""
+        known = self._of
+        for root in roots:
+            session, user = root.session, root.tags.get("user", "")
+            if session or user:
+                known[root.trace_id] = session, user
+        while len(known) > _REMEMBERED_OWNERS:
+            known.popitem(last=False)
 
     def of(self, trace_id: str) -> tuple[str, str]:
         """Its session and user, empty where they are not known."""
@@ -94,22 +98,46 @@ def requests_of(spans: Iterable[Span]) -> list[Request]:
 
 def sorted_out(spans: Iterable[Span]) -> tuple[list[Request], dict[str, list[Span]]]:
     """The same, and the spans that are of none of them, by trace."""
-    traces: dict[str, list[Span]] = {}
-    roots: list[Span] = []
+    spans = list(spans)
+    roots = roots_of(spans)
+    traces, others = traces_of(spans, roots, roots)
+    return [(root, traces[root.trace_id]) for root in not_own(roots.values())], others
+
+
+def roots_of(spans: Iterable[Span]) -> dict[str, Span]:
+    """The roots of the gateway's requests by trace, Trimtab's own too. The first of two is the one that counts."""
+    roots: dict[str, Span] = {}
     for span in spans:
-        trace = traces.get(span.trace_id)
-        if trace is None:
-            traces[span.trace_id] = [span]
-        else:
-            trace.append(span)
         if not span.parent_id and (span.attributes.get("gateway") is True or turned_away(span)):
-            roots.append(span)
+            roots.setdefault(span.trace_id, span)
+    return roots
+
+
+def not_own(roots: Iterable[Span]) -> list[Span]:
+    """Those of them that are not Trimtab's own."""
     found = []
+    project, own = "", False
     for root in roots:
-        spans_of_it = traces.pop(root.trace_id, None)  # the first of two roots is the one that counts
-        if spans_of_it is not None and not root.project.startswith(OWN_PROJECTS):
-            found.append((root, spans_of_it))
-    return found, traces
+        if root.project != project:
+            project, own = root.project, root.project.startswith(OWN_PROJECTS)
+        if not own:
+            found.append(root)
+    return found
+
+
+def traces_of(
+    spans: Iterable[Span], roots: Container[str], wanted: Collection[str]
+) -> tuple[dict[str, list[Span]], dict[str, list[Span]]]:
+    """The spans of the requests that are wanted, and those that belong to no root, by trace."""
+    traces: dict[str, list[Span]] = {trace_id: [] for trace_id in wanted}
+    others: dict[str, list[Span]] = {}
+    for span in spans:
+        trace_id = span.trace_id
+        if trace_id in traces:
+            traces[trace_id].append(span)
+        elif trace_id not in roots:
+            others.setdefault(trace_id, []).append(span)
+    return traces, others
 
 
 def traffic_of(spans: Iterable[Span]) -> list[Traffic]:

@@ -26,7 +26,7 @@ from .sound import SoundVerdicts
 from .standing import Standing
 from .stream import Stream
 from .told import Told
-from .traffic import Owners, Ranks, Traffic, sorted_out, turned_away
+from .traffic import Owners, Ranks, Traffic, not_own, roots_of, traces_of, turned_away
 
 _STATE_VERSION = 1
 _NONE = Observation(Served(time_ns=0, trace_id="", pins={}), "", 1.0)
@@ -133,9 +133,9 @@ class Watch:
         return self._reference
 
     @property
-    def threshold(self) -> float:
-        """The evidence that no detector needs more than now."""
-        return max((self.threshold_of(name) for name in self._streams), default=2.0 * self._false_alarms_per)
+    def false_alarms_per(self) -> int:
+        """The requests in which all monitors together raise one false alarm at most, on average."""
+        return self._false_alarms_per
 
     def threshold_of(self, signal: str) -> float:
         """The evidence that the detectors of a signal must reach now: as much as follows from its part of the budget.
@@ -174,17 +174,19 @@ class Watch:
                     project = score.project
                     mine = {}
                 one = Observation(self._served(score), slice, 1.0)
-            box = mine.get(score.name)
-            if box is None:
-                box = mine[score.name] = boxes.setdefault((project, score.name), [])
+            name = score.name
+            try:
+                box = mine[name]
+            except KeyError:
+                box = mine[name] = boxes.setdefault((project, name), [])
             value = score.value
             if value == 1.0:
                 box.append(one)
             elif math.isfinite(value):
                 box.append(Observation(one.served, slice, min(1.0, max(0.0, value))))
-                if value < 0.5 and score.name in CHECKS:
+                if value < 0.5 and name in CHECKS:
                     self._sound.doubt(trace_id)
-                    self._of_scores.failed(score.name, trace_id)
+                    self._of_scores.failed(name, trace_id)
         told, alarms = self._of_scores.read(scores, boxes, self._served), list[Alarm]()
         for (project, name), box in boxes.items():
             stream = self._streams.get(name)
@@ -199,30 +201,29 @@ class Watch:
     def measure(self, spans: Iterable[Span], *, more: bool = False) -> list[Alarm]:
         """Take the requests among finished spans, in the order they were committed, and measure them. ``more`` as for
         scores."""
-        asked = 0
-        beside: list[Told] = []
-        requests, others = sorted_out(spans)
-        for root, trace in requests:
-            asked += not turned_away(root)
-            session, user = root.session, root.tags.get("user", "")
-            if session or user:
-                self._owners.own(root.trace_id, session, user)
-            gauges = self._gauges.get(root.project)
-            if gauges is None or (rank := self._ranks.of(root.end_ns)) > self._most:
-                continue
+        spans, beside = list(spans), list[Told]()
+        roots = roots_of(spans)
+        requests, ranks = not_own(roots.values()), dict[str, int]()
+        self._owners.own(requests)
+        for root in requests:
+            if root.project in self._gauges and (rank := self._ranks.of(root.end_ns)) <= self._most:
+                ranks[root.trace_id] = rank
+        traces, others = traces_of(spans, roots, ranks)
+        for trace_id, rank in ranks.items():
+            root = roots[trace_id]
             served = Served(
-                time_ns=root.end_ns, trace_id=root.trace_id, pins=self._pins_for(root.stamp, ""), session=session,
-                user=user,
+                time_ns=root.end_ns, trace_id=trace_id, pins=self._pins_for(root.stamp, ""), session=root.session,
+                user=root.tags.get("user", ""),
             )  # fmt: skip
-            one, seen = Observation(served, root.tags.get("topic", ""), 1.0), Traffic(root, trace)
-            for gauge in gauges:
+            one, seen = Observation(served, root.tags.get("topic", ""), 1.0), Traffic(root, traces[trace_id])
+            for gauge in self._gauges[root.project]:
                 if (rank - 1) * gauge.dear >= self._most:
                     break
                 gauge.read(seen, one)
             if (rank - 1) * SOME < self._most:
                 beside += self._besides.read(seen, one)
         # Nobody scores what a limit turned away.
-        self._silences.request(asked)
+        self._silences.request(len([root for root in requests if root.status != "refused" or not turned_away(root)]))
         self._readings += 1
         alarms = self._given(more=more) if not more or self._readings % TOGETHER == 0 else []
         if others:
@@ -376,8 +377,8 @@ class Watch:
         """The request that a score is of."""
         session, user = self._owners.of(score.trace_id)
         return Served(
-            time_ns=score.time_ns, trace_id=score.trace_id, pins=self._pins_for(score.stamp, judge_of(score)),
-            session=session, user=user,
+            time_ns=score.time_ns, trace_id=score.trace_id,
+            pins=self._pins_for(score.stamp, judge_of(score) if score.by_version else ""), session=session, user=user,
         )  # fmt: skip
 
     def _pins_for(self, stamp: Stamp, judge: str) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 from trimtab.attribution import PROVEN_AT, Candidate, Report
 from trimtab.core import Change, Layer
-from trimtab.incidents import Incident
+from trimtab.incidents import Incident, answers_of
 
 from . import words
 from .banner import signal_title
@@ -53,8 +53,8 @@ def facts(incident: Incident, change: Change | None, now_ns: int, zone: tzinfo |
     if report is None:
         return Facts(
             what=signal_title(incident.signal), what_more=also, since=since, since_more="onset not estimated yet",
-            whom="not known yet", whom_more="the comparison is still running", cause="not known yet", layer=0,
-            certainty="unknown", cause_more="the layers are being compared",
+            whom="not known yet", whom_more=f"the comparison is still running{_seen(incident)}", layer=0,
+            cause="not known yet", certainty="unknown", cause_more="the layers are being compared",
         )  # fmt: skip
     cause = incident.cause
     effect = cause.effect if cause else None
@@ -72,12 +72,17 @@ def facts(incident: Incident, change: Change | None, now_ns: int, zone: tzinfo |
         since=since,
         since_more=f"onset at {first}" if first == last else f"onset between {first} and {last}",
         whom=whom(incident, change),
-        whom_more=whom_more,
+        whom_more=f"{whom_more}{_seen(incident)}",
         cause=cause_name(cause) if cause else "no change explains it",
         layer=layer_of(cause) if cause else report.layer or 0,
         certainty=report.certainty if cause or report.claimed else "unknown",
         cause_more=_why(cause, report) if cause else _unexplained(report),
     )
+
+
+def _seen(incident: Incident) -> str:
+    """In whose answers alone an alarm saw the fall, as the rest of a sentence; empty where it was in all."""
+    return f"; the alarm: {answers_of(incident.models)}" if incident.models else ""
 
 
 def _why(cause: Candidate, report: Report) -> str:

@@ -33,6 +33,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 DRAIN_S = 15
 #: Seconds in which those that did not are told so.
 FAREWELL_S = 1.0
+#: What a request hears that is cut off because somebody cannot wait; the gateway knows it by these words.
+_CUT = "Task cancelled, graceful shutdown cut short"
 
 
 def application(house: House, *, models: bool = True) -> App:
@@ -142,6 +144,8 @@ class Server:
         self._listener = listener
         self._house = served if isinstance(served, House) else None
         self._task: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
+        self._cut: set[asyncio.Task[None]] = set()
         self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -170,8 +174,7 @@ class Server:
             self._warming.cancel()
         self._server.should_exit = True
         if self._task:
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._drained(self._task)
             if late := set(self._server.server_state.tasks):
                 await asyncio.wait(late, timeout=FAREWELL_S)
         if isinstance(self._listener, Path):
@@ -179,6 +182,34 @@ class Server:
                 os.unlink(self._listener)
         else:
             self._listener.close()
+
+    def hurry(self) -> None:
+        """Somebody cannot wait: running requests are cut off as if their time were up, now or when ``stop`` begins."""
+        self._hurried.set()
+        if self._server.should_exit:
+            self._cut_off()
+
+    async def _drained(self, serving: asyncio.Task[None]) -> None:
+        """Until all running requests are done, or were cut off."""
+        told = asyncio.ensure_future(self._hurried.wait())
+        try:
+            await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
+            if self._hurried.is_set():
+                self._cut_off()
+                # A client that does not read keeps its connection open, which nobody waits for any more.
+                await asyncio.wait([serving], timeout=FAREWELL_S)
+                serving.cancel()
+        finally:
+            told.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    def _cut_off(self) -> None:
+        """Once each: it needs its time to tell its client."""
+        self._server.force_exit = True
+        for task in self._server.server_state.tasks - self._cut:
+            self._cut.add(task)
+            task.cancel(msg=_CUT)
 
 
 def _spare_generators() -> None:

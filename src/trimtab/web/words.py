@@ -162,6 +162,16 @@ def evidence(e_value: float) -> str:
     return f"{e_value:,.0f}" if e_value >= 10 else f"{e_value:.1f}"
 
 
+def needed(e_value: float) -> str:
+    """What evidence an alarm takes: ``520``, ``1.6 × 10⁸``."""
+    if e_value < 1e4:
+        return f"{e_value:,.0f}"
+    if math.isinf(e_value):
+        return evidence(e_value)
+    digits, _, power = f"{e_value:.1e}".partition("e")
+    return f"{digits} × 10{str(int(power)).translate(_SUPERSCRIPT)}"
+
+
 def pin(text: str) -> str:
     """A pin for people: ``support-answer v14``; a model pin as the vendor answered: ``simulated-steady-1 sim_a1``."""
     if not text:

@@ -8,10 +8,11 @@ socket. ``docs/decisions/0003-workers.md`` says why.
 from .frames import Report
 from .link import Link, LinkShared, Sender
 from .sockets import CONTROL, PAGES, socket_path
-from .supervisor import Supervisor
+from .supervisor import AT_ONCE, Supervisor
 from .switchboard import Switchboard, figures_of
 
 __all__ = [
+    "AT_ONCE",
     "CONTROL",
     "PAGES",
     "Link",

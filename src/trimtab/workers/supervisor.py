@@ -10,6 +10,11 @@ from collections.abc import Sequence
 
 log = logging.getLogger("trimtab.workers")
 
+#: How a worker is told to end at once. A second SIGTERM would not do: whoever asks a whole group of processes to end
+#: sends the workers one, and then the control process does.
+AT_ONCE = signal.SIGUSR1
+#: Seconds that workers which were told so have, longer than it takes to cut off what runs and to hand over its spans.
+LAST_S = 10.0
 #: Seconds before a worker that ended is started again, doubled each time up to the second figure.
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 #: A worker that lived for so many seconds was well: the next pause is short again.
@@ -26,6 +31,7 @@ class Supervisor:
         self._processes: set[asyncio.subprocess.Process] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._hurried = asyncio.Event()
         self.restarts = 0
 
     def start(self) -> None:
@@ -38,19 +44,41 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGHUP)
 
+    def hurry(self) -> None:
+        """Have them cut off what still runs, once they were asked to end, and wait for them ``LAST_S`` at most."""
+        self._hurried.set()
+        for process in self._processes if self._stopping else ():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(AT_ONCE)
+
     async def stop(self, patience_s: float) -> None:
         """Ask all to end; those that do not within ``patience_s`` seconds are killed."""
         self._stopping = True
         for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+            self._ask_to_end(process)
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=patience_s)
-            for process in list(self._processes) if late else ():
+            await self._wait(patience_s)
+            for process in list(self._processes):
                 log.warning("worker %d did not end in time and is killed", process.pid)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ask_to_end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(AT_ONCE if self._hurried.is_set() else signal.SIGTERM)
+
+    async def _wait(self, patience_s: float) -> None:
+        """Until all workers ended, or their time is up."""
+        ended = asyncio.ensure_future(asyncio.wait(self._tasks, timeout=patience_s))
+        told = asyncio.ensure_future(self._hurried.wait())
+        try:
+            await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
+            if self._hurried.is_set():
+                await asyncio.wait([ended], timeout=LAST_S)
+        finally:
+            ended.cancel()
+            told.cancel()
 
     async def _keep(self) -> None:
         pause = PAUSE_S
@@ -59,6 +87,8 @@ class Supervisor:
             began = time()
             process = await asyncio.create_subprocess_exec(*self._command, pass_fds=(self._fd,))
             self._processes.add(process)
+            if self._stopping:  # it was being started when the others were asked
+                self._ask_to_end(process)
             try:
                 status = await process.wait()
             finally:

@@ -13,6 +13,7 @@ from trimtab.gateway.live import LiveTrace
 from trimtab.gateway.wire import error_status
 
 from .answer import arguments_of, name_of, said
+from .dividing import divided
 
 _STOP = {
     "stop": "end_turn",
@@ -143,12 +144,20 @@ def _use(call: Mapping[str, Any], live: LiveTrace, number: int) -> dict[str, Any
 
 
 def _as_passed(body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
-    """The vendor's message with the text that the guard let through; untouched where that is all of it."""
+    """The vendor's message with the text that the guard let through; untouched where that is all of it. A block of
+    which nothing is left goes: the vendor takes none without text back. One always stays."""
     content = body.get("content")
     blocks = content if isinstance(content, list) else []
-    texts = [block for block in blocks if isinstance(block, Mapping) and block.get("type") == "text"]
-    if "".join(str(block.get("text", "")) for block in texts) == text:
+    places = [place for place, block in enumerate(blocks) if isinstance(block, Mapping) and block.get("type") == "text"]
+    texts = [str(blocks[place].get("text", "")) for place in places]
+    if "".join(texts) == text:
         return body
-    rest = {id(block) for block in texts[1:]}
-    kept = [{"type": "text", "text": text} if block is texts[0] else block for block in blocks if id(block) not in rest]
+    if not places:
+        return {**body, "content": [{"type": "text", "text": text}, *blocks]}
+    shown = dict(zip(places, divided(text, texts), strict=True))
+    kept = [
+        block if place not in shown or shown[place] == block.get("text") else {"type": "text", "text": shown[place]}
+        for place, block in enumerate(blocks)
+        if shown.get(place) != "" or (not text and place == places[0])
+    ]
     return {**body, "content": kept}

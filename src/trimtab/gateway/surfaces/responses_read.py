@@ -39,9 +39,6 @@ def read_responses_ask(body: bytes, headers: Mapping[str, str], key: Key) -> Ask
     background = data.get("background")
     if not isinstance(background, bool | None):
         raise wrong("background", "true or false", background)
-    if background and data.get("stream"):
-        mend = "Leave stream out, and ask for the response until it has ended; or leave background out."
-        raise BadInput("cannot be streamed as well.", field="background", mend=mend)
     only: list[str] = []
     head: tuple[Message, ...] = ()
     instructions = data.get("instructions")

@@ -17,6 +17,9 @@ from trimtab.gateway.wire import with_cost
 from .responses_write import text_part, texts_of, with_texts
 
 _ENDS = ("response.completed", "response.incomplete")
+_KEPT_ENDS = (*_ENDS, "response.failed", "response.cancelled")
+_DELTA = "response.output_text.delta"
+_OPENS = ("response.output_item.added", "response.content_part.added")
 Place = tuple[int, int]
 
 
@@ -31,9 +34,12 @@ class Relay:
         self._held: list[Mapping[str, Any]] = []
 
     def take(self, chunk: Chunk, event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """The events that a piece makes."""
+        """The events that a piece makes. One without an event of its own is what the guard still held back when the
+        vendor's stream ended without saying so."""
         kind = str(event.get("type"))
-        if kind == "response.output_text.delta":
+        if not event:
+            yield from self._rest(chunk.text)
+        elif kind == _DELTA:
             yield from self._delta(chunk.text, event)
         elif kind in _ENDS:
             yield from self._rest(chunk.text)
@@ -48,8 +54,7 @@ class Relay:
             else:
                 yield event
         else:
-            if kind == "response.content_part.added" and "text" in (event.get("part") or {}):
-                self._at(event)
+            self._look(kind, event)
             yield event
 
     def end(self) -> Iterator[Mapping[str, Any]]:
@@ -68,9 +73,14 @@ class Relay:
         place, number = self._last
         if text:
             where = {"item_id": self._items.get(place, ""), "output_index": place, "content_index": number}
-            yield {"type": "response.output_text.delta", **where, "delta": text, "logprobs": [], "sequence_number": 0}
+            yield {"type": _DELTA, **where, "delta": text, "logprobs": [], "sequence_number": 0}
         held, self._held = self._held, []
         yield from map(self._rewritten, held)
+
+    def _look(self, kind: str, event: Mapping[str, Any]) -> None:
+        """See where the vendor is."""
+        if kind == "response.content_part.added" and "text" in (event.get("part") or {}):
+            self._at(event)
 
     def _at(self, event: Mapping[str, Any]) -> None:
         """The vendor is at this part now: what the guard lets through later belongs to it."""
@@ -113,16 +123,73 @@ class Relay:
 
     def _text(self, place: Place, repeated: str) -> str | None:
         """What a part may say that repeats a text; None where it may stay as it is."""
-        guarded = bool(self._live.stamp.guard)
-        if not guarded and place not in self._passed:
-            return None  # a server that told no part of it before
+        if not self._live.stamp.guard:
+            return None  # all of it was let through, also what this stream has not told
         passed = self._passed.get(place, "")
         return None if passed == repeated else passed
+
+
+class KeptRelay(Relay):
+    """One stream of a vendor's events that a client may take up again after any of them.
+
+    So they stay in the vendor's order and keep its numbers: behind an event that waits, all others wait.
+    """
+
+    def take(self, chunk: Chunk, event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """The events that a piece makes. What the guard still held back when the stream ended is told when it is taken
+        up again."""
+        if not event:
+            return
+        kind, response = str(event.get("type")), event.get("response")
+        if kind in _KEPT_ENDS:
+            yield from self._late(chunk.text, event)
+            if isinstance(response, Mapping):
+                response = self._mended(response)
+                # Who pays it tells the cost, and so it is told once.
+                paid = not self._live.pending and (self._live.ask.stored is None or self._live.attempts)
+                event = {**event, "response": with_cost(response, self._live.cost) if paid else response}
+            yield event
+            return
+        told = [event]
+        if kind == _DELTA:
+            told = list(self._delta(chunk.text, event))
+        elif isinstance(response, Mapping):
+            told = [{**event, "response": self._mended(response)}]
+        else:
+            self._look(kind, event)
+            told = [self._rewritten(event) if kind in _OPENS and _speaks(event) else event]
+        if (self._held and kind != "error") or (self._repeats(kind, event) and self._rewritten(event) is not event):
+            self._held += told
+        else:
+            yield from told
+
+    def end(self) -> Iterator[Mapping[str, Any]]:
+        """Nothing: the response has not ended."""
+        yield from ()
+
+    def _late(self, text: str, end: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """What waited for the end of the text, that end behind the last part of it."""
+        self._note(text)
+        held, self._held = self._held, []
+        at = max((n + 1 for n, event in enumerate(held) if event.get("type") == _DELTA), default=0)
+        if text:
+            place, number = self._last
+            where = {"item_id": self._items.get(place, ""), "output_index": place, "content_index": number}
+            follows = [*held, end][at].get("sequence_number")
+            held.insert(at, {"type": _DELTA, **where, "delta": text, "logprobs": [], "sequence_number": follows})
+        for event in held:
+            yield self._rewritten(event) if self._repeats(str(event.get("type")), event) else event
 
 
 def _place(event: Mapping[str, Any]) -> Place:
     place, number = event.get("output_index"), event.get("content_index")
     return (place if isinstance(place, int) else 0, number if isinstance(number, int) else 0)
+
+
+def _speaks(event: Mapping[str, Any]) -> bool:
+    """Whether an event is about a message, or a part of it that is text."""
+    part = event.get("part")
+    return "item" in event or (isinstance(part, Mapping) and part.get("type") == "output_text")
 
 
 def _said(event: Mapping[str, Any]) -> str:

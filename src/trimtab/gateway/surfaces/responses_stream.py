@@ -13,26 +13,34 @@ from trimtab.gateway.wire import with_cost
 
 from . import responses_write as write
 from .answer import CallQueue, arguments_of, name_of, said
-from .responses_relay import Relay
+from .responses_relay import KeptRelay, Relay
 
 Event = Mapping[str, Any]
 
 
 class ResponsesWriter:
-    """One stream. Output items come one after another, each with all its events."""
+    """One stream. Output items come one after another, each with all its events.
+
+    A stream that can be taken up again keeps the numbers of its vendor, and one that is taken up begins behind the
+    number that its client knows.
+    """
 
     def __init__(self, live: LiveTrace) -> None:
+        stored = live.ask.stored
         self._live = live
         self._number = 0
-        self._relay: Relay | None = None
+        self._relay: Relay | None = None if stored is None else KeptRelay(live)
+        self._after = -1 if stored is None or stored.after is None else stored.after
         self._story = Story(live)
 
     def piece(self, chunk: Chunk) -> bytes:
         """The events that a piece makes."""
-        if chunk.native is not None:
-            self._relay = self._relay or Relay(self._live)
-            return self._written(self._relay.take(chunk, chunk.native))
-        return self._written(self._story.take(chunk))
+        relay = self._relay
+        if chunk.native is not None and relay is None:
+            relay = self._relay = KeptRelay(self._live) if self._live.ask.background else Relay(self._live)
+        if relay is None:
+            return self._written(self._story.take(chunk))
+        return self._written(relay.take(chunk, chunk.native or {}))
 
     def end(self) -> bytes:
         """The events that end a stream which is whole."""
@@ -40,14 +48,23 @@ class ResponsesWriter:
 
     def broke(self, error: TrimtabError) -> bytes:
         """The event that ends a stream which broke."""
-        return self._written(iter([write.error_event(error, self._number)]))
+        return _line(write.error_event(error, max(self._number, self._after)))
 
     def _written(self, events: Iterator[Event]) -> bytes:
         out: list[bytes] = []
+        kept = isinstance(self._relay, KeptRelay)
         for event in events:
-            numbered = {**event, "sequence_number": self._number} if "sequence_number" in event else event
-            self._number += 1
-            out.append(f"event: {event.get('type')}\ndata: ".encode() + msgspec.json.encode(numbered) + b"\n\n")
+            numbered = event
+            if kept:
+                number = event.get("sequence_number")
+                if isinstance(number, int):
+                    if number <= self._after:
+                        continue
+                    self._number = number
+            else:
+                numbered = {**event, "sequence_number": self._number} if "sequence_number" in event else event
+                self._number += 1
+            out.append(_line(numbered))
         return b"".join(out)
 
 
@@ -184,6 +201,10 @@ class Story:
     def _here(self, kind: str, **fields: Any) -> Event:
         place = len(self._output) - 1
         return _event(kind, item_id=self._output[place]["id"], output_index=place, **fields)
+
+
+def _line(event: Event) -> bytes:
+    return f"event: {event.get('type')}\ndata: ".encode() + msgspec.json.encode(event) + b"\n\n"
 
 
 def _event(kind: str, **fields: Any) -> Event:

@@ -12,6 +12,7 @@ from trimtab.gateway.live import LiveTrace
 from trimtab.gateway.wire import SECOND, error_body
 
 from .answer import Said, arguments_of, name_of, said
+from .dividing import divided
 from .thoughts import sealed
 
 #: What a response repeats of its request, with what stands there where the request does not say.
@@ -169,7 +170,8 @@ def with_texts(response: Mapping[str, Any], texts: Mapping[tuple[int, int], str]
 def as_passed(response: Mapping[str, Any], text: str) -> Mapping[str, Any]:
     """The vendor's response with the text that the guard let through; untouched where that is all of it."""
     parts = texts_of(response)
-    if "".join(str(part.get("text") or "") for _, part in parts) == text or not parts:
+    told = [str(part.get("text") or "") for _, part in parts]
+    if "".join(told) == text or not parts:
         return response
-    places = [place for place, _ in parts]
-    return with_texts(response, dict.fromkeys(places[1:], "") | {places[0]: text})
+    passed = zip(parts, told, divided(text, told), strict=True)
+    return with_texts(response, {place: after for (place, _), before, after in passed if after != before})

@@ -79,6 +79,10 @@ def read(attributes: Attributes) -> Reading:
     reading = Reading()
     for translate in translators:
         translate(attributes, reading)
+    beside = (reading.cached_tokens or 0) + (reading.written_tokens or 0)
+    if reading.input_tokens is not None and beside > reading.input_tokens:
+        # The cache is a part of the input, so a sender with less input counted it beside, as Anthropic does.
+        reading.input_tokens += beside
     return reading
 
 

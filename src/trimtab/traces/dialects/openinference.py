@@ -23,6 +23,7 @@ _USAGE = Counts(
     written=("llm.token_count.completion",),
     cached=("llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input"),
     reasoning=("llm.token_count.completion_details.reasoning",),
+    put=("llm.token_count.prompt_details.cache_write",),
 )
 
 

@@ -11,6 +11,7 @@ from .reading import Attributes, Counts, Reading, converse, take_usage
 _USAGE = Counts(
     cached=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.details.cache_read_tokens"),
     reasoning=("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.details.reasoning_tokens"),
+    put=("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.details.cache_write_tokens"),
 )
 
 

@@ -35,6 +35,9 @@ class Reading(msgspec.Struct, kw_only=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    #: Input that was put into the vendor's cache, and what of that stays an hour.
+    written_tokens: int | None = None
+    hour_tokens: int | None = None
     cost_usd: float | None = None
     ttft_ns: int | None = None
     tags: dict[str, str] = {}
@@ -142,7 +145,7 @@ def decoded(raw: Any) -> Any:
 
 
 class Counts:
-    """The names under which a dialect tells token counts."""
+    """The names under which a dialect tells token counts; ``put`` are tokens that were put into the vendor's cache."""
 
     def __init__(
         self,
@@ -151,9 +154,10 @@ class Counts:
         written: tuple[str, ...] = (),
         cached: tuple[str, ...] = (),
         reasoning: tuple[str, ...] = (),
+        put: tuple[str, ...] = (),
     ) -> None:
-        self.each = tuple(zip(_COUNTS, (read, written, cached, reasoning), strict=True))
-        self.names = frozenset((*read, *written, *cached, *reasoning))
+        self.each = tuple(zip(_COUNTS, (read, written, cached, reasoning, put, ()), strict=True))
+        self.names = frozenset((*read, *written, *cached, *reasoning, *put))
 
 
 def take_usage(attributes: Attributes, reading: Reading, counts: Counts) -> None:

@@ -18,6 +18,7 @@ _USAGE = Counts(
     written=("llm.usage.completion_tokens",),
     cached=("llm.usage.cache_read_input_tokens",),
     reasoning=("llm.usage.reasoning_tokens",),
+    put=("llm.usage.cache_creation_input_tokens",),
 )
 
 

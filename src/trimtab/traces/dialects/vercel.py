@@ -18,6 +18,7 @@ _USAGE = Counts(
     written=("ai.usage.outputTokens", "ai.usage.completionTokens"),
     cached=("ai.usage.inputTokenDetails.cacheReadTokens", "ai.usage.cachedInputTokens"),
     reasoning=("ai.usage.outputTokenDetails.reasoningTokens", "ai.usage.reasoningTokens"),
+    put=("ai.usage.inputTokenDetails.cacheWriteTokens",),
 )
 
 

@@ -30,7 +30,7 @@ _LOOKED_AT = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A monitor in the list."""
+    """A monitor in the list. ``needed`` is the evidence that its alarm takes; empty where nothing watches."""
 
     row: MonitorRow
     title: str
@@ -38,6 +38,7 @@ class Line:
     css: str
     percent: int
     evidence: str
+    needed: str
     limit: str
     last: str
 
@@ -66,13 +67,14 @@ def line(row: MonitorRow, now_ns: int) -> Line:
         css=STATE_CSS[row.state],
         percent=round(100 * row.share),
         evidence=words.evidence(row.e_value) if row.e_value > 1 else "none",
+        needed=words.needed(row.standing.threshold) if row.standing is not None else "",
         limit=monitorform.limit_of(monitor),
         last=words.ago(row.alarm_ns, now_ns) if row.alarm_ns else "never",
     )
 
 
 def sight_line(sight: SliceSight, threshold: float) -> SightLine:
-    """One slice."""
+    """One slice, whose alarm takes so much evidence."""
     part = sight.standing
     share = max(0.0, min(1.0, math.log(part.e_value) / math.log(threshold))) if part.e_value > 1 else 0.0
     soon = {one.fall: one.requests for one in sight.sees}
@@ -97,7 +99,7 @@ async def monitors(request: Request, frame: Frame, refused: TrimtabError | None 
     form = await request.form() if refused is not None else {}
     return frame.page(
         request, "monitors.html", title="Monitors", nav="/monitors", incidents=incidents, rows=found,
-        watching=sum(not entry.off for entry in entries), threshold=house.watch.threshold,
+        watching=sum(not entry.off for entry in entries), per=house.watch.false_alarms_per,
         without_action=without_action(incidents), unreached=[
             found_line for found_line in found
             if not found_line.row.entry.off and found_line.row.entry.monitor.action != "note"
@@ -121,11 +123,10 @@ async def monitor(request: Request, frame: Frame, refused: TrimtabError | None =
     row = row_of(house.monitors, house.watch, incidents, name)
     known = row.entry.monitor
     form = await request.form() if refused is not None else {}
-    threshold = row.standing.threshold if row.standing else house.watch.threshold
     return frame.page(
         request, "monitor.html", title=f"Monitor {name}", nav="/monitors", incidents=incidents,
-        line=line(row, house.clock()), m=known, signal=signal_of(known.signal), threshold=threshold, row=row,
-        sights=[sight_line(sight, threshold) for sight in sights(row)],
+        line=line(row, house.clock()), m=known, signal=signal_of(known.signal), row=row,
+        sights=[sight_line(sight, row.standing.threshold) for sight in sights(row)] if row.standing else [],
         fall_names=[f"{100 * fall:.0f} points" for fall in FALLS],
         gathering=sorted((row.standing.gathering if row.standing else {}).items()),
         trend=await _trend(frame, row, incidents), hours=HOURS, trials=TRIALS, trial=await _trial(request, frame, row),
