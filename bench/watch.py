@@ -9,8 +9,9 @@ slices; a twentieth of the values lie below their best, and those of a session s
 server's loop reads them, some 180 at a time, by a watch that knows its references and has run for a second; whatever
 is read is also bet on. What a stage costs is seen by leaving something out. Beside it: what the checks cost whose
 scores are watched, and a million scores on 225 signal-slices by a watch that is still learning.
-Garbage collection as in ``trimtab up``. The share is of the gateway's 210 us of processor time a request. Prints a
-table, writes bench/results/watch.json.
+Garbage collection as in ``trimtab up``. The share is of what the gateway takes of the processor for a request at full
+load, measured before and after in the same run (bench/gateway/floor.py, which needs nginx and wrk), since machines are
+not always equally fast; ``--gateway-us`` gives it instead. Prints a table, writes bench/results/watch.json.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import gc
 import json
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +38,9 @@ from trimtab.watch.reference import MOST, Reference
 from trimtab.watch.watch import MEASURED_A_SECOND
 
 RESULTS = Path(__file__).parent / "results" / "watch.json"
-GATEWAY_US = 210.0
+FLOOR = Path(__file__).parent / "gateway" / "floor.py"
+#: Requests a second of a core that does nothing else, on a quiet machine.
+FULL_LOAD = 4_760.0
 SECOND, DAY = 10**9, 86_400 * 10**9
 START = 1_800_000_000 * SECOND
 STAMP = Stamp(model="p/large=large@fp", knowledge="docs/1", prompt="support/1", guard="default/1", route="support/1")
@@ -65,7 +69,7 @@ class Load:
     ``judged`` how many of the answers have a verdict too. Where nothing names sessions they share no luck."""
 
     title: str
-    rate: float = 1e6 / GATEWAY_US
+    rate: float = FULL_LOAD
     good: float = 0.95
     sessions: bool = True
     measured: int = MEASURED_A_SECOND
@@ -237,25 +241,41 @@ def scored(scores: int, seed: int) -> dict[str, float]:
     return {"scores": done, "signal_slices": len(NAMES) * SLICES, "seconds": spent, "us": spent / done * 1e6}
 
 
+def gateway_us() -> float:
+    """Microseconds of processor time that the gateway takes for one request at full load, on this machine, now."""
+    command = [sys.executable, str(FLOOR), "--only", "trimtab", "--seconds", "8"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    lines = [line.split() for line in said.stdout.splitlines() if line.startswith("trimtab")]
+    if not lines:
+        sys.exit(f"The gateway could not be measured; --gateway-us says what it takes.\n{said.stderr[-500:]}")
+    return float(lines[0][1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=int, default=1_000_000, help="scored values (default a million)")
     parser.add_argument("--requests", type=int, default=9_000, help="requests of each stage (default 9,000)")
     parser.add_argument("--seed", type=int, default=1, help="chance starts from here (default 1)")
+    parser.add_argument("--gateway-us", type=float, help="what the gateway takes a request (default: it is measured)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes")
     args = parser.parse_args()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    stages: dict[str, dict[str, float]] = {}
-    print(f"{'us a request':<40} measured   scored  together   of the gateway")
+    before = args.gateway_us or gateway_us()
+    print(f"{'us a request':<40} measured   scored  together", flush=True)
+    costs: dict[str, tuple[float, float]] = {}
     for load in LOADS:
-        measure, observe = watched(load, args.requests, args.seed)
-        share = (measure + observe) / GATEWAY_US
-        stages[load.title] = {
-            "measured_us": round(measure, 2), "scored_us": round(observe, 2), "us": round(measure + observe, 2),
-            "share": round(share, 4),
-        }  # fmt: skip
-        print(f"{load.title:<40} {measure:8.1f} {observe:8.1f} {measure + observe:9.1f} {share:13.1%}", flush=True)
+        measure, observe = costs[load.title] = watched(load, args.requests, args.seed)
+        print(f"{load.title:<40} {measure:8.1f} {observe:8.1f} {measure + observe:9.1f}", flush=True)
+    after = args.gateway_us or gateway_us()
+    usual = (before + after) / 2
+    stages = {
+        title: {"measured_us": round(measure, 2), "scored_us": round(observe, 2), "us": round(measure + observe, 2),
+                "share": round((measure + observe) / usual, 4)}
+        for title, (measure, observe) in costs.items()
+    }  # fmt: skip
+    print(f"the gateway: {before:.0f} us before and {after:.0f} after; watching at full load is "
+          f"{stages['at full load']['share']:.1%} of it")  # fmt: skip
     checks, found = checking(args.requests, args.seed), scored(args.scores, args.seed)
     print(f"{'the checks that make the scores':<40} {checks:27.1f}")
     print(f"{found['scores']:,} scores on {found['signal_slices']} signal-slices: {found['seconds']:.1f} s, "
@@ -263,7 +283,7 @@ def main() -> None:
     result = {
         "command": " ".join(["python bench/watch.py", *sys.argv[1:]]), "requests": args.requests,
         "measures": len(MEASURES), "scores_a_request": len(NAMES), "measured_a_second": MEASURED_A_SECOND,
-        "gateway_us": GATEWAY_US, "stages": stages, "checks_us": round(checks, 2),
+        "gateway_us": [round(before, 1), round(after, 1)], "stages": stages, "checks_us": round(checks, 2),
         "share_at_full_load": stages["at full load"]["share"],
         "scored": {name: round(value, 3) for name, value in found.items()},
     }  # fmt: skip
